@@ -1,0 +1,212 @@
+"""What a network is: named layers in order, each with the names it reads.
+
+The one definition that the scheduler lowers to products and the trainer builds its layers from. Shapes are per sample,
+NHWC without the batch axis: ``(H, W, C)`` for images, ``(F,)`` for vectors.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+
+from hw.errors import InputError
+
+Shape = tuple[int, ...]
+INPUT = "input"
+"""The name by which layers refer to the network's input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A node: reads the outputs of `inputs` (layer names, or `INPUT`) and is known as `name`."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result for inputs of `shapes`; elementwise unless a layer says otherwise."""
+        return shapes[0]
+
+    def _reject(self, shape: Shape, wanted: str) -> InputError:
+        return InputError(f"layer {self.name!r}: {type(self).__name__} needs {wanted}, not an input of shape {shape}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted(Layer):
+    """A layer whose work is matrix products.
+
+    Parameters
+    ----------
+    bias : bool
+        Whether a bias vector is added to the product.
+    prune : bool
+        Whether N:M pruning may apply; false keeps the layer dense under every method.
+    """
+
+    bias: bool = False
+    prune: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(Weighted):
+    """Convolution over (H, W, C) with square parameters; weights are (out_channels, kernel, kernel, C / groups)."""
+
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(H', W', out_channels)."""
+        if len(shapes[0]) != 3:
+            raise self._reject(shapes[0], "(H, W, C)")
+        height, width, channels = shapes[0]
+        if channels % self.groups or self.out_channels % self.groups:
+            raise InputError(
+                f"layer {self.name!r}: groups must divide the {channels} input and {self.out_channels} output channels,"
+                f" not be {self.groups}"
+            )
+        return (
+            *(window(self, size, self.kernel, self.stride, self.padding, self.dilation) for size in (height, width)),
+            self.out_channels,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Weighted):
+    """Matrix product over the last axis; weights are (out_features, in_features)."""
+
+    out_features: int
+    bias: bool = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The input's shape with its last axis replaced."""
+        return (*shapes[0][:-1], self.out_features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Layer):
+    """Normalisation per channel over batch and pixels, with learned scale and shift."""
+
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relu(Layer):
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(Layer):
+    """Largest of each window."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(H', W', C)."""
+        if len(shapes[0]) != 3:
+            raise self._reject(shapes[0], "(H, W, C)")
+        height, width, channels = shapes[0]
+        return (*(window(self, size, self.kernel, self.stride, self.padding, 1) for size in (height, width)), channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalPool(Layer):
+    """Mean or maximum over all pixels of a channel."""
+
+    kind: str = "mean"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(C,)."""
+        return shapes[0][-1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Layer):
+    """Sum of two inputs of one shape."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of either."""
+        if shapes[0] != shapes[1]:
+            raise InputError(f"layer {self.name!r}: Add needs equal shapes, not {shapes[0]} and {shapes[1]}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flatten(Layer):
+    """All axes of a sample in one, channels innermost."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(F,)."""
+        return (prod(shapes[0]),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network: its input, its classes and its layers in an order in which each follows what it reads.
+
+    Parameters
+    ----------
+    name : str
+        What commands and reports call it.
+    input_shape : tuple of int
+        Per sample, (H, W, C) or (F,).
+    layers : tuple of Layer
+        The last one's output are the logits.
+    """
+
+    name: str
+    input_shape: Shape
+    layers: tuple[Layer, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise InputError(f"network {self.name!r} has no layers")
+        known = {INPUT}
+        for layer in self.layers:
+            missing = [name for name in layer.inputs if name not in known]
+            if missing:
+                raise InputError(f"layer {layer.name!r} reads {missing[0]!r}, which no earlier layer makes")
+            if layer.name in known:
+                raise InputError(f"layer {layer.name!r} stands twice in network {self.name!r}")
+            known.add(layer.name)
+        _ = self.shapes
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Output shape of every layer by name, and of `INPUT`."""
+        shapes = {INPUT: self.input_shape}
+        for layer in self.layers:
+            shapes[layer.name] = layer.output_shape(*(shapes[name] for name in layer.inputs))
+        return shapes
+
+    @property
+    def classes(self) -> int:
+        """Logits of a sample."""
+        return self.shapes[self.layers[-1].name][-1]
+
+    def weighted(self) -> Iterator[Weighted]:
+        """The layers that hold weights, in order."""
+        return (layer for layer in self.layers if isinstance(layer, Weighted))
+
+    def weight_shape(self, layer: Weighted) -> Shape:
+        """Shape of a layer's weights, output channels first and input channels last."""
+        channels = self.shapes[layer.inputs[0]][-1]
+        if isinstance(layer, Conv):
+            return (layer.out_channels, layer.kernel, layer.kernel, channels // layer.groups)
+        if isinstance(layer, Linear):
+            return (layer.out_features, channels)
+        raise TypeError(f"{type(layer).__name__} has no weight shape")
+
+
+def window(layer: Layer, size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Positions of a sliding window along an axis of `size`; `InputError` where there is none."""
+    span = dilation * (kernel - 1) + 1
+    if size + 2 * padding < span:
+        raise InputError(f"layer {layer.name!r}: a window of {span} does not fit an axis of {size} with padding {padding}")
+    return (size + 2 * padding - span) // stride + 1

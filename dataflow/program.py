@@ -1,0 +1,137 @@
+"""The program: what the three executors run.
+
+A program is a list of commands over a *memory image* of named regions. Products read their operands through matrix views,
+N-dimensional strided accesses that read zero outside a region, so that a convolution's windows need no im2col copy.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+
+from hw.errors import InputError
+from hw.ratio import Ratio
+
+
+class Stage(StrEnum):
+    """The three products of a layer's training step."""
+
+    FORWARD = "forward"
+    INPUT_GRADIENT = "input_gradient"
+    WEIGHT_GRADIENT = "weight_gradient"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named array of the memory image, C order.
+
+    Parameters
+    ----------
+    name : str
+        ``<layer>.input``, ``.weight`` (dense), ``.weight_forward`` and ``.weight_backward`` (packed N:M), ``.output``,
+        ``.output_gradient``, ``.input_gradient``, ``.weight_gradient``.
+    shape : tuple of int
+        A packed region ends in (groups, N).
+    kind : str
+        ``"storage"`` for operands, ``"packed"`` for N:M values with an index each, ``"binary32"`` for results.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop of an access: `size` iterations, each moving `step` along `axis` of the region."""
+
+    size: int
+    axis: int
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class MatrixView:
+    """A matrix read from, or written to, a region.
+
+    Element (i, j) is found by writing i in the mixed radix of `rows` and j in that of `columns` (first loop outermost) and
+    adding each digit times its step to its axis, starting from `origin`. Coordinates outside the region read as zero and
+    are not written.
+    """
+
+    region: str
+    origin: tuple[int, ...]
+    rows: tuple[Loop, ...]
+    columns: tuple[Loop, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+        return prod(loop.size for loop in self.rows), prod(loop.size for loop in self.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """``output[i, j] = sum over p of weights[i, p] * activations[j, p]``, each sum from +0 with p ascending.
+
+    With an N:M `ratio`, `weights` is packed: column p of it holds the value and index of kept element ``p % N`` of group
+    ``p // N``, which selects column ``M * (p // N) + index`` of `activations`.
+
+    Parameters
+    ----------
+    layer, stage
+        Where the product comes from.
+    ratio : Ratio
+        `DENSE`, or N:M.
+    weights : MatrixView
+        (m, kept k), the operand that enters the array from the west.
+    activations : MatrixView
+        (n, k), the operand that enters from the north; k is padded to whole groups where `ratio` is sparse.
+    output : MatrixView
+        (m, n), binary32.
+    interleave : tuple of int
+        Interleave slots of a USPE spent on (rows, columns) of the output tile; their product is at most the
+        configuration's `interleave_slots`.
+    macs : int
+        Useful multiply-accumulates: kept elements of the real shape, paddings not counted.
+    """
+
+    layer: str
+    stage: Stage
+    ratio: Ratio
+    weights: MatrixView
+    activations: MatrixView
+    output: MatrixView
+    interleave: tuple[int, int]
+    macs: int
+
+    def __post_init__(self) -> None:
+        (m, kept), (n, k), out = self.weights.shape, self.activations.shape, self.output.shape
+        if out != (m, n):
+            raise InputError(f"{self.layer} {self.stage}: output is {out}, operands make ({m}, {n})")
+        if kept * self.ratio.m != k * self.ratio.n:
+            raise InputError(f"{self.layer} {self.stage}: {kept} kept of {k} is not {self.ratio}")
+
+    @property
+    def m(self) -> int:
+        """Rows of the output."""
+        return self.weights.shape[0]
+
+    @property
+    def n(self) -> int:
+        """Columns of the output."""
+        return self.activations.shape[0]
+
+    @property
+    def k(self) -> int:
+        """Reduction length before pruning, padded to whole groups."""
+        return self.activations.shape[1]
+
+    @property
+    def kept(self) -> int:
+        """Reduction length that the array walks: N of every M."""
+        return self.weights.shape[1]

@@ -1,0 +1,168 @@
+"""One frozen description of an accelerator, which every layer of the project takes unchanged (plain Python)."""
+
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from hw.errors import InputError
+from hw.formats import FORMATS, FloatFormat, parse_format
+from hw.ratio import Ratio
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class AcceleratorConfig:
+    """An accelerator: the array, its arithmetic, its vector engines, its buffers and its memory.
+
+    Parameters
+    ----------
+    name : str
+        What reports call it; also the suffix of exported file names.
+    rows, columns : int
+        USPEs of the array, each at least 1. Weights enter at the west of a row, activations at the north of a column.
+    max_group : int
+        The largest M of an N:M ratio that the hardware is elaborated for: 2, 4, 8, 16 or 32.
+    storage : str
+        Name of the storage format of operands, see `hw.formats.FORMATS`. Accumulation is always binary32.
+    multiply_latency_cycles, add_latency_cycles : int
+        Pipeline registers in a USPE's multiplier and accumulator, each at least 1. The accumulator's latency is also the
+        number of *interleave slots*: independent outputs that a USPE keeps in flight, held in the adder's own pipeline.
+    clock_hz : float
+        The clock.
+    sore_lanes, wuve_lanes, vpu_lanes : int
+        Lanes of the reduction, weight-update and vector engines.
+    w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
+        On-chip buffers, both halves of the double buffer together.
+    dram_channels : int
+        Memory channels.
+    dram_channel_bytes_per_second : float
+        Peak bandwidth of one channel.
+    dram_latency_cycles : int
+        Cycles from a read request to its first beat.
+    """
+
+    name: str
+    rows: Count
+    columns: Count
+    max_group: Annotated[int, Field(strict=True)] = 16
+    storage: str = "binary16"
+    multiply_latency_cycles: Count = 2
+    add_latency_cycles: Count = 4
+    clock_hz: Annotated[float, Field(gt=0)] = 200e6
+    sore_lanes: Count = 4
+    wuve_lanes: Count = 4
+    vpu_lanes: Count = 4
+    w2e_buffer_bytes: Count = 64 * 1024
+    n2s_buffer_bytes: Count = 64 * 1024
+    output_buffer_bytes: Count = 64 * 1024
+    dram_channels: Count = 1
+    dram_channel_bytes_per_second: Annotated[float, Field(gt=0)] = 19.2e9
+    dram_latency_cycles: Count = 40
+
+    def __post_init__(self) -> None:
+        if self.max_group not in (2, 4, 8, 16, 32):
+            raise ValueError(f"max_group must be 2, 4, 8, 16 or 32, not {self.max_group}")
+        if self.storage not in FORMATS or FORMATS[self.storage].width > 16:
+            narrow = [name for name, known in FORMATS.items() if known.width <= 16]
+            raise ValueError(f"storage must be one of {', '.join(narrow)}, not {self.storage!r}")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
+            raise ValueError(f"name must be a letter, then letters, digits, '_' or '-', not {self.name!r}")
+
+    @property
+    def storage_format(self) -> FloatFormat:
+        """Format of operands in memory and on the array's edges."""
+        return parse_format(self.storage)
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of an index within a group at the array's west edge."""
+        return (self.max_group - 1).bit_length()
+
+    @property
+    def interleave_slots(self) -> int:
+        """Independent accumulations that a USPE keeps in flight."""
+        return self.add_latency_cycles
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Peak multiply-accumulates per cycle."""
+        return self.rows * self.columns
+
+    @property
+    def dram_bytes_per_cycle(self) -> float:
+        """Peak memory bandwidth in bytes per clock cycle."""
+        return self.dram_channels * self.dram_channel_bytes_per_second / self.clock_hz
+
+    def check_ratio(self, ratio: Ratio) -> None:
+        """Raise `InputError` unless this accelerator can run `ratio`."""
+        if not ratio.is_dense and ratio.m > self.max_group:
+            raise InputError(
+                f"ratio {ratio} needs groups of {ratio.m}, but {self.name} is elaborated for max_group = {self.max_group}"
+            )
+
+
+PRESETS: dict[str, AcceleratorConfig] = {
+    config.name: config
+    for config in (
+        AcceleratorConfig(name="tiny", rows=4, columns=4),
+        AcceleratorConfig(name="small", rows=8, columns=8, sore_lanes=8, wuve_lanes=8, vpu_lanes=8),
+        AcceleratorConfig(
+            name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
+            w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024,
+        ),
+        AcceleratorConfig(
+            name="vcu1525", rows=32, columns=32, sore_lanes=32, wuve_lanes=32, vpu_lanes=32,
+            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024,
+        ),
+    )
+}  # fmt: skip
+
+
+def load_config(name: str) -> AcceleratorConfig:
+    """A preset by its name, or a TOML file of the fields of `AcceleratorConfig`.
+
+    Raises
+    ------
+    InputError
+        With file, line and field where the file is wrong.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise InputError(f"unknown configuration {name!r}; allowed: {', '.join(PRESETS)}, or a .toml file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: {error}") from None
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9_-]", "_", path.stem))
+    try:
+        return TypeAdapter(AcceleratorConfig).validate_python(values)
+    except ValidationError as error:
+        raise InputError(_describe(path, text, error)) from None
+
+
+def _describe(path: Path, text: str, error: ValidationError) -> str:
+    """The first fault of a configuration file as one line with file, line and field."""
+    fault = error.errors()[0]
+    field = str(fault["loc"][0]) if fault["loc"] else ""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "unexpected_keyword_argument":
+        message = f"no such field; allowed: {', '.join(f.name for f in fields(AcceleratorConfig))}"
+    elif field:
+        message = f"{message[0].lower()}{message[1:]}, not {fault['input']!r}" if fault["type"] != "missing" else "is required"
+    field = field or message.split()[0]
+    lines = (number for number, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*{re.escape(field)}\s*=", line))
+    line = next(lines, None)
+    where = f"{path}:{line}" if line else f"{path}"
+    return f"{where}: {field}: {message}"

@@ -1,0 +1,82 @@
+"""Floating-point formats, described once for hardware, model and trainer (plain Python)."""
+
+from dataclasses import dataclass
+
+from hw.errors import InputError
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """An IEEE 754 binary interchange format: sign, exponent, mantissa, from the top bit down.
+
+    Parameters
+    ----------
+    exponent_bits : int
+        Width of the biased exponent, 2..15. All ones means infinity or NaN, zero means zero or subnormal.
+    mantissa_bits : int
+        Width of the stored fraction, at least 1.
+    """
+
+    exponent_bits: int
+    mantissa_bits: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.exponent_bits <= 15:
+            raise InputError(f"exponent_bits must be in 2..15, not {self.exponent_bits}")
+        if self.mantissa_bits < 1:
+            raise InputError(f"mantissa_bits must be at least 1, not {self.mantissa_bits}")
+
+    @property
+    def width(self) -> int:
+        """Bits of a stored number."""
+        return 1 + self.exponent_bits + self.mantissa_bits
+
+    @property
+    def bias(self) -> int:
+        """What is added to the exponent when it is stored."""
+        return (1 << (self.exponent_bits - 1)) - 1
+
+    @property
+    def max_biased_exponent(self) -> int:
+        """The all-ones exponent of infinities and NaN."""
+        return (1 << self.exponent_bits) - 1
+
+    @property
+    def infinity(self) -> int:
+        """Bits of +infinity."""
+        return self.max_biased_exponent << self.mantissa_bits
+
+    @property
+    def quiet_nan(self) -> int:
+        """Bits of the canonical quiet NaN, the only NaN that any block produces."""
+        return self.infinity | 1 << (self.mantissa_bits - 1)
+
+    @property
+    def name(self) -> str:
+        """The name in `FORMATS`, or ``e<exponent>m<mantissa>`` for a format of the user's own."""
+        for name, known in FORMATS.items():
+            if known == self:
+                return name
+        return f"e{self.exponent_bits}m{self.mantissa_bits}"
+
+
+BINARY16 = FloatFormat(5, 10)
+BFLOAT16 = FloatFormat(8, 7)
+BINARY32 = FloatFormat(8, 23)
+FLOAT8_E4M3 = FloatFormat(4, 3)
+FLOAT8_E5M2 = FloatFormat(5, 2)
+
+FORMATS: dict[str, FloatFormat] = {
+    "binary16": BINARY16,
+    "bfloat16": BFLOAT16,
+    "binary32": BINARY32,
+    "float8_e4m3": FLOAT8_E4M3,
+    "float8_e5m2": FLOAT8_E5M2,
+}
+
+
+def parse_format(name: str) -> FloatFormat:
+    """Look a format up by its name in `FORMATS`; `InputError` names the allowed ones."""
+    if name not in FORMATS:
+        raise InputError(f"unknown format {name!r}; allowed: {', '.join(FORMATS)}")
+    return FORMATS[name]

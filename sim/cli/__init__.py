@@ -1,0 +1,64 @@
+"""The command line: one file a command, imported only when it is called."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from hw.errors import InputError
+
+COMMANDS = {
+    "demo": "train, schedule, run on the RTL, report: the whole in one command",
+    "train": "train a network dense or N:M sparse",
+    "gemm": "run one random product on NumPy, the cycle model and the RTL",
+    "cosim": "run the products of training steps on the RTL and compare",
+    "report": "estimate a training step's cycles on an accelerator",
+    "export": "write an accelerator as Verilog",
+    "fp": "run a floating-point block of the RTL on a vector file",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when it is asked for, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"sim.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nmtrain")
+def cli() -> None:
+    """Design hardware for N:M sparse neural-network training.
+
+    \b
+    Example:
+      nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (a command line returns nothing to type)
+    """Run the command line: exit 0 on success, 1 where a comparison failed, 2 for bad input with one line."""
+    try:
+        status = cli.main(arguments, prog_name="nmtrain", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except InputError as error:
+        _fail(str(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"nmtrain: {' '.join(message.split())}", err=True)
+    sys.exit(status)
