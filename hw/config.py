@@ -90,6 +90,36 @@ class AcceleratorConfig:
         return self.add_latency_cycles
 
     @property
+    def uspe_latency_cycles(self) -> int:
+        """Steps from a weight at a USPE's west to its sum leaving the drain chain: select, multiply, add, chain."""
+        return 1 + self.multiply_latency_cycles + self.add_latency_cycles + self.interleave_slots
+
+    @property
+    def drain_steps(self) -> int:
+        """Steps in which a tile's results leave a row: one word each."""
+        return self.columns * self.interleave_slots
+
+    @property
+    def array_latency_cycles(self) -> int:
+        """Cycles from the step that brings a word of sums to the array's east edge until all of its rows are there."""
+        return self.rows - 1 + self.columns
+
+    @property
+    def result_fifo_words(self) -> int:
+        """Room for results behind the array: what is on its way at full rate, and as much again to ride out stalls."""
+        return 2 * (self.array_latency_cycles + 2)
+
+    @property
+    def stce_latency_cycles(self) -> int:
+        """Cycles from a command taken by the STCE until its last word of results is offered, beyond its steps.
+
+        One to load the command; the drain of the last tile, which begins with the first slot of its last round; the way
+        through the array; the result FIFO.
+        """
+        drain = self.uspe_latency_cycles + self.drain_steps - self.interleave_slots
+        return 1 + drain + self.array_latency_cycles + 1
+
+    @property
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
         return self.rows * self.columns

@@ -1,0 +1,151 @@
+"""The unified sparse processing element."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.fp.add import FloatAdd
+from hw.fp.multiply import FloatMultiply
+from hw.modules import place
+
+
+def row_link(config: AcceleratorConfig) -> wiring.Signature:
+    """What travels from west to east along a row.
+
+    Members
+    -------
+    en : 1
+        The receiver takes a step in this cycle. It travels with the data, so that a stall freezes the array as a wave and
+        needs no wire that reaches every element.
+    first, last : 1
+        The step begins, or completes, an accumulation.
+    weight : storage format
+        The value of a kept weight.
+    index : config.index_bits
+        Which activation of the group it multiplies.
+    drain : 32
+        A finished sum on its way out.
+    """
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "first": Out(1),
+            "last": Out(1),
+            "weight": Out(config.storage_format.width),
+            "index": Out(config.index_bits),
+            "drain": Out(BINARY32.width),
+        }
+    )
+
+
+def group_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """What travels from north to south along a column: the M activations of a group."""
+    return data.ArrayLayout(config.storage_format.width, config.max_group)
+
+
+class USPE(wiring.Component):
+    """Multiplies one weight a step by the activation that its index selects, and accumulates `interleave_slots` sums.
+
+    Dense and N:M products differ in nothing but the indices: a dense product walks them in order, an N:M product names the
+    kept ones. The sums in flight have no register file: they circulate in the adder's own pipeline, so that a step belongs
+    to sum ``step % interleave_slots`` and the adder's latency is hidden.
+
+    ::
+
+        north ──┬────────────────────────► south (group, registered)
+                ▼
+        west ─ select ─ multiply ─ add ─┬─ chain ─► east.drain
+          │                 ▲───────────┘    ▲
+          │                                  west.drain
+          └──────────────────────────────► east (weight, index, flags, registered)
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Formats, group size and latencies.
+
+    Members
+    -------
+    west, east : row_link
+        Registered from west to east. A step is taken in the cycles in which ``west.en`` is high; everything holds in others.
+    north, south : group_layout
+        Registered from north to south.
+
+    Attributes
+    ----------
+    latency_cycles : int
+        Steps from a weight at ``west`` to its sum at the head of the drain chain: select, multiply, add, chain.
+    interval_cycles : int
+        Steps from one weight to the next: 1.
+
+    Notes
+    -----
+    A sum marked `last` enters the drain chain `interleave_slots` registers long; in all other steps the chain shifts what
+    comes from the west. A row of C elements therefore needs C · interleave_slots steps between the ends of two tiles.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.latency_cycles = config.uspe_latency_cycles
+        link = row_link(config)
+        group = group_layout(config)
+        super().__init__({"west": In(link), "east": Out(link), "north": In(group), "south": Out(group)})
+
+    def elaborate(self, platform: object):
+        m = Module()
+        config, en = self.config, self.west.en
+        multiply = place(
+            m,
+            platform,
+            FloatMultiply(config.storage_format, BINARY32, config.multiply_latency_cycles),
+            module=f"float_multiply_{config.storage}",
+            name="multiply",
+        )
+        add = place(m, platform, FloatAdd(BINARY32, config.add_latency_cycles), module="float_add_binary32", name="add")
+
+        weight = Signal(config.storage_format.width, reset_less=True)
+        activation = Signal(config.storage_format.width, reset_less=True)
+        with m.If(en):
+            m.d.sync += [weight.eq(self.west.weight), activation.eq(select(list(self.north), self.west.index))]
+        m.d.comb += [multiply.en.eq(en), multiply.a.eq(weight), multiply.b.eq(activation)]
+
+        first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
+        load = delay(m, en, self.west.last, 1 + config.multiply_latency_cycles + config.add_latency_cycles, "load")
+        m.d.comb += [add.en.eq(en), add.a.eq(multiply.o), add.b.eq(Mux(first, 0, add.o))]
+
+        chain = Mux(load, add.o, self.west.drain)
+        drain = delay(m, en, chain, config.interleave_slots + 1, "drain")
+        m.d.comb += self.east.drain.eq(drain)
+        self._pass_on(m)
+        return m
+
+    def _pass_on(self, m: Module) -> None:
+        """Register what the neighbours read."""
+        m.d.sync += self.east.en.eq(self.west.en)
+        with m.If(self.west.en):
+            m.d.sync += Value.cast(self.south).eq(Value.cast(self.north))
+            for name in ("first", "last", "weight", "index"):
+                m.d.sync += getattr(self.east, name).eq(getattr(self.west, name))
+
+
+def select(items: Sequence[Value], index: Value) -> Value:
+    """The item at `index`, as a balanced tree of multiplexers; as many items as `index` has values."""
+    for bit in index:
+        items = [Mux(bit, odd, even) for even, odd in zip(items[::2], items[1::2], strict=True)]
+    return items[0]
+
+
+def delay(m: Module, en: Value, value: Value, steps: int, name: str, *, reset: bool = False) -> Value:
+    """`value` as it was `steps` enabled cycles ago; without reset it can be a shift register of lookup tables."""
+    for number in range(steps):
+        stage = Signal(len(Value.cast(value)), name=f"{name}_{number}", reset_less=not reset)
+        with m.If(en):
+            m.d.sync += stage.eq(value)
+        value = stage
+    return value
