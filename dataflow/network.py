@@ -194,6 +194,18 @@ class Network:
         """The layers that hold weights, in order."""
         return (layer for layer in self.layers if isinstance(layer, Weighted))
 
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: weights, biases, and scale and shift of every batch norm."""
+        weights = sum(prod(self.weight_shape(layer)) for layer in self.weighted())
+        biases = sum(self.weight_shape(layer)[0] for layer in self.weighted() if layer.bias)
+        return weights + biases + sum(2 * self.shapes[layer.name][-1] for layer in self.layers if isinstance(layer, BatchNorm))
+
+    @property
+    def forward_macs(self) -> int:
+        """Multiply-accumulates of one sample's dense forward pass, taps that fall in the padding counted as usual."""
+        return sum(prod(self.shapes[layer.name][:-1]) * prod(self.weight_shape(layer)) for layer in self.weighted())
+
     def weight_shape(self, layer: Weighted) -> Shape:
         """Shape of a layer's weights, output channels first and input channels last."""
         channels = self.shapes[layer.inputs[0]][-1]

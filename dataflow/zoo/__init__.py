@@ -1,0 +1,36 @@
+"""The networks that the project knows by name, one file a family.
+
+::
+
+    digits   mlp, cnn            8x8x1, 10 classes: small enough for the RTL
+    resnet   resnet9             32x32x3, 10 (CIFAR-10)
+             resnet18            64x64x3, 200 (Tiny ImageNet), with the ImageNet stem
+             resnet50            224x224x3, 1000 (ImageNet), stride in the 3x3 convolution
+    vgg      vgg19               32x32x3, 100 (CIFAR-100)
+"""
+
+from collections.abc import Callable
+
+from dataflow.network import Network
+from dataflow.zoo.digits import cnn, mlp
+from dataflow.zoo.resnet import resnet9, resnet18, resnet50
+from dataflow.zoo.vgg import vgg19
+from hw.errors import InputError
+
+_BUILDERS: dict[str, Callable[[], Network]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "resnet9": resnet9,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "vgg19": vgg19,
+}
+
+NAMES = tuple(_BUILDERS)
+
+
+def load(name: str) -> Network:
+    """A network by its name in `NAMES`; `InputError` names the allowed ones."""
+    if name not in _BUILDERS:
+        raise InputError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}")
+    return _BUILDERS[name]()
