@@ -2,14 +2,16 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Cat, Const, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.modules import place
-from hw.uspe import USPE, delay, group_layout
+from hw.uspe import USPE, delay, group_bits, row_link, slices
+
+ALWAYS = Const(1)
 
 
 def weight_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -22,14 +24,50 @@ def weights_layout(config: AcceleratorConfig) -> data.ArrayLayout:
     return data.ArrayLayout(weight_layout(config), config.rows)
 
 
-def groups_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """One step's activations: a group of M for each column."""
-    return data.ArrayLayout(group_layout(config), config.columns)
+def groups_bits(config: AcceleratorConfig) -> int:
+    """Width of one step's activations: a group of M for each column, column 0 lowest."""
+    return group_bits(config) * config.columns
 
 
 def sums_layout(config: AcceleratorConfig) -> data.ArrayLayout:
     """One word of results: a binary32 sum from each row."""
     return data.ArrayLayout(BINARY32.width, config.rows)
+
+
+class Row(wiring.Component):
+    """C USPEs from west to east.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Size, formats and latencies.
+
+    Members
+    -------
+    west, east : row_link
+        What enters the first element and what leaves the last.
+    north, south : groups_bits
+        A group for each element, to be handed down to the next row.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        link, groups = row_link(config), groups_bits(config)
+        super().__init__({"west": In(link), "east": Out(link), "north": In(groups), "south": Out(groups)})
+
+    def elaborate(self, platform: object):
+        m = Module()
+        elements = [
+            place(m, platform, lambda: USPE(self.config), module="uspe", name=f"pe_{column}")
+            for column in range(self.config.columns)
+        ]
+        links = [self.west, *(element.east for element in elements)]
+        for element, north, link in zip(elements, slices(self.north, self.config.columns), links, strict=False):
+            m.d.comb += [getattr(element.west, name).eq(getattr(link, name)) for name in link.signature.members]
+            m.d.comb += element.north.eq(north)
+        m.d.comb += self.south.eq(Cat(element.south for element in elements))
+        m.d.comb += [getattr(self.east, name).eq(getattr(links[-1], name)) for name in links[-1].signature.members]
+        return m
 
 
 class SystolicArray(wiring.Component):
@@ -55,7 +93,7 @@ class SystolicArray(wiring.Component):
         slot 0, and then for `drain_steps` steps.
     weights : In(weights_layout)
         A weight for each row.
-    groups : In(groups_layout)
+    groups : In(groups_bits)
         The activations of a group for each column.
     o_valid, o : Out(1), Out(sums_layout)
         A word of sums, `latency_cycles` cycles after the step that was issued with `emit`. It does not wait.
@@ -78,7 +116,7 @@ class SystolicArray(wiring.Component):
                 "last": In(1),
                 "emit": In(1),
                 "weights": In(weights_layout(config)),
-                "groups": In(groups_layout(config)),
+                "groups": In(groups_bits(config)),
                 "o_valid": Out(1),
                 "o": Out(sums_layout(config)),
             }
@@ -86,48 +124,39 @@ class SystolicArray(wiring.Component):
 
     def elaborate(self, platform: object):
         m = Module()
-        config = self.config
-        elements = [
-            [place(m, platform, USPE(config), module="uspe", name=f"pe_{row}_{column}") for column in range(config.columns)]
-            for row in range(config.rows)
+        rows = [
+            place(m, platform, lambda: Row(self.config), module="row", name=f"row_{number}")
+            for number in range(self.config.rows)
         ]
-        self._feed_west(m, elements)
-        self._feed_north(m, elements)
-        for row in elements:
-            for west, east in pairwise(row):
-                for name in ("en", "first", "last", "weight", "index", "drain"):
-                    m.d.comb += getattr(east.west, name).eq(getattr(west.east, name))
-        for upper, lower in pairwise(elements):
-            for north, south in zip(upper, lower, strict=True):
-                m.d.comb += Value.cast(south.north).eq(Value.cast(north.south))
-        self._collect_east(m, elements)
+        self._feed_west(m, rows)
+        self._feed_north(m, rows[0])
+        for upper, lower in pairwise(rows):
+            m.d.comb += lower.north.eq(upper.south)
+        self._collect_east(m, rows)
         return m
 
-    def _feed_west(self, m: Module, elements: list) -> None:
+    def _feed_west(self, m: Module, rows: list) -> None:
         """Row r receives the enable, the flags and its weight r cycles later than row 0."""
-        always = Const(1)
         flags = {name: getattr(self, name) for name in ("en", "first", "last")}
-        for row, (element, *_) in enumerate(elements):
-            for name, value in flags.items():
-                m.d.comb += getattr(element.west, name).eq(value)
-            weight = self.weights[row]
+        for number, row in enumerate(rows):
+            weight = self.weights[number]
             m.d.comb += [
-                element.west.weight.eq(delay(m, always, weight.value, row, f"weight_{row}")),
-                element.west.index.eq(delay(m, always, weight.index, row, f"index_{row}")),
+                *(getattr(row.west, name).eq(value) for name, value in flags.items()),
+                row.west.weight.eq(delay(m, ALWAYS, weight.value, number, f"weight_{number}")),
+                row.west.index.eq(delay(m, ALWAYS, weight.index, number, f"index_{number}")),
             ]
-            flags = {name: delay(m, always, value, 1, f"{name}_{row + 1}", reset=True) for name, value in flags.items()}
+            flags = {name: delay(m, ALWAYS, value, 1, f"{name}_{number + 1}", reset=True) for name, value in flags.items()}
 
-    def _feed_north(self, m: Module, elements: list) -> None:
+    def _feed_north(self, m: Module, row: Row) -> None:
         """Column c receives its group c cycles later than column 0."""
-        for column, element in enumerate(elements[0]):
-            group = delay(m, Const(1), Value.cast(self.groups[column]), column, f"group_{column}")
-            m.d.comb += Value.cast(element.north).eq(group)
+        groups = slices(self.groups, self.config.columns)
+        skewed = [delay(m, ALWAYS, group, column, f"group_{column}") for column, group in enumerate(groups)]
+        m.d.comb += row.north.eq(Cat(*skewed))
 
-    def _collect_east(self, m: Module, elements: list) -> None:
+    def _collect_east(self, m: Module, rows: list) -> None:
         """The sums of row r leave r cycles after those of row 0: hold each back until the last row's are there."""
-        always, rows = Const(1), self.config.rows
-        for row, (*_, element) in enumerate(elements):
-            sums = delay(m, always, element.east.drain, rows - 1 - row, f"sum_{row}")
-            m.d.comb += self.o[row].eq(sums)
-        valid = delay(m, always, self.en & self.emit, self.latency_cycles, "valid", reset=True)
+        for number, row in enumerate(rows):
+            sums = delay(m, ALWAYS, row.east.drain, len(rows) - 1 - number, f"sum_{number}")
+            m.d.comb += self.o[number].eq(sums)
+        valid = delay(m, ALWAYS, self.en & self.emit, self.latency_cycles, "valid", reset=True)
         m.d.comb += self.o_valid.eq(valid)

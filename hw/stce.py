@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.array import SystolicArray, groups_layout, sums_layout, weights_layout
+from hw.array import SystolicArray, groups_bits, sums_layout, weights_layout
 from hw.config import AcceleratorConfig
 from hw.modules import place
 from hw.sequencer import Sequencer, tiles_layout
@@ -32,7 +32,7 @@ class STCE(wiring.Component):
     i_w2e : In(stream of weights_layout)
         One word for each step that uses weights: for each tile, each kept element, each column block, each row block.
         Row r of block b is output row b · R + r of the tile.
-    i_n2s : In(stream of groups_layout)
+    i_n2s : In(stream of groups_bits)
         The groups in the order of use: with one column block, one word a group; with several, one word for each kept element
         and column block. Column c of block b is output column b · C + c of the tile.
     o : Out(stream of sums_layout)
@@ -61,7 +61,7 @@ class STCE(wiring.Component):
             {
                 "i_tiles": In(stream.Signature(tiles_layout(config))),
                 "i_w2e": In(stream.Signature(weights_layout(config))),
-                "i_n2s": In(stream.Signature(groups_layout(config))),
+                "i_n2s": In(stream.Signature(groups_bits(config))),
                 "o": Out(stream.Signature(sums_layout(config))),
             }
         )
@@ -69,8 +69,8 @@ class STCE(wiring.Component):
     def elaborate(self, platform: object):
         m = Module()
         config = self.config
-        sequencer = place(m, platform, Sequencer(config), module="sequencer", name="sequencer")
-        array = place(m, platform, SystolicArray(config), module="systolic_array", name="array")
+        sequencer = place(m, platform, lambda: Sequencer(config), module="sequencer", name="sequencer")
+        array = place(m, platform, lambda: SystolicArray(config), module="systolic_array", name="array")
         m.submodules.results = results = SyncFIFO(width=sums_layout(config).size, depth=config.result_fifo_words)
         # Words that are in the FIFO or on their way to it.
         claimed = Signal(range(config.result_fifo_words + 1))

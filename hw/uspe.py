@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
@@ -42,9 +42,12 @@ def row_link(config: AcceleratorConfig) -> wiring.Signature:
     )
 
 
-def group_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """What travels from north to south along a column: the M activations of a group."""
-    return data.ArrayLayout(config.storage_format.width, config.max_group)
+def group_bits(config: AcceleratorConfig) -> int:
+    """Width of what travels from north to south along a column: the M activations of a group, the first lowest.
+
+    A plain vector: with a structured one, the Verilog would name each field again at each of R · C elements.
+    """
+    return config.storage_format.width * config.max_group
 
 
 class USPE(wiring.Component):
@@ -72,7 +75,7 @@ class USPE(wiring.Component):
     -------
     west, east : row_link
         Registered from west to east. A step is taken in the cycles in which ``west.en`` is high; everything holds in others.
-    north, south : group_layout
+    north, south : group_bits
         Registered from north to south.
 
     Attributes
@@ -94,7 +97,7 @@ class USPE(wiring.Component):
         self.config = config
         self.latency_cycles = config.uspe_latency_cycles
         link = row_link(config)
-        group = group_layout(config)
+        group = group_bits(config)
         super().__init__({"west": In(link), "east": Out(link), "north": In(group), "south": Out(group)})
 
     def elaborate(self, platform: object):
@@ -103,16 +106,19 @@ class USPE(wiring.Component):
         multiply = place(
             m,
             platform,
-            FloatMultiply(config.storage_format, BINARY32, config.multiply_latency_cycles),
+            lambda: FloatMultiply(config.storage_format, BINARY32, config.multiply_latency_cycles),
             module=f"float_multiply_{config.storage}",
             name="multiply",
         )
-        add = place(m, platform, FloatAdd(BINARY32, config.add_latency_cycles), module="float_add_binary32", name="add")
+        add = place(m, platform, lambda: FloatAdd(BINARY32, config.add_latency_cycles), module="float_add_binary32", name="add")
 
         weight = Signal(config.storage_format.width, reset_less=True)
         activation = Signal(config.storage_format.width, reset_less=True)
         with m.If(en):
-            m.d.sync += [weight.eq(self.west.weight), activation.eq(select(list(self.north), self.west.index))]
+            m.d.sync += [
+                weight.eq(self.west.weight),
+                activation.eq(select(slices(self.north, config.max_group), self.west.index)),
+            ]
         m.d.comb += [multiply.en.eq(en), multiply.a.eq(weight), multiply.b.eq(activation)]
 
         first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
@@ -129,9 +135,15 @@ class USPE(wiring.Component):
         """Register what the neighbours read."""
         m.d.sync += self.east.en.eq(self.west.en)
         with m.If(self.west.en):
-            m.d.sync += Value.cast(self.south).eq(Value.cast(self.north))
+            m.d.sync += self.south.eq(self.north)
             for name in ("first", "last", "weight", "index"):
                 m.d.sync += getattr(self.east, name).eq(getattr(self.west, name))
+
+
+def slices(value: Value, count: int) -> list[Value]:
+    """`value` cut into `count` equal parts, lowest first."""
+    width = len(value) // count
+    return [value[number * width :][:width] for number in range(count)]
 
 
 def select(items: Sequence[Value], index: Value) -> Value:
@@ -141,11 +153,12 @@ def select(items: Sequence[Value], index: Value) -> Value:
     return items[0]
 
 
-def delay(m: Module, en: Value, value: Value, steps: int, name: str, *, reset: bool = False) -> Value:
+def delay(m: Module, en: ValueLike, value: ValueLike, steps: int, name: str, *, reset: bool = False) -> Value:
     """`value` as it was `steps` enabled cycles ago; without reset it can be a shift register of lookup tables."""
-    for number in range(steps):
-        stage = Signal(len(Value.cast(value)), name=f"{name}_{number}", reset_less=not reset)
-        with m.If(en):
-            m.d.sync += stage.eq(value)
-        value = stage
-    return value
+    value = Value.cast(value)
+    if steps == 0:
+        return value
+    line = Signal(len(value) * steps, name=name, reset_less=not reset)
+    with m.If(en):
+        m.d.sync += line.eq(Cat(value, line))
+    return line[-len(value) :]
