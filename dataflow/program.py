@@ -4,12 +4,13 @@ A program is a list of commands over a *memory image* of named regions. Products
 N-dimensional strided accesses that read zero outside a region, so that a convolution's windows need no im2col copy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
 
 from hw.errors import InputError
-from hw.ratio import Ratio
+from hw.ratio import DENSE, Ratio
 
 
 class Stage(StrEnum):
@@ -135,3 +136,104 @@ class Product:
     def kept(self) -> int:
         """Reduction length that the array walks: N of every M."""
         return self.weights.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """Element by element work between products: one pass of the vector unit over a tensor, several layers fused into it.
+
+    Parameters
+    ----------
+    layer : str
+        The first of the network's layers that it works for.
+    what : str
+        The operations in order, such as ``"normalise, relu"``.
+    stage : Stage
+        `FORWARD`, or `INPUT_GRADIENT` for backward work.
+    fused : bool
+        Whether the elements come from the drain of the products right before it; they are then not read from memory.
+    elements : int
+        Elements that pass through the lanes.
+    read_bytes, write_bytes : int
+        Memory traffic of the whole pass.
+    reads, writes : tuple of str
+        Tensors, ``<layer>.output`` or ``<layer>.output_gradient`` of any layer of the network.
+    """
+
+    layer: str
+    what: str
+    stage: Stage
+    fused: bool
+    elements: int
+    read_bytes: int
+    write_bytes: int
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """One layer's weight update, and the N:M selection of the packed copies that the next step reads (pre-generation).
+
+    Parameters
+    ----------
+    layer : str
+        Whose weights, their gradient coming from the drain of the product right before; or a batch norm.
+    elements : int
+        Weights and biases, or scales and shifts.
+    packed : tuple of int
+        Elements of each packed copy that is written: one for every sparse direction.
+    ratio : Ratio
+        Of the packed copies.
+    dense_copy : bool
+        Whether a dense copy in the storage format is written, because some stage reads it.
+    """
+
+    layer: str
+    elements: int
+    packed: tuple[int, ...] = ()
+    ratio: Ratio = DENSE
+    dense_copy: bool = False
+
+
+Command = Product | Vector | Update
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A training step: commands in order over named regions.
+
+    Parameters
+    ----------
+    network : str
+        Its name.
+    batch : int
+        Samples of a step.
+    ratio : Ratio
+        What the sparse stages run at.
+    sparse_stages : frozenset of Stage
+        Stages whose weights are packed, in the layers that are pruned.
+    regions : mapping of str to Region
+        What the products read and write, by name.
+    commands : tuple of Command
+        The step's work in order.
+    cleared : frozenset of str
+        Regions of which no product writes every element: they must be zero before the first product that writes to them.
+        A strided convolution's input gradient is one where its stride skips pixels.
+    aliases : mapping of str to str
+        For ``<layer>.input``, the tensor ``<other layer>.output`` that it is.
+    """
+
+    network: str
+    batch: int
+    ratio: Ratio
+    sparse_stages: frozenset[Stage]
+    regions: Mapping[str, Region]
+    commands: tuple[Command, ...]
+    cleared: frozenset[str]
+    aliases: Mapping[str, str]
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The commands that the array runs."""
+        return tuple(command for command in self.commands if isinstance(command, Product))

@@ -1,0 +1,108 @@
+"""A weighted layer's axes: what is windowed, what is not, and which taps a strided window's gradient needs."""
+
+from dataclasses import dataclass
+from math import gcd
+
+from dataflow.network import Conv, Linear, Network, Weighted
+from hw.errors import InputError
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Input positions ``start + stride * t`` for t < `positions`, and the taps that reach them.
+
+    Tap u < `taps` is ``tap + tap_step * u`` of the kernel; it reads output position ``origin + t - step * u``.
+    """
+
+    start: int
+    positions: int
+    tap: int
+    tap_step: int
+    taps: int
+    origin: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis that a kernel slides over: ``input = output * stride + tap * dilation - padding``."""
+
+    size: int
+    outputs: int
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The input positions by their remainder modulo the stride, those that no tap reaches left out."""
+        phases = (self._phase(start) for start in range(min(self.stride, self.size)))
+        return tuple(phase for phase in phases if phase is not None)
+
+    def _phase(self, start: int) -> Phase | None:
+        common = gcd(self.stride, self.dilation)
+        tap_step = self.stride // common
+        reach = start + self.padding
+        tap = next((tap for tap in range(min(tap_step, self.kernel)) if (reach - tap * self.dilation) % self.stride == 0), None)
+        if tap is None:
+            return None
+        return Phase(
+            start=start,
+            positions=-(-(self.size - start) // self.stride),
+            tap=tap,
+            tap_step=tap_step,
+            taps=-(-(self.kernel - tap) // tap_step),
+            origin=(reach - tap * self.dilation) // self.stride,
+            step=self.dilation // common,
+        )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A weighted layer in numbers; its tensors are (*lead, *windows, channels), batch first.
+
+    A linear layer has no windows: all axes but the last lead.
+    """
+
+    name: str
+    lead: tuple[int, ...]
+    windows: tuple[Window, ...]
+    inputs: int
+    outputs: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of ``<layer>.input`` and its gradient."""
+        return (*self.lead, *(window.size for window in self.windows), self.inputs)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of ``<layer>.output`` and its gradient."""
+        return (*self.lead, *(window.outputs for window in self.windows), self.outputs)
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Taps of each window."""
+        return tuple(window.kernel for window in self.windows)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the dense weights and their gradient, (out, *kernel, in)."""
+        return (self.outputs, *self.kernel_shape, self.inputs)
+
+
+def measure(network: Network, layer: Weighted, batch: int) -> Geometry:
+    """The geometry of `layer` for a batch; `InputError` where a kind of layer is not supported."""
+    source, result = network.shapes[layer.inputs[0]], network.shapes[layer.name]
+    if isinstance(layer, Linear):
+        return Geometry(layer.name, (batch, *source[:-1]), (), source[-1], result[-1])
+    if not isinstance(layer, Conv):
+        raise InputError(f"layer {layer.name!r}: {type(layer).__name__} cannot be scheduled; allowed: Conv, Linear")
+    if layer.groups != 1:
+        raise InputError(f"layer {layer.name!r}: convolutions of {layer.groups} groups cannot be scheduled; groups must be 1")
+    windows = tuple(
+        Window(size, outputs, layer.kernel, layer.stride, layer.padding, layer.dilation)
+        for size, outputs in zip(source[:-1], result[:-1], strict=True)
+    )
+    return Geometry(layer.name, (batch,), windows, source[-1], result[-1])

@@ -1,0 +1,189 @@
+"""From a network to a program: one training step as commands over described memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from dataflow import products
+from dataflow.backward import Backward
+from dataflow.forward import Forward, Step
+from dataflow.geometry import Geometry, measure
+from dataflow.network import Network, Weighted
+from dataflow.passes import Pass
+from dataflow.program import Product, Program, Region, Stage, Update
+from dataflow.sizes import Sizes
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.ratio import DENSE, Ratio
+
+
+def lower(
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    batch: int,
+    ratio: Ratio = DENSE,
+    sparse_stages: frozenset[Stage] = frozenset(),
+    prune_first: bool = False,
+    prune_last: bool = False,
+) -> Program:
+    """One training step of `network` as a program.
+
+    Parameters
+    ----------
+    network : Network
+        What is trained.
+    config : AcceleratorConfig
+        What it runs on: decides the interleaving and the storage format.
+    batch : int
+        Samples, at least 1.
+    ratio : Ratio
+        N:M of the pruned layers' sparse stages.
+    sparse_stages : frozenset of Stage
+        Of `FORWARD` and `INPUT_GRADIENT`: which products read packed weights.
+    prune_first, prune_last : bool
+        Whether the first and the last layer with weights are pruned, too.
+
+    Raises
+    ------
+    InputError
+        Where batch, ratio, stage or a layer cannot be scheduled.
+    """
+    if batch < 1:
+        raise InputError(f"batch must be at least 1, not {batch}")
+    config.check_ratio(ratio)
+    if Stage.WEIGHT_GRADIENT in sparse_stages:
+        raise InputError("the weight gradient cannot be sparse; allowed sparse stages: forward, input_gradient")
+    if ratio.is_dense:
+        ratio, sparse_stages = DENSE, frozenset()
+    weighted = list(network.weighted())
+    if not weighted:
+        raise InputError(f"network {network.name!r} has no layer with weights")
+    dense = {layer.name for layer in weighted if not layer.prune}
+    dense |= set() if prune_first else {weighted[0].name}
+    dense |= set() if prune_last else {weighted[-1].name}
+    sites = {layer.name: _site(network, config, layer, batch, ratio, sparse_stages, layer.name in dense) for layer in weighted}
+    return _Lowering(network, config, batch, ratio, sparse_stages, sites).program()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A weighted layer and what of it is sparse."""
+
+    geometry: Geometry
+    forward: Ratio
+    backward: Ratio
+    bias: bool
+    config: AcceleratorConfig
+
+    def forward_product(self) -> Product:
+        """The forward product."""
+        return products.forward(self.config, self.geometry, self.forward)
+
+    @cached_property
+    def input_gradients(self) -> tuple[Product, ...]:
+        """The input gradient's products, one a phase."""
+        return tuple(products.input_gradients(self.config, self.geometry, self.backward))
+
+    def update(self) -> Update:
+        """The weight update, with the packed copies that the sparse stages read."""
+        layer = self.geometry
+        copies = ((self.forward, layer.outputs, layer.inputs), (self.backward, layer.inputs, layer.outputs))
+        packed = tuple(
+            prod(products.packed_shape(ratio, rows, layer.kernel_shape, channels))
+            for ratio, rows, channels in copies
+            if not ratio.is_dense
+        )
+        ratio = self.backward if self.forward.is_dense else self.forward
+        elements = prod(layer.weight_shape) + (layer.outputs if self.bias else 0)
+        return Update(layer=layer.name, elements=elements, packed=packed, ratio=ratio, dense_copy=len(packed) < 2)
+
+    def regions(self, *, first: bool) -> Iterator[Region]:
+        """What the products read and write; the first layer has no input gradient."""
+        layer = self.geometry
+        yield Region(f"{layer.name}.input", layer.input_shape, "storage")
+        yield Region(f"{layer.name}.output", layer.output_shape, "binary32")
+        yield Region(f"{layer.name}.output_gradient", layer.output_shape, "storage")
+        yield Region(f"{layer.name}.weight_gradient", layer.weight_shape, "binary32")
+        if self.forward.is_dense or (self.backward.is_dense and not first):
+            yield Region(f"{layer.name}.weight", layer.weight_shape, "storage")
+        if not self.forward.is_dense:
+            shape = products.packed_shape(self.forward, layer.outputs, layer.kernel_shape, layer.inputs)
+            yield Region(f"{layer.name}.weight_forward", shape, "packed")
+        if not first:
+            yield Region(f"{layer.name}.input_gradient", layer.input_shape, "binary32")
+            if not self.backward.is_dense:
+                shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.outputs)
+                yield Region(f"{layer.name}.weight_backward", shape, "packed")
+
+
+def _site(
+    network: Network,
+    config: AcceleratorConfig,
+    layer: Weighted,
+    batch: int,
+    ratio: Ratio,
+    sparse_stages: frozenset[Stage],
+    dense: bool,
+) -> Site:
+    forward = ratio if Stage.FORWARD in sparse_stages and not dense else DENSE
+    backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and not dense else DENSE
+    return Site(measure(network, layer, batch), forward, backward, layer.bias, config)
+
+
+@dataclass
+class _Lowering:
+    """Runs the two halves and gathers what they made."""
+
+    network: Network
+    config: AcceleratorConfig
+    batch: int
+    ratio: Ratio
+    sparse_stages: frozenset[Stage]
+    sites: dict[str, Site]
+
+    def program(self) -> Program:
+        steps: list[Step] = []
+        forward = Forward(
+            Sizes(self.network, self.batch, self.config), steps, lambda layer: self.sites[layer.name].forward_product()
+        )
+        forward.run()
+        backward = Backward(
+            forward,
+            lambda layer: self.sites[layer.name].input_gradients,
+            lambda layer: (
+                products.weight_gradient(self.config, self.sites[layer.name].geometry),
+                self.sites[layer.name].update(),
+            ),
+        )
+        backward.run()
+        commands = tuple(step.freeze() if isinstance(step, Pass) else step for step in steps)
+        regions = {
+            region.name: region
+            for name, site in self.sites.items()
+            for region in site.regions(first=name not in backward.propagated)
+        }
+        return Program(
+            network=self.network.name,
+            batch=self.batch,
+            ratio=self.ratio,
+            sparse_stages=self.sparse_stages,
+            regions=regions,
+            commands=commands,
+            cleared=frozenset(_partial(commands, regions)),
+            aliases=self._aliases(forward, backward),
+        )
+
+    def _aliases(self, forward: Forward, backward: Backward) -> dict[str, str]:
+        aliases = {f"{layer.name}.input": forward.tensors[layer.inputs[0]] for layer in self.network.weighted()}
+        return aliases | {f"{name}.output_gradient": tensor for name, tensor in backward.output_gradients.items()}
+
+
+def _partial(commands: tuple[object, ...], regions: dict[str, Region]) -> Iterator[str]:
+    """Input gradients that the phases' products do not cover."""
+    written = {name: 0 for name in regions if name.endswith(".input_gradient")}
+    for command in commands:
+        if isinstance(command, Product) and command.output.region in written:
+            written[command.output.region] += command.m * command.n
+    return (name for name, count in written.items() if count < regions[name].size)

@@ -1,0 +1,166 @@
+"""A weighted layer's three products as matrix views of its regions.
+
+In each, the reduction runs over (kernel, channels) or (batch, pixels) in ascending order, channels innermost:
+
+- forward: weights (out, kernel·in) times windows of the input;
+- input gradient: weights (in, kernel·out) times windows of the output gradient. With a stride, each remainder of the pixel
+  position modulo the stride is reached by its own subset of taps and is a product of its own;
+- weight gradient: output gradient (out, batch·pixels) times windows of the input.
+"""
+
+from collections.abc import Iterator
+from itertools import product as combinations
+from math import prod
+
+from dataflow.geometry import Geometry
+from dataflow.interleave import choose_interleave
+from dataflow.program import Loop, MatrixView, Product, Stage
+from hw.config import AcceleratorConfig
+from hw.ratio import DENSE, Ratio
+
+
+def forward(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Product:
+    """``output = weights · windows(input)``, over (kernel, in)."""
+    lead, kernel = len(layer.lead), layer.kernel_shape
+    channel_axis = lead + len(kernel)
+    taps = tuple(Loop(size, axis) for axis, size in enumerate(kernel, 1))
+    weights = _weight_view(
+        layer, ratio, "weight_forward", taps, grouped=(layer.inputs, 1 + len(kernel)), other=(layer.outputs, 0)
+    )
+    windows = tuple(Loop(window.kernel, axis, window.dilation) for axis, window in enumerate(layer.windows, lead))
+    activations = MatrixView(
+        f"{layer.name}.input",
+        _origin(layer, (-window.padding for window in layer.windows)),
+        (*_lead(layer), *(Loop(window.outputs, axis, window.stride) for axis, window in enumerate(layer.windows, lead))),
+        (*windows, _channels(ratio, layer.inputs, channel_axis)),
+    )
+    pixels = tuple(Loop(window.outputs, axis) for axis, window in enumerate(layer.windows, lead))
+    output = MatrixView(f"{layer.name}.output", _origin(layer), (Loop(layer.outputs, channel_axis),), (*_lead(layer), *pixels))
+    return _product(
+        config, layer, Stage.FORWARD, ratio, (weights, activations, output), prod(kernel) * kept(ratio, layer.inputs)
+    )
+
+
+def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Iterator[Product]:
+    """``input_gradient = weights^T · windows(output_gradient)``, over (kernel, out), one product a phase of the strides."""
+    lead, count = len(layer.lead), len(layer.windows)
+    channel_axis = lead + count
+    for phases in combinations(*(window.phases for window in layer.windows)):
+        taps = tuple(Loop(phase.taps, axis, phase.tap_step) for axis, phase in enumerate(phases, 1))
+        weights = _weight_view(
+            layer,
+            ratio,
+            "weight_backward",
+            taps,
+            grouped=(layer.outputs, 0 if ratio.is_dense else 1 + count),
+            other=(layer.inputs, 1 + count if ratio.is_dense else 0),
+            first=tuple(phase.tap for phase in phases),
+        )
+        activations = MatrixView(
+            f"{layer.name}.output_gradient",
+            _origin(layer, (phase.origin for phase in phases)),
+            (*_lead(layer), *(Loop(phase.positions, axis) for axis, phase in enumerate(phases, lead))),
+            (
+                *(Loop(phase.taps, axis, -phase.step) for axis, phase in enumerate(phases, lead)),
+                _channels(ratio, layer.outputs, channel_axis),
+            ),
+        )
+        pixels = (
+            Loop(phase.positions, axis, window.stride)
+            for axis, (phase, window) in enumerate(zip(phases, layer.windows, strict=True), lead)
+        )
+        output = MatrixView(
+            f"{layer.name}.input_gradient",
+            _origin(layer, (phase.start for phase in phases)),
+            (Loop(layer.inputs, channel_axis),),
+            (*_lead(layer), *pixels),
+        )
+        terms = prod(phase.taps for phase in phases) * kept(ratio, layer.outputs)
+        yield _product(config, layer, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
+
+
+def weight_gradient(config: AcceleratorConfig, layer: Geometry) -> Product:
+    """``weight_gradient = output_gradient · windows(input)^T``, dense, over (batch, pixels)."""
+    lead, count = len(layer.lead), len(layer.windows)
+    channel_axis = lead + count
+    pixels = tuple(Loop(window.outputs, axis) for axis, window in enumerate(layer.windows, lead))
+    gradient = MatrixView(
+        f"{layer.name}.output_gradient", _origin(layer), (Loop(layer.outputs, channel_axis),), (*_lead(layer), *pixels)
+    )
+    taps = (Loop(window.kernel, axis, window.dilation) for axis, window in enumerate(layer.windows, lead))
+    strides = (Loop(window.outputs, axis, window.stride) for axis, window in enumerate(layer.windows, lead))
+    activations = MatrixView(
+        f"{layer.name}.input",
+        _origin(layer, (-window.padding for window in layer.windows)),
+        (*taps, Loop(layer.inputs, channel_axis)),
+        (*_lead(layer), *strides),
+    )
+    columns = tuple(Loop(size, axis) for axis, size in enumerate((*layer.kernel_shape, layer.inputs), 1))
+    output = MatrixView(f"{layer.name}.weight_gradient", (0,) * (count + 2), (Loop(layer.outputs, 0),), columns)
+    return _product(config, layer, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
+
+
+def kept(ratio: Ratio, channels: int) -> int:
+    """Real elements kept of `channels`, the zeros that fill a short last group not counted."""
+    return channels // ratio.m * ratio.n + min(ratio.n, channels % ratio.m)
+
+
+def packed_shape(ratio: Ratio, rows: int, kernel: tuple[int, ...], channels: int) -> tuple[int, ...]:
+    """Shape of a packed copy, (rows, *kernel, groups, N)."""
+    return (rows, *kernel, ratio.groups(channels), ratio.n)
+
+
+def _weight_view(
+    layer: Geometry,
+    ratio: Ratio,
+    packed: str,
+    taps: tuple[Loop, ...],
+    *,
+    grouped: tuple[int, int],
+    other: tuple[int, int],
+    first: tuple[int, ...] = (),
+) -> MatrixView:
+    """Weights as (other, taps · grouped): the dense region, or the packed one whose last axes are groups and N."""
+    (channels, axis), (rows, row_axis) = grouped, other
+    inner = (Loop(channels, axis),) if ratio.is_dense else (Loop(ratio.groups(channels), axis), Loop(ratio.n, axis + 1))
+    origin = [0] * (len(taps) + (2 if ratio.is_dense else 3))
+    origin[1 : 1 + len(first)] = first
+    name = "weight" if ratio.is_dense else packed
+    return MatrixView(f"{layer.name}.{name}", tuple(origin), (Loop(rows, row_axis),), (*taps, *inner))
+
+
+def _channels(ratio: Ratio, channels: int, axis: int) -> Loop:
+    """All channels, up to a whole group: what lies beyond the last one reads as zero."""
+    return Loop(ratio.groups(channels) * ratio.m, axis)
+
+
+def _lead(layer: Geometry) -> tuple[Loop, ...]:
+    return tuple(Loop(size, axis) for axis, size in enumerate(layer.lead))
+
+
+def _origin(layer: Geometry, windows: Iterator[int] | None = None) -> tuple[int, ...]:
+    starts = tuple(windows) if windows is not None else (0,) * len(layer.windows)
+    return (*(0 for _ in layer.lead), *starts, 0)
+
+
+def _product(
+    config: AcceleratorConfig,
+    layer: Geometry,
+    stage: Stage,
+    ratio: Ratio,
+    views: tuple[MatrixView, MatrixView, MatrixView],
+    terms: int,
+) -> Product:
+    """Close a product: `terms` are the real multiply-accumulates of one output."""
+    weights, activations, output = views
+    (m, walked), n = weights.shape, activations.shape[0]
+    return Product(
+        layer=layer.name,
+        stage=stage,
+        ratio=ratio,
+        weights=weights,
+        activations=activations,
+        output=output,
+        interleave=choose_interleave(config, m, n, walked),
+        macs=m * n * terms,
+    )
