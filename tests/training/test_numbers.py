@@ -1,0 +1,75 @@
+"""Number formats against ml_dtypes and against NumPy's own binary16."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw.errors import InputError
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2, FloatFormat
+from training.numbers import canonical, from_bits, storage_dtype, to_bits, to_storage
+
+ORACLES = {
+    BINARY16: np.float16,
+    BFLOAT16: ml_dtypes.bfloat16,
+    FLOAT8_E4M3: ml_dtypes.float8_e4m3,
+    FLOAT8_E5M2: ml_dtypes.float8_e5m2,
+}
+words = st.lists(st.integers(0, 2**32 - 1), max_size=64)
+
+
+def oracle_bits(values, storage):
+    with np.errstate(all="ignore"):
+        bits = values.astype(ORACLES[storage]).view(f"u{storage.width // 8}").astype(np.uint32)
+    return np.where(np.isnan(values), storage.quiet_nan, bits)
+
+
+@pytest.mark.parametrize("storage", ORACLES, ids=lambda storage: storage.name)
+@given(words=words)
+def test_rounding_equals_an_independent_implementation(storage, words):
+    values = np.array(words, np.uint32).view(np.float32)
+    np.testing.assert_array_equal(to_bits(values, storage), oracle_bits(values, storage))
+
+
+@pytest.mark.parametrize("storage", ORACLES, ids=lambda storage: storage.name)
+def test_rounding_at_every_halfway_point_and_its_neighbours(storage):
+    positive = from_bits(np.arange(storage.infinity), storage).astype(np.float64)
+    halfway = ((positive[:-1] + positive[1:]) / 2).astype(np.float32)
+    around = np.concatenate([halfway, np.nextafter(halfway, np.float32(0)), np.nextafter(halfway, np.float32(np.inf))])
+    around = np.concatenate([around, -around])
+    np.testing.assert_array_equal(to_bits(around, storage), oracle_bits(around, storage))
+
+
+@pytest.mark.parametrize("storage", ORACLES, ids=lambda storage: storage.name)
+def test_every_pattern_survives_decode_and_encode(storage):
+    bits = np.arange(1 << storage.width, dtype=np.uint32)
+    magnitude = bits & ((1 << (storage.width - 1)) - 1)
+    expected = np.where(magnitude > storage.infinity, storage.quiet_nan, bits)
+    values = from_bits(bits, storage)
+    assert values.dtype == storage_dtype(storage)
+    np.testing.assert_array_equal(to_bits(values, storage), expected)
+    np.testing.assert_array_equal(to_bits(to_storage(values, storage), storage), expected)
+
+
+@given(words=words)
+def test_binary32_keeps_all_but_the_nan(words):
+    bits = np.array(words, np.uint32)
+    values = bits.view(np.float32)
+    expected = np.where(np.isnan(values), BINARY32.quiet_nan, bits)
+    np.testing.assert_array_equal(to_storage(values, BINARY32).view(np.uint32), expected)
+
+
+def test_binary16_nan_and_overflow_are_silent_and_canonical():
+    rounded = to_storage(np.array([np.nan, -np.nan, 65520, -65519.99], np.float32), BINARY16)
+    assert rounded.view(np.uint16).tolist() == [0x7E00, 0x7E00, 0x7C00, 0xFBFF]
+
+
+def test_a_format_wider_than_binary32_is_refused():
+    with pytest.raises(InputError, match=r"format e11m52 does not fit binary32"):
+        to_storage(np.zeros(1), FloatFormat(11, 52))
+
+
+def test_canonical_nan():
+    sums = np.array([0x7FC00001, 0xFFC00000, 0x80000000], np.uint32).view(np.float32)
+    assert canonical(sums).view(np.uint32).tolist() == [0x7FC00000, 0x7FC00000, 0x80000000]

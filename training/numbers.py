@@ -1,0 +1,88 @@
+"""Storage formats in NumPy: rounding to them, and their bits.
+
+A *storage value* is a number that a `FloatFormat` represents. binary16 is held as ``np.float16``; every other format of
+up to 32 bits is held in ``np.float32``, whose values include all of its values.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.errors import InputError
+from hw.formats import BINARY16, BINARY32, FloatFormat
+
+Array = NDArray[np.floating]
+
+CANONICAL_NAN = np.uint32(BINARY32.quiet_nan).view(np.float32)
+"""The one NaN that an accumulation produces, 0x7FC00000."""
+
+
+def storage_dtype(storage: FloatFormat) -> type[np.floating]:
+    """``np.float16`` for binary16, ``np.float32`` for every other format; `InputError` where neither holds it."""
+    if storage == BINARY16:
+        return np.float16
+    if storage.exponent_bits > BINARY32.exponent_bits or storage.mantissa_bits > BINARY32.mantissa_bits:
+        raise InputError(f"format {storage.name} does not fit binary32")
+    return np.float32
+
+
+def to_storage(values: Array, storage: FloatFormat) -> Array:
+    """Round once to a storage format: to nearest, ties to even, with subnormals; too large becomes infinity.
+
+    Parameters
+    ----------
+    values : ndarray, any shape, float16, float32 or float64
+        Rounded from the precision they come in.
+    storage : FloatFormat
+        The format to round to.
+
+    Returns
+    -------
+    ndarray, same shape, `storage_dtype(storage)`
+        Representable values; a NaN is the canonical quiet NaN.
+    """
+    if storage != BINARY16:
+        return from_bits(to_bits(values, storage), storage)
+    with np.errstate(all="ignore"):
+        rounded = np.asarray(values).astype(np.float16)
+    nan = np.isnan(rounded)
+    return np.where(nan, np.float16("nan"), rounded) if nan.any() else rounded
+
+
+def to_bits(values: Array, storage: FloatFormat) -> NDArray[np.uint32]:
+    """Round once like `to_storage` and give the bits of the result.
+
+    The significand of a number of exponent ``e`` counts quanta of ``2**(e - mantissa_bits)``. Added to the biased
+    exponent's field, its hidden one and a carry out of rounding both land where IEEE 754 wants them.
+    """
+    storage_dtype(storage)
+    wide = np.asarray(values, np.float64)
+    finite = np.where(np.isfinite(wide), np.abs(wide), 0.0)
+    least = 1 - storage.bias
+    exponent = np.maximum(np.frexp(finite)[1] - 1, least)
+    quanta = np.rint(np.ldexp(finite, storage.mantissa_bits - exponent)).astype(np.int64)
+    magnitude = np.where(finite == 0, 0, ((exponent - least).astype(np.int64) << storage.mantissa_bits) + quanta)
+    magnitude = np.where(np.isinf(wide), storage.infinity, np.minimum(magnitude, storage.infinity))
+    bits = magnitude | np.signbit(wide).astype(np.int64) << (storage.width - 1)
+    return np.where(np.isnan(wide), storage.quiet_nan, bits).astype(np.uint32)
+
+
+def from_bits(bits: NDArray[np.integer], storage: FloatFormat) -> Array:
+    """The storage values of bit patterns, in `storage_dtype(storage)`; every NaN becomes the canonical one."""
+    patterns = np.asarray(bits, np.int64)
+    magnitude = patterns & ((1 << (storage.width - 1)) - 1)
+    biased = magnitude >> storage.mantissa_bits
+    fraction = magnitude & ((1 << storage.mantissa_bits) - 1)
+    significand = fraction + ((biased > 0).astype(np.int64) << storage.mantissa_bits)
+    exponent = np.maximum(biased, 1) - storage.bias - storage.mantissa_bits
+    value = np.ldexp(significand.astype(np.float64), exponent.astype(np.int32))
+    value = np.where(magnitude == storage.infinity, np.inf, value)
+    value = np.copysign(value, np.where(patterns >> (storage.width - 1) & 1, -1.0, 1.0))
+    return np.where(magnitude > storage.infinity, np.nan, value).astype(storage_dtype(storage))
+
+
+def canonical(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`sums` with every NaN replaced by the canonical one, in place."""
+    nan = np.isnan(sums)
+    if nan.any():
+        sums[nan] = CANONICAL_NAN
+    return sums
