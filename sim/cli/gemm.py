@@ -1,0 +1,60 @@
+"""``nmtrain gemm``."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.files import write_json
+from hw.ratio import Ratio
+from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+
+@click.command(name="gemm")
+@config_option()
+@click.option("--m", type=int, default=64, show_default=True, help="rows of the weights")
+@click.option("--n", type=int, default=64, show_default=True, help="columns of the result")
+@click.option("--k", type=int, default=256, show_default=True, help="reduction length before pruning")
+@ratio_option()
+@click.option("--dataflow", type=click.Choice(["os", "ws"]), default="os", show_default=True, help="what stays in a PE")
+@click.option("--seed", type=int, default=0, show_default=True, help="of the operands and the stalls")
+@click.option("--stall-probability", type=float, default=0.0, show_default=True, help="chance that a stream stalls in a cycle")
+@output_options("out/gemm")
+def command(
+    config: AcceleratorConfig,
+    m: int,
+    n: int,
+    k: int,
+    ratio: Ratio,
+    dataflow: str,
+    seed: int,
+    stall_probability: float,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Run one random product on NumPy, the cycle model and the RTL, and compare words and cycles.
+
+    With stalls the RTL takes longer than the model, which has none, and only the words are compared.
+
+    \b
+    Example:
+      nmtrain gemm --config tiny --m 33 --n 5 --k 70 --ratio 2:8
+    """
+    from sim.gemm import Gemm
+
+    if dataflow == "ws":
+        raise InputError("--dataflow ws: the weight-stationary array is not built yet; allowed: os")
+    if seed < 0:
+        raise InputError(f"--seed must be at least 0, not {seed}")
+    gemm = Gemm(config=config, m=m, n=n, k=k, ratio=ratio, seed=seed, stall_probability=stall_probability)
+    result = gemm.run()
+    write_json(out / "gemm.json", result)
+    show(result, as_json=as_json)
+    table = Table("words compared", "different", "RTL cycles", "model cycles", "MACs", "utilization")
+    values = [result[key] for key in ("words_compared", "words_different", "rtl_cycles", "model_cycles", "macs")]
+    table.add_row(*(f"{value:,}" for value in values), f"{result['utilization']:.1%}")
+    log.print(table)
+    agrees = result["words_different"] == 0 and (stall_probability > 0 or result["rtl_cycles"] == result["model_cycles"])
+    return 0 if agrees else 1

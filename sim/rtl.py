@@ -1,0 +1,83 @@
+"""Products on the RTL: the array's Verilog under Verilator, played by cocotb."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.config import AcceleratorConfig
+from hw.export import export
+from sim import play
+from sim.player import Operands, Play, player_package, read_results, write_streams
+from sim.verilator import Build, build
+
+HARNESS = Path(__file__).parent / "harness" / "player.sv"
+
+
+@dataclass(frozen=True)
+class Played:
+    """What the RTL answered.
+
+    Parameters
+    ----------
+    results : list of array of float32
+        The (m, n) product of each command.
+    cycles : list of int
+        Cycle of each command's last word of results, counted from the one in which the first command was taken.
+    seconds : float
+        Wall time of the simulation.
+    """
+
+    results: list[NDArray[np.float32]]
+    cycles: list[int]
+    seconds: float
+
+
+def build_player(config: AcceleratorConfig) -> Build:
+    """The simulator of the array with its player, from the cache where it was built before."""
+    sources = {
+        "player_config.sv": player_package(config),
+        "stce.v": export(config)[0],
+        "player.sv": HARNESS.read_text(encoding="utf-8"),
+    }
+    return build(sources, "player", note=f"{config.name} ({config.rows}x{config.columns})")
+
+
+def play_products(
+    config: AcceleratorConfig, products: Sequence[Operands], *, stall_probability: float = 0.0, seed: int = 0
+) -> Played:
+    """Run products one after the other on the RTL.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    products : sequence of Operands
+        At least one.
+    stall_probability : float
+        Chance, in each cycle, that an operand stream offers nothing and that the result stream takes nothing, 0..0.95.
+    seed : int
+        Of the stalls.
+
+    Raises
+    ------
+    SimulationError
+        If the array does not end in time.
+    """
+    plays = [Play(config, operands) for operands in products]
+    steps = sum(operands.tile(config).steps for operands in products)
+    limit = int(20 * (steps + config.stce_latency_cycles + 100) / (1 - stall_probability))
+    simulator = build_player(config)
+    with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
+        folder = Path(name)
+        write_streams(plays, folder)
+        (folder / "options.txt").write_text(f"{round(1000 * stall_probability)} {seed}\n")
+        start = time.perf_counter()
+        simulator.run(play.__name__, work=folder, environment={"NMTRAIN_CYCLE_LIMIT": str(limit)})
+        seconds = time.perf_counter() - start
+        results, cycles = read_results(plays, folder)
+    return Played(results, cycles, seconds)
