@@ -37,11 +37,10 @@ class ArrayUnit:
 
     def _steps(self, shapes: tuple[TileShape, ...]) -> Iterator[simpy.Event]:
         for shape in shapes:
-            yield self._environment.timeout(shape.steps - shape.idle_tail)
+            yield self._environment.timeout(shape.steps)
             self._environment.process(self._drain())
-            yield self._environment.timeout(shape.idle_tail)
 
     def _drain(self) -> Iterator[simpy.Event]:
-        """From the last step of a product's last sum to its last word of results."""
+        """From a product's last step to its last word of results."""
         yield self._environment.timeout(self._config.stce_latency_cycles)
         self.finished.append(int(self._environment.now))

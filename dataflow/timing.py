@@ -11,7 +11,6 @@ class TileShape:
 
     tiles_m: int
     tiles_n: int
-    kept: int
     rounds: int
     slots: int
 
@@ -19,11 +18,6 @@ class TileShape:
     def steps(self) -> int:
         """Steps of the array, one multiply-accumulate per USPE each, from the first operand to the last."""
         return self.tiles_m * self.tiles_n * self.rounds * self.slots
-
-    @property
-    def idle_tail(self) -> int:
-        """Steps of the last tile after its last sum is complete: rounds that only wait for a drain."""
-        return (self.rounds - self.kept) * self.slots
 
 
 def tile(config: AcceleratorConfig, m: int, n: int, kept: int, interleave: tuple[int, int]) -> TileShape:
@@ -36,7 +30,6 @@ def tile(config: AcceleratorConfig, m: int, n: int, kept: int, interleave: tuple
     return TileShape(
         tiles_m=-(-m // (config.rows * slot_rows)),
         tiles_n=-(-n // (config.columns * slot_columns)),
-        kept=kept,
         rounds=max(kept, config.columns),
         slots=config.interleave_slots,
     )

@@ -43,8 +43,8 @@ class Sequencer(wiring.Component):
 
     A tile is a number of *rounds*, one for each kept element of the reduction; a round is one step for each interleave slot.
     Within a round the slots walk the tile's column blocks, and within each its row blocks; slots that the command does not
-    use, and rounds that only wait for the previous tile's drain, are idle steps. After the last tile steps go on until its
-    sums have left the array.
+    use, and rounds that only wait for the previous tile's drain, which come first, are
+    idle steps. After the last tile steps go on until its sums have left the array.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self.config
         active = Signal()
-        tiles, rounds, last_round = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(COUNT_BITS)
+        tiles, idle_rounds, last_round = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(COUNT_BITS)
         group_rounds, slot_rows, slot_columns = Signal(8), Signal(8), Signal(8)
         tile, round_, in_group = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(8)
         slot, row, column = Signal(range(max(config.interleave_slots, 2))), Signal(8), Signal(8)
@@ -87,12 +87,12 @@ class Sequencer(wiring.Component):
         end_of_row, end_of_slots, end_of_group, end_of_sum = Signal(), Signal(), Signal(), Signal()
         end_of_tile, end_of_command = Signal(), Signal()
         m.d.comb += [
-            real.eq(active & (round_ < rounds) & (column < slot_columns)),
+            real.eq(active & (round_ >= idle_rounds) & (column < slot_columns)),
             end_of_row.eq(row == slot_rows - 1),
             end_of_slots.eq(slot == config.interleave_slots - 1),
-            end_of_sum.eq(round_ == rounds - 1),
+            end_of_sum.eq(round_ == last_round),
             end_of_group.eq((in_group == group_rounds - 1) | end_of_sum),
-            end_of_tile.eq(end_of_slots & (round_ == last_round)),
+            end_of_tile.eq(end_of_slots & end_of_sum),
             end_of_command.eq(end_of_tile & (tile == tiles - 1)),
         ]
 
@@ -101,7 +101,7 @@ class Sequencer(wiring.Component):
         fed = ~real | self.weight_valid & self.groups_valid
         m.d.comb += [
             self.en.eq((active & fed | ~active & draining) & (~emit | self.credit)),
-            self.first.eq(round_ == 0),
+            self.first.eq(round_ == idle_rounds),
             self.last.eq(end_of_sum & active),
             self.emit.eq(emit),
             self.index.eq(in_group),
@@ -115,21 +115,22 @@ class Sequencer(wiring.Component):
             with m.If(end_of_row):
                 m.d.sync += [row.eq(0), column.eq(column + 1)]
             with m.If(end_of_slots):
-                m.d.sync += [slot.eq(0), row.eq(0), column.eq(0), round_.eq(round_ + 1), in_group.eq(in_group + 1)]
-                with m.If(end_of_group):
-                    m.d.sync += in_group.eq(0)
+                m.d.sync += [slot.eq(0), row.eq(0), column.eq(0), round_.eq(round_ + 1)]
+                with m.If(round_ >= idle_rounds):
+                    m.d.sync += in_group.eq(Mux(end_of_group, 0, in_group + 1))
             with m.If(end_of_tile):
-                m.d.sync += [round_.eq(0), in_group.eq(0), tile.eq(tile + 1)]
+                m.d.sync += [round_.eq(0), tile.eq(tile + 1)]
             with m.If(end_of_command):
                 m.d.sync += [tile.eq(0), active.eq(0)]
         with m.If(self.i.valid & self.i.ready):
             command = self.i.payload
+            short = command.rounds < config.columns
             m.d.sync += [
                 active.eq(1),
                 tiles.eq(command.tiles),
-                rounds.eq(command.rounds),
-                # The drain of a tile must have left its row when the next tile's begins.
-                last_round.eq(Mux(command.rounds > config.columns, command.rounds, config.columns) - 1),
+                # The drain of a tile must have left its row when the next one's begins: a short tile waits first.
+                idle_rounds.eq(Mux(short, config.columns - command.rounds, 0)),
+                last_round.eq(Mux(short, config.columns, command.rounds) - 1),
                 group_rounds.eq(command.group_rounds),
                 slot_rows.eq(command.slot_rows),
                 slot_columns.eq(command.slot_columns),

@@ -1,19 +1,22 @@
 """Products on the RTL: the array's Verilog under Verilator, played by cocotb."""
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
-from hw.export import export
+from hw.export import export, source_hash
+from hw.files import write_whole
 from sim import play
 from sim.player import Operands, Play, player_package, read_results, write_streams
-from sim.verilator import Build, build
+from sim.verilator import Build, build, cache_folder
 
 HARNESS = Path(__file__).parent / "harness" / "player.sv"
 
@@ -41,10 +44,19 @@ def build_player(config: AcceleratorConfig) -> Build:
     """The simulator of the array with its player, from the cache where it was built before."""
     sources = {
         "player_config.sv": player_package(config),
-        "stce.v": export(config)[0],
+        "stce.v": verilog(config),
         "player.sv": HARNESS.read_text(encoding="utf-8"),
     }
     return build(sources, "player", note=f"{config.name} ({config.rows}x{config.columns})")
+
+
+def verilog(config: AcceleratorConfig) -> str:
+    """The array's Verilog, from the cache where the same sources and configuration wrote it before."""
+    key = hashlib.sha256(f"{source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
+    path = cache_folder() / "verilog" / f"{key}.v"
+    if not path.is_file():
+        write_whole(path, export(config)[0])
+    return path.read_text(encoding="utf-8")
 
 
 def play_products(

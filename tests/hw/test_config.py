@@ -1,0 +1,59 @@
+import re
+
+import pytest
+
+from hw.config import PRESETS, AcceleratorConfig, load_config
+from hw.errors import InputError
+from hw.ratio import Ratio, parse_ratio
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rows = 4\ncolumns = 0\n", ":2: columns: input should be greater than or equal to 1, not 0"),
+        ("rows = 4\ncolumns = 4.5\n", ":2: columns: input should be a valid integer, not 4.5"),
+        ("rows = 4\n", ": columns: is required"),
+        ("rows = 4\ncolumns = 4\n\nlanes = 9\n", ":4: lanes: no such field; allowed: name, rows, columns"),
+        ("rows = 4\ncolumns = 4\nmax_group = 9\n", ":3: max_group: max_group must be 2, 4, 8, 16 or 32, not 9"),
+        ('rows = 4\ncolumns = 4\nstorage = "binary32"\n', ":3: storage: storage must be one of binary16"),
+        ("rows = \n", "line 1"),
+    ],
+)
+def test_a_wrong_file_is_told_with_line_and_field(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        load_config(str(path))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_the_same_fields_is_the_preset(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text("rows = 4\ncolumns = 4\n")
+    assert load_config(str(path)) == PRESETS["tiny"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "missing.toml"])
+def test_an_unknown_configuration_names_the_allowed(name):
+    with pytest.raises(InputError, match=r"tiny, small, medium, vcu1525|cannot be read"):
+        load_config(name)
+
+
+def test_a_ratio_beyond_the_elaborated_group_is_refused():
+    config = AcceleratorConfig(name="g4", rows=1, columns=1, max_group=4)
+    config.check_ratio(Ratio(2, 4))
+    with pytest.raises(InputError, match="needs groups of 8, but g4 is elaborated for max_group = 4"):
+        config.check_ratio(Ratio(2, 8))
+
+
+@pytest.mark.parametrize("text", ["2", "2:", "8:2", "0:4", "2:0", "a:b", "-1:4", ""])
+def test_a_wrong_ratio_is_refused(text):
+    with pytest.raises(InputError, match="ratio"):
+        parse_ratio(text)
+
+
+def test_ratios_count_kept_elements_of_ragged_axes():
+    ratio = parse_ratio("2:8")
+    assert (ratio.groups(17), ratio.kept(17), ratio.index_bits, str(ratio)) == (3, 6, 3, "2:8")
+    assert parse_ratio("dense").is_dense

@@ -1,0 +1,98 @@
+"""The engine in Amaranth's own simulator, against NumPy by bits and the cycle model by cycles."""
+
+import numpy as np
+import pytest
+from amaranth.hdl import Value
+from amaranth.sim import Simulator
+
+from dataflow.array import ArrayUnit
+from hw.config import AcceleratorConfig
+from hw.ratio import parse_ratio
+from hw.stce import STCE
+from sim.gemm import Gemm, reference
+from sim.player import Play
+
+
+def config(rows, columns, *, multiply=2, add=4, group=8):
+    return AcceleratorConfig(
+        name="test", rows=rows, columns=columns, max_group=group, multiply_latency_cycles=multiply, add_latency_cycles=add
+    )
+
+
+def simulate(config, plays, stall=0.0):
+    """Words of sums, and the cycle of each from the first command on."""
+    dut, rng = STCE(config), np.random.default_rng(1)
+    words, times, clock = [], [], {"cycle": 0}
+
+    def source(port, items):
+        async def feed(ctx):
+            for item in items:
+                while rng.random() < stall:
+                    await ctx.tick()
+                ctx.set(Value.cast(port.payload), item)
+                ctx.set(port.valid, 1)
+                await ctx.tick().until(port.ready)
+                ctx.set(port.valid, 0)
+
+        return feed
+
+    async def collect(ctx):
+        total = sum(play.words for play in plays)
+        while len(words) < total:
+            ready = rng.random() >= stall
+            ctx.set(dut.o.ready, ready)
+            _, _, valid, payload = await ctx.tick().sample(dut.o.valid, Value.cast(dut.o.payload))
+            clock["cycle"] += 1
+            assert clock["cycle"] < 50_000, f"{len(words)} of {total} words"
+            if valid and ready:
+                words.append([payload >> 32 * row & 0xFFFFFFFF for row in range(config.rows)])
+                times.append(clock["cycle"])
+
+    def integers(rows):
+        return [int.from_bytes(bytes(row), "big") for row in rows]
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(source(dut.i_tiles, [int.from_bytes(play.command(), "big") for play in plays]))
+    simulator.add_testbench(source(dut.i_w2e, [word for play in plays for word in integers(play.weight_words())]))
+    simulator.add_testbench(source(dut.i_n2s, [word for play in plays for word in integers(play.group_words())]))
+    simulator.add_testbench(collect)
+    simulator.run()
+    return np.array(words, dtype=np.uint32), times
+
+
+PRODUCTS = [(7, 5, 11, "dense"), (7, 5, 11, "2:4"), (3, 14, 21, "1:8"), (1, 1, 1, "dense"), (5, 7, 3, "2:8")]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [config(2, 3), config(1, 1, multiply=1, add=1), config(3, 2, multiply=3, add=3), config(4, 1, add=5)],
+    ids=lambda config: f"{config.rows}x{config.columns}-{config.multiply_latency_cycles}-{config.add_latency_cycles}",
+)
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_products_back_to_back_are_numpys_bits(config, stall):
+    gemms = [
+        Gemm(config=config, m=m, n=n, k=k, ratio=parse_ratio(ratio), seed=seed)
+        for seed, (m, n, k, ratio) in enumerate(PRODUCTS)
+    ]
+    plays = [Play(config, gemm.operands()) for gemm in gemms]
+    words, times = simulate(config, plays, stall)
+    ends = np.cumsum([play.words for play in plays])
+    for play, part in zip(plays, np.split(words, ends[:-1]), strict=True):
+        np.testing.assert_array_equal(play.result(part).view(np.uint32), reference(config, play.operands).view(np.uint32))
+    model = ArrayUnit(config, [play.operands.tile(config) for play in plays]).run()
+    measured = [times[end - 1] for end in ends]
+    if stall:
+        assert measured[-1] > model[-1]
+    else:
+        assert measured == model
+
+
+def test_a_step_a_cycle():
+    """Full tiles take one cycle a step: what is beyond the steps is the declared latency, whatever the length."""
+    small = config(2, 2)
+    for k in (16, 64):
+        plays = [Play(small, Gemm(config=small, m=16, n=8, k=k, ratio=parse_ratio("2:8")).operands())]
+        _, times = simulate(small, plays)
+        steps = (16 * 8 * k // 4) // small.macs_per_cycle
+        assert times[-1] == steps + small.stce_latency_cycles

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+from sim.cli import main
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["gemm", *arguments])
+    return ended.value.code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 13, 29), (33, 5, 70)])
+@pytest.mark.parametrize("ratio", ["dense", "1:4", "2:4", "2:8", "2:16"])
+def test_three_executors_agree(capsys, tmp_path, shape, ratio):
+    m, n, k = map(str, shape)
+    status, printed = run(capsys, "--m", m, "--n", n, "--k", k, "--ratio", ratio, "--out", str(tmp_path), "--json")
+    result = json.loads(printed.out)
+    assert result == json.loads((tmp_path / "gemm.json").read_text())
+    assert (status, result["words_different"], result["words_compared"]) == (0, 0, shape[0] * shape[1])
+    assert result["rtl_cycles"] == result["model_cycles"]
+    assert result["utilization"] == pytest.approx(result["macs"] / (16 * result["rtl_cycles"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--k", "0"], "k must be at least 1, not 0"),
+        (["--m", "-3"], "m must be at least 1, not -3"),
+        (["--ratio", "5:4"], "n must be in 1..m, not 5 (m = 4)"),
+        (["--ratio", "2:32"], "needs groups of 32, but tiny is elaborated for max_group = 16"),
+        (["--config", "huge"], "unknown configuration 'huge'; allowed: tiny, small, medium, vcu1525"),
+        (["--dataflow", "sideways"], "'os', 'ws'"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--stall-probability", "1"], "must be in 0..0.95"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(capsys, arguments, message):
+    status, printed = run(capsys, *arguments)
+    assert (status, printed.out) == (2, "")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
