@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FloatFormat
 from hw.fp.finish import Exact, Finish
-from hw.fp.pipeline import check_latency, run_pipeline, wire
+from hw.fp.pipeline import Step, check_latency, run_pipeline, wire
 from hw.fp.shift import shift_right_sticky
 from hw.fp.unpack import unpack
 
@@ -79,7 +79,7 @@ class FloatAdd(wiring.Component):
         self.latency_cycles = latency_cycles
         super().__init__({"a": In(format.width), "b": In(format.width), "en": In(1, init=1), "o": Out(format.width)})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         finish = Finish(
             self.format,
@@ -87,7 +87,7 @@ class FloatAdd(wiring.Component):
             headroom=range(1, self.format.max_biased_exponent),
             may_shift_left=True,
         )
-        steps = [(2, self._order), (1, self._distance), (2, self._align), (1.5, self._add), *finish.steps]
+        steps: list[Step] = [(2, self._order), (1, self._distance), (2, self._align), (1.5, self._add), *finish.steps]
         result = run_pipeline(m, self.en, self.latency_cycles, steps, _Operands(self.a, self.b))
         m.d.comb += self.o.eq(result.bits)
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FloatFormat
 from hw.fp.finish import Exact, Finish
-from hw.fp.pipeline import check_latency, run_pipeline, wire
+from hw.fp.pipeline import Step, check_latency, run_pipeline, wire
 from hw.fp.unpack import unpack
 
 
@@ -53,7 +53,7 @@ class FloatConvert(wiring.Component):
         self._rebias = self.target.bias - self.source.bias
         super().__init__({"a": In(source.width), "en": In(1, init=1), "o": Out(target.width)})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         finish = Finish(
             self.target,
@@ -62,7 +62,7 @@ class FloatConvert(wiring.Component):
             # Only subnormals have leading zeros, and theirs is the smallest headroom.
             may_shift_left=self._rebias > 0,
         )
-        steps = [(1, self._unpack), *finish.steps]
+        steps: list[Step] = [(1, self._unpack), *finish.steps]
         result = run_pipeline(m, self.en, self.latency_cycles, steps, _Operand(self.a))
         m.d.comb += self.o.eq(result.bits)
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.formats import FloatFormat
 from hw.fp.finish import Exact, Finish
-from hw.fp.pipeline import check_latency, run_pipeline, wire
+from hw.fp.pipeline import Step, check_latency, run_pipeline, wire
 from hw.fp.unpack import unpack
 
 
@@ -67,7 +67,7 @@ class FloatMultiply(wiring.Component):
         self._rebias = self.target.bias - 2 * self.source.bias
         super().__init__({"a": In(source.width), "b": In(source.width), "en": In(1, init=1), "o": Out(target.width)})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         finish = Finish(
             self.target,
@@ -75,7 +75,7 @@ class FloatMultiply(wiring.Component):
             headroom=range(2 + self._rebias, 2 * self.source.max_biased_exponent - 1 + self._rebias),
             may_shift_left=True,
         )
-        steps = [(1, self._unpack), (3, self._multiply), *finish.steps]
+        steps: list[Step] = [(1, self._unpack), (3, self._multiply), *finish.steps]
         result = run_pipeline(m, self.en, self.latency_cycles, steps, _Operands(self.a, self.b))
         m.d.comb += self.o.eq(result.bits)
         return m

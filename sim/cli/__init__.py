@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hw.errors import InputError
+from hw.errors import InputError, SimulationError
 
 COMMANDS = {
     "demo": "train, schedule, run on the RTL, report: the whole in one command",
@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (a command 
         _fail(error.format_message(), 2)
     except InputError as error:
         _fail(str(error), 2)
+    except SimulationError as error:
+        click.echo(f"nmtrain: {error}", err=True)
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     sys.exit(status if isinstance(status, int) else 0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich import box
 from rich.table import Table
 
 from hw.config import AcceleratorConfig
@@ -52,7 +53,7 @@ def command(
     result = gemm.run()
     write_json(out / "gemm.json", result)
     show(result, as_json=as_json)
-    table = Table("words compared", "different", "RTL cycles", "model cycles", "MACs", "utilization")
+    table = Table("words", "differ", "RTL cycles", "model cycles", "MACs", "utilization", box=box.SIMPLE)
     values = [result[key] for key in ("words_compared", "words_different", "rtl_cycles", "model_cycles", "macs")]
     table.add_row(*(f"{value:,}" for value in values), f"{result['utilization']:.1%}")
     log.print(table)

@@ -1,0 +1,92 @@
+"""``nmtrain cosim``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+
+from hw.config import AcceleratorConfig
+from hw.files import write_json
+from hw.ratio import Ratio
+from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+
+@click.command(name="cosim")
+@config_option()
+@click.option("--data", default="digits", show_default=True, help="data set: digits")
+@click.option("--model", default="cnn", show_default=True, help="network: mlp or cnn")
+@click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
+@ratio_option()
+@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="training steps to check")
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
+@click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="training before the first step")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of weights and batches")
+@output_options("out/cosim")
+def command(
+    config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
+    seed: int, out: Path, as_json: bool,
+) -> int:  # fmt: skip
+    """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
+
+    The network is trained first, so that the weights are real. Forward, input-gradient and weight-gradient products of
+    every layer then run on the array's Verilog, with their operands from a step in the trainer's exact arithmetic.
+
+    \b
+    Example:
+      nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
+    """
+    import numpy as np
+
+    from sim.cosim import check_steps, summary
+    from training.data import load_data
+    from training.experiment import Experiment, run
+    from training.loss_scale import LossScale
+    from training.optimiser import Sgd
+
+    config.check_ratio(ratio)
+    with log.status(f"training {model} for {epochs} epochs"):
+        trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
+    with log.status("") as status:
+        checks = list(
+            check_steps(
+                config,
+                trained,
+                load_data(data),
+                Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"])),
+                steps=steps,
+                batch=batch,
+                rng=np.random.default_rng(seed),
+                progress=lambda step, what: status.update(f"step {step + 1} of {steps}: {what}"),
+            )
+        )
+    result = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
+    result |= {"seed": seed} | summary(checks)
+    write_json(out / "cosim.json", result)
+    show(result, as_json=as_json)
+    log.print(products_table(result))
+    return 0 if agrees(result) else 1
+
+
+def agrees(result: dict[str, Any]) -> bool:
+    """Whether every word and every product's cycles agree."""
+    return result["words_different"] == 0 and result["cycles_equal"]
+
+
+def products_table(result: dict[str, Any]) -> Table:
+    """One row a product, totals below."""
+    table = Table("layer", "product", "ratio", "m x n x k", show_footer=True, box=box.SIMPLE)
+    columns = {
+        "words_compared": "words",
+        "words_different": "differ",
+        "rtl_cycles": "RTL cycles",
+        "model_cycles": "model cycles",
+    }
+    for key, heading in columns.items():
+        table.add_column(heading, f"{result[key]:,}", justify="right")
+    for row in result["products"]:
+        stage = row["stage"].replace("_gradient", " grad.")
+        shape = f"{row['m']} x {row['n']} x {row['k']}"
+        table.add_row(row["layer"], stage, row["ratio"], shape, *(f"{row[key]:,}" for key in columns))
+    return table

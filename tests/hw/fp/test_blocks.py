@@ -1,0 +1,103 @@
+"""The blocks in Amaranth's simulator: every format pair, several latencies, the clock enable at random."""
+
+import numpy as np
+import pytest
+from amaranth.back import verilog
+from amaranth.sim import Simulator
+from fp_operands import operands, partners
+from fp_oracle import expect
+
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2
+from hw.fp import FloatAdd, FloatConvert, FloatMultiply
+
+NARROW = [BINARY16, BFLOAT16, FLOAT8_E4M3, FLOAT8_E5M2]
+FORMATS = [*NARROW, BINARY32]
+VECTORS = 150
+
+
+def check(block, op, source, target, seed, freeze=0.3):
+    """Stream operands, enabled at random: after every cycle the output belongs to `latency_cycles` enabled ones ago."""
+    rng = np.random.default_rng(seed)
+    rows = operands(source, VECTORS, rng)[:, np.newaxis]
+    if op != "convert":
+        rows = np.hstack([rows, partners(op, source, target, rows[:, 0], rng)[:, np.newaxis]])
+    expected = expect(op, source, target, rows)
+    latency_cycles = block.latency_cycles
+    ports = [block.a] if op == "convert" else [block.a, block.b]
+
+    def compare(context, index):
+        if 0 <= index < len(rows):
+            actual, wanted = context.get(block.o), int(expected[index])
+            assert actual == wanted, f"{[f'{bits:x}' for bits in rows[index]]} gives {actual:x}, not {wanted:x}"
+
+    async def bench(context):
+        accepted = 0
+        while accepted < len(rows) + latency_cycles:
+            enable = rng.random() >= freeze
+            row = rows[min(accepted, len(rows) - 1)] if enable else [rng.integers(1 << source.width)] * 2
+            for port, bits in zip(ports, row, strict=False):
+                context.set(port, int(bits))
+            context.set(block.en, enable)
+            if latency_cycles == 0:
+                if enable:
+                    compare(context, accepted)
+            else:
+                await context.tick()
+                compare(context, accepted + enable - latency_cycles)
+            accepted += enable
+
+    simulator = Simulator(block)
+    if latency_cycles:
+        simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("target", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize("source", NARROW, ids=lambda form: form.name)
+def test_multiply_between_formats(source, target):
+    check(FloatMultiply(source, target, 2), "mul", source, target, seed=1)
+
+
+def test_multiply_binary32():
+    check(FloatMultiply(BINARY32, BINARY32, 3), "mul", BINARY32, BINARY32, seed=2)
+
+
+@pytest.mark.parametrize("target", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize("source", FORMATS, ids=lambda form: form.name)
+def test_convert_between_formats(source, target):
+    check(FloatConvert(source, target, 2), "convert", source, target, seed=3)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_add(form):
+    check(FloatAdd(form, 4), "add", form, form, seed=4)
+
+
+@pytest.mark.parametrize("latency_cycles", [0, 1, 2, 3, 5, 7, 8, 11])
+def test_latency(latency_cycles):
+    check(FloatAdd(BINARY32, latency_cycles), "add", BINARY32, BINARY32, seed=5)
+    check(FloatMultiply(BINARY16, BINARY32, latency_cycles), "mul", BINARY16, BINARY32, seed=6)
+    check(FloatConvert(BINARY32, BINARY16, latency_cycles), "convert", BINARY32, BINARY16, seed=7)
+
+
+def test_one_operation_every_cycle():
+    block = FloatAdd(BINARY16, 4)
+    assert block.interval_cycles == 1
+    check(block, "add", BINARY16, BINARY16, seed=8, freeze=0)
+
+
+@pytest.mark.parametrize(
+    "block, has_rounding",
+    [
+        (lambda: FloatMultiply(BINARY16, BINARY32, 2), False),
+        (lambda: FloatMultiply(FLOAT8_E4M3, BINARY32, 2), False),
+        (lambda: FloatConvert(BINARY16, BINARY32, 2), False),
+        (lambda: FloatMultiply(BFLOAT16, BINARY32, 2), True),
+        (lambda: FloatMultiply(BINARY16, BINARY16, 2), True),
+        (lambda: FloatConvert(BINARY32, BINARY16, 2), True),
+    ],
+)
+def test_rounding_is_built_only_where_something_can_be_lost(block, has_rounding):
+    text = verilog.convert(block(), strip_internal_attrs=True, emit_src=False)
+    assert (" up;" in text) == has_rounding
