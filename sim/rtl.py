@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hw.config import AcceleratorConfig
 from hw.export import export, source_hash
 from hw.files import write_whole
-from sim import play
+from sim.harness import run_until_done
 from sim.player import Operands, Play, player_package, read_results, write_streams
 from sim.verilator import Build, build, cache_folder
 
@@ -89,7 +89,7 @@ def play_products(
         write_streams(plays, folder)
         (folder / "options.txt").write_text(f"{round(1000 * stall_probability)} {seed}\n")
         start = time.perf_counter()
-        simulator.run(play.__name__, work=folder, environment={"NMTRAIN_CYCLE_LIMIT": str(limit)})
+        simulator.run(run_until_done.__name__, work=folder, environment={"NMTRAIN_CYCLE_LIMIT": str(limit)})
         seconds = time.perf_counter() - start
         results, cycles = read_results(plays, folder)
     return Played(results, cycles, seconds)

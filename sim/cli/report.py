@@ -1,0 +1,83 @@
+"""``nmtrain report``: estimate a training step's cycles on an accelerator."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.ratio import Ratio
+from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+
+@click.command("report")
+@click.argument("workload")
+@config_option("vcu1525")
+@click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
+@ratio_option()
+@click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
+@output_options("out/report")
+@click.pass_context
+def command(
+    context: click.Context,
+    workload: str,
+    config: AcceleratorConfig,
+    method: str,
+    ratio: Ratio,
+    batch: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
+
+    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50 or vgg19. Writes report.html, report.json, layers.csv and PNG plots to
+    --out; with --json and no --out it writes no file.
+
+    \b
+    Example:
+      nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
+    """
+    result = estimate(workload, config, method, ratio, batch)
+    if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
+        from reports.estimate import write
+
+        paths = write(out, result, command=shlex.join(["nmtrain", *sys.argv[1:]]))
+        log.print(f"wrote {', '.join(path.name for path in paths)} to {out}")
+    if not as_json:
+        _summary(result)
+    show(result, as_json=as_json)
+
+
+def estimate(workload: str, config: AcceleratorConfig, method: str, ratio: Ratio, batch: int) -> dict[str, Any]:
+    """The result object; `InputError` for an unknown workload or method."""
+    from dataflow import zoo
+    from dataflow.estimate import estimate as run
+    from training import methods
+
+    if batch < 1:
+        raise InputError(f"--batch must be at least 1, not {batch}")
+    config.check_ratio(ratio)
+    stages = methods.load(method).sparse_stages
+    return run(zoo.load(workload), config, method=method, sparse_stages=stages, ratio=ratio, batch=batch)
+
+
+def _summary(result: dict[str, Any]) -> None:
+    """A table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['workload']}, {result['method']} {result['ratio']}, batch {result['batch']} (estimated)")
+    for heading in ("cycles of a step", "dense", str(result["method"]), "speedup"):
+        table.add_column(heading, justify="left" if heading.startswith("cycles") else "right")
+    for key, cycles in result["cycles"].items():
+        dense = result["dense_cycles"][key]
+        table.add_row(key.replace("_", " "), f"{dense:,}", f"{cycles:,}", f"{dense / cycles:.2f}" if cycles else "")
+    log.print(table)
+    speedup = result["speedup_over_dense"]
+    log.print(
+        f"speedup over dense: {speedup['step']:.3f} whole step, {speedup['gemm']:.3f} matrix products"
+        f" (ideal {speedup['ideal']:.3f}); {result['throughput']['images_per_second']:,.0f} images/s"
+    )
