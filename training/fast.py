@@ -18,7 +18,7 @@ UNIT_ROUNDOFF = 2.0**-24
 def matmul(weights: Array, activations: Array) -> Float32:
     """(m, k) by (n, k) to (m, n) float32; see `training.exact.matmul`."""
     with np.errstate(all="ignore"):
-        return weights.astype(np.float32) @ activations.astype(np.float32).T
+        return weights.astype(np.float32, copy=False) @ activations.astype(np.float32, copy=False).T
 
 
 def matmul_packed(values: Array, indices: NDArray[np.integer], activations: Array, ratio: Ratio) -> Float32:

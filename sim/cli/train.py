@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--model", default="mlp", show_default=True, help="network: mlp or cnn")
 @click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
 @ratio_option()
-@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="passes over the images")
+@click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
 @click.option("--schedule", default="cosine", show_default=True, help="of the learning rate: cosine or constant")

@@ -1,0 +1,77 @@
+"""What each method lets each product read."""
+
+import numpy as np
+import pytest
+
+from dataflow import zoo
+from dataflow.program import Stage
+from hw.errors import InputError
+from hw.ratio import Ratio
+from training import methods
+from training.backend import ExactBackend
+from training.methods.bdwp import Bdwp
+from training.methods.method import Method
+from training.model import Model, pruned_layers
+from training.nm import select, unpack
+
+RATIO = Ratio(2, 8)
+
+
+def model(method, **switches):
+    return Model(zoo.load("mlp"), ExactBackend(), np.random.default_rng(0), method=method, ratio=RATIO, **switches)
+
+
+def test_the_registry_finds_every_file():
+    assert {"bdwp", "dense", "srste"} <= set(methods.registry())
+    assert all(name == found.name and issubclass(found, Method) for name, found in methods.registry().items())
+    with pytest.raises(InputError, match=r"unknown method 'x'; allowed: bdwp, dense, srste"):
+        methods.load("x")
+
+
+def test_stages():
+    stages = {name: found.sparse_stages for name, found in methods.registry().items()}
+    assert stages["dense"] == frozenset()
+    assert stages["srste"] == {Stage.FORWARD}
+    assert stages["bdwp"] == {Stage.FORWARD, Stage.INPUT_GRADIENT}
+
+
+def test_dense_reads_the_stored_master():
+    module = model(methods.load("dense")).modules["fc2"]
+    stored = module.weight.value.astype(np.float16)
+    np.testing.assert_array_equal(module.forward_operand.weights, stored)
+    np.testing.assert_array_equal(module.backward_operand.weights, stored.T)
+    assert module.weight.pruned is None
+
+
+def test_srste_masks_both_products_and_packs_the_forward():
+    module = model(methods.load("srste")).modules["fc2"]
+    stored = module.weight.value.astype(np.float16)
+    masked = np.where(select(stored, RATIO), stored, 0)
+    np.testing.assert_array_equal(unpack(module.forward_operand.weights, RATIO, 64), masked)
+    np.testing.assert_array_equal(module.backward_operand.weights, masked.T)
+    np.testing.assert_array_equal(module.weight.pruned, ~select(stored, RATIO))
+
+
+@pytest.mark.parametrize("pruned_decay", [0.0, 2e-4])
+def test_bdwp_packs_along_either_axis(pruned_decay):
+    module = model(Bdwp(pruned_decay=pruned_decay)).modules["fc2"]
+    stored = module.weight.value.astype(np.float16)
+    for operand, axis in ((module.forward_operand, 1), (module.backward_operand, 0)):
+        masked = np.where(select(stored, RATIO, axis), stored, 0)
+        np.testing.assert_array_equal(unpack(operand.weights, RATIO, 64), masked if axis else masked.T)
+    assert (module.weight.pruned is not None) == (pruned_decay > 0)
+
+
+def test_pruned_decay_below_zero_is_refused():
+    with pytest.raises(InputError, match=r"pruned_decay must be at least 0, not -1"):
+        Bdwp(pruned_decay=-1)
+
+
+def test_first_and_last_layer_stay_dense_unless_asked_for():
+    network = zoo.load("cnn")
+    assert pruned_layers(network) == {"conv2", "conv3"}
+    assert pruned_layers(network, prune_first=True) == {"conv1", "conv2", "conv3"}
+    assert pruned_layers(network, prune_last=True) == {"conv2", "conv3", "fc"}
+    sparse = {name: not model(Bdwp()).modules[name].forward_operand.ratio.is_dense for name in ("fc1", "fc2", "fc3")}
+    assert sparse == {"fc1": False, "fc2": True, "fc3": False}
+    assert not model(Bdwp(), prune_last=True).modules["fc3"].forward_operand.ratio.is_dense

@@ -1,0 +1,59 @@
+"""The arithmetic of a training step: what multiplies, and what is stored between layers."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from hw.formats import BINARY16, FloatFormat
+from training import exact, fast
+from training.nm import Packed
+from training.numbers import Array, to_storage
+from training.operand import Operand
+
+
+class Backend(ABC):
+    """Every weighted layer calls the same three products through one of these.
+
+    Parameters
+    ----------
+    storage : FloatFormat
+        Of weights, activations and gradients between products.
+    """
+
+    wide: type[np.floating] = np.float32
+    """What products, master weights and everything between two roundings are in."""
+
+    def __init__(self, storage: FloatFormat = BINARY16) -> None:
+        self.storage = storage
+
+    def store(self, values: Array) -> Array:
+        """Round once to the storage format."""
+        return to_storage(values, self.storage)
+
+    @abstractmethod
+    def product(self, operand: Operand, activations: Array) -> Array:
+        """Multiply weights, as (m, k) or packed, by activations (n, k padded to whole groups) to (m, n), `wide`."""
+
+    def sum_rows(self, rows: Array) -> Array:
+        """Sum (k, n) to (n,), `wide`: a product with ones, so that its order of accumulation is the products'."""
+        return self.product(Operand(np.ones((1, len(rows)), self.wide)), rows.T)[0]
+
+
+class ExactBackend(Backend):
+    """The array's arithmetic, bit for bit."""
+
+    def product(self, operand: Operand, activations: Array) -> Array:
+        weights = operand.weights
+        if isinstance(weights, Packed):
+            return exact.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
+        return exact.matmul(weights, activations)
+
+
+class FastBackend(Backend):
+    """BLAS products: the same roundings between layers, sums within `training.fast.fast_error_bound`."""
+
+    def product(self, operand: Operand, activations: Array) -> Array:
+        weights = operand.weights
+        if isinstance(weights, Packed):
+            return fast.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
+        return fast.matmul(weights, activations)

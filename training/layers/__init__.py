@@ -1,0 +1,43 @@
+"""Layers with explicit derivatives, one file each.
+
+::
+
+    module        what every layer is: forward, backward, parameters
+    weighted      conv, linear: three products through one backend, operands that a method may prune
+    normalising   batch_norm
+    elementwise   relu, add, flatten
+    pooling       max_pool, global_pool
+
+Every output and every gradient is rounded once to the storage format; inside a layer everything is binary32.
+"""
+
+from dataflow import network
+from hw.errors import InputError
+from training.layers.add import Add
+from training.layers.batch_norm import BatchNorm
+from training.layers.conv import Conv
+from training.layers.flatten import Flatten
+from training.layers.global_pool import GlobalPool
+from training.layers.linear import Linear
+from training.layers.max_pool import MaxPool
+from training.layers.module import Module
+from training.layers.relu import Relu
+
+MODULES: dict[type[network.Layer], type[Module]] = {
+    network.Add: Add,
+    network.BatchNorm: BatchNorm,
+    network.Conv: Conv,
+    network.Flatten: Flatten,
+    network.GlobalPool: GlobalPool,
+    network.Linear: Linear,
+    network.MaxPool: MaxPool,
+    network.Relu: Relu,
+}
+
+
+def module_type(layer: network.Layer) -> type[Module]:
+    """The class that trains `layer`; `InputError` where there is none."""
+    if type(layer) not in MODULES:
+        allowed = ", ".join(sorted(known.__name__ for known in MODULES))
+        raise InputError(f"layer {layer.name!r}: {type(layer).__name__} cannot be trained; allowed: {allowed}")
+    return MODULES[type(layer)]

@@ -1,0 +1,96 @@
+"""Convolution, NHWC, with stride, padding, dilation and groups."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from dataflow import network
+from training.layers.weighted import Weighted
+from training.numbers import Array
+from training.operand import Operand
+from training.windows import Positions, gather, positions
+
+Phase = tuple[slice, list[int], Positions]
+"""Pixels ``start::stride``, the taps that reach them, and the output position that each reads through each."""
+
+
+class Conv(Weighted[network.Conv]):
+    """Three products over gathered windows.
+
+    Forward and input gradient reduce over (tap row, tap column, channel), channels innermost and padded per tap to whole
+    groups where packed; the weight gradient over (sample, row, column). With a stride, pixels of equal remainder are
+    reached by the same taps and make one product; what no tap reaches is zero.
+    """
+
+    def transposed(self, weights: Array) -> Array:
+        outputs, height, width, inputs = weights.shape
+        groups = self.layer.groups
+        grouped = weights.reshape(groups, outputs // groups, height, width, inputs)
+        return np.ascontiguousarray(grouped.swapaxes(1, 4)).reshape(groups * inputs, height, width, outputs // groups)
+
+    def output_product(self, inputs: Array) -> Array:
+        rows, columns = self._positions(inputs)
+        return self._convolve(self.forward_operand, inputs, rows, columns)
+
+    def input_product(self, gradient: Array) -> Array:
+        product = np.zeros(self.input.shape, self.backend.wide)
+        for pixel_rows, tap_rows, rows in self._phases(self.input.shape[1]):
+            for pixel_columns, tap_columns, columns in self._phases(self.input.shape[2]):
+                taps = partial(_take_taps, rows=tap_rows, columns=tap_columns)
+                part = self._convolve(self.backward_operand.map(taps), gradient, rows, columns)
+                product[:, pixel_rows, pixel_columns] = part
+        return product
+
+    def weight_product(self, gradient: Array) -> Array:
+        rows, columns = self._positions(self.input)
+        shape = self.weight.value.shape
+        parts = []
+        for images, part in zip(self._split(self.input), self._split(gradient), strict=True):
+            outputs = part.reshape(-1, part.shape[-1])
+            windows = gather(images, rows, columns, images.shape[-1]).reshape(len(outputs), -1)
+            parts.append(self.backend.product(Operand(outputs.T), windows.T))
+        return np.concatenate(parts).reshape(shape)
+
+    def _convolve(self, operand: Operand, images: Array, rows: Positions, columns: Positions) -> Array:
+        """(batch, out_rows, out_columns, operand rows), one product a group."""
+        shape = (len(images), len(rows), len(columns), -1)
+        matrix = operand.matrix()
+        parts = []
+        for number, part in enumerate(self._split(images)):
+            windows = gather(part, rows, columns, operand.channels)
+            windows = windows.reshape(len(images) * len(rows) * len(columns), -1)
+            weights = matrix.map(partial(_take_group, number=number, groups=self.layer.groups))
+            parts.append(self.backend.product(weights, windows).T.reshape(shape))
+        return np.concatenate(parts, axis=-1)
+
+    def _positions(self, images: Array) -> tuple[Positions, Positions]:
+        layer = self.layer
+        height, width, _ = layer.output_shape(images.shape[1:])
+        rows, columns = (
+            positions(outputs, layer.kernel, layer.stride, layer.padding, layer.dilation) for outputs in (height, width)
+        )
+        return rows, columns
+
+    def _phases(self, size: int) -> Iterator[Phase]:
+        """Input pixels along one axis by their remainder modulo the stride, those that no tap reaches left out."""
+        layer = self.layer
+        for start in range(min(layer.stride, size)):
+            taps = [tap for tap in range(layer.kernel) if (start + layer.padding - tap * layer.dilation) % layer.stride == 0]
+            if taps:
+                pixels = np.arange(start, size, layer.stride)[:, None]
+                read = (pixels + layer.padding - np.array(taps) * layer.dilation) // layer.stride
+                yield slice(start, None, layer.stride), taps, read
+
+    def _split(self, tensor: Array) -> list[Array]:
+        """The channels of each group, widened before windows repeat every pixel once a tap."""
+        return np.split(tensor.astype(self.backend.wide), self.layer.groups, axis=-1)
+
+
+def _take_taps(part: Array, rows: list[int], columns: list[int]) -> Array:
+    return part[:, rows][:, :, columns]
+
+
+def _take_group(part: Array, number: int, groups: int) -> Array:
+    size = len(part) // groups
+    return part[number * size : (number + 1) * size]

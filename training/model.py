@@ -1,0 +1,133 @@
+"""A trainable model of a network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dataflow.network import INPUT, Network
+from hw.ratio import DENSE, Ratio
+from training.backend import Backend
+from training.layers import module_type
+from training.layers.module import Module, Parameter, Pass
+from training.layers.weighted import Weighted
+from training.methods.dense import Dense
+from training.methods.method import Method
+from training.numbers import Array
+
+
+def pruned_layers(network: Network, *, prune_first: bool = False, prune_last: bool = False) -> frozenset[str]:
+    """Names of the layers that a method may prune.
+
+    The first weighted layer, whose input channels do not fill a group, and the last, the classifier, stay dense unless
+    asked for; so does a layer whose own `prune` is false.
+    """
+    weighted = list(network.weighted())
+    kept = set() if prune_first else {layer.name for layer in weighted[:1]}
+    kept |= set() if prune_last else {layer.name for layer in weighted[-1:]}
+    return frozenset(layer.name for layer in weighted if layer.prune and layer.name not in kept)
+
+
+class Model:
+    """The layers of a network with their weights, run forward and backward.
+
+    Parameters
+    ----------
+    network : Network
+        What to train.
+    backend : Backend
+        With which arithmetic.
+    rng : numpy.random.Generator
+        Draws the initial weights, layer by layer in the network's order.
+    method : Method
+        What is pruned in which product.
+    ratio : Ratio
+        N kept of every M; `DENSE` prunes nothing under any method.
+    prune_first, prune_last : bool
+        See `pruned_layers`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: Backend,
+        rng: np.random.Generator,
+        *,
+        method: Method | None = None,
+        ratio: Ratio = DENSE,
+        prune_first: bool = False,
+        prune_last: bool = False,
+    ) -> None:
+        self.network = network
+        self.backend = backend
+        self.method = method or Dense()
+        self.ratio = ratio
+        self.pruned = pruned_layers(network, prune_first=prune_first, prune_last=prune_last)
+        weighted = {layer.name: network.weight_shape(layer) for layer in network.weighted()}
+        self.modules: dict[str, Module] = {}
+        for layer in network.layers:
+            shape = weighted.get(layer.name, network.shapes[layer.inputs[0]])
+            self.modules[layer.name] = module_type(layer)(layer, backend, shape, rng)
+        self._learned = self._learned_tensors()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make every layer's operands from its master weights: after construction and after each update."""
+        for name, module in self.modules.items():
+            if isinstance(module, Weighted):
+                module.prepare(self.method, self.ratio if name in self.pruned else DENSE)
+
+    def forward(self, images: Array, how: Pass | None = None) -> Array:
+        """Logits (batch, classes), storage values, of images (batch, *input_shape), rounded to storage first."""
+        tensors = {INPUT: self.backend.store(images)}
+        with np.errstate(all="ignore"):
+            for name, module in self.modules.items():
+                tensors[name] = module.forward(*(tensors[read] for read in module.layer.inputs), how=how or Pass())
+        return tensors[name]
+
+    def backward(self, gradient: Array, how: Pass | None = None) -> None:
+        """Leave every parameter's gradient from that of the logits, storage values.
+
+        Where several layers read one tensor its gradients are added as they come, last reader first, each sum rounded
+        once to storage.
+        """
+        gradients = {self.network.layers[-1].name: gradient}
+        with np.errstate(all="ignore"):
+            for name, module in reversed(self.modules.items()):
+                if name in self._learned and name in gradients:
+                    parts = module.backward(gradients.pop(name), how or Pass())
+                    self._collect(gradients, module.layer.inputs, parts)
+
+    def set_backend(self, backend: Backend) -> None:
+        """Go on with another arithmetic: weights stay, operands are made anew."""
+        self.backend = backend
+        for module in self.modules.values():
+            module.backend = backend
+        self.prepare()
+
+    def parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Learned tensors as ``<layer>.<parameter>``, in order."""
+        for name, module in self.modules.items():
+            for kind, parameter in module.parameters.items():
+                yield f"{name}.{kind}", parameter
+
+    def state(self) -> dict[str, Array]:
+        """Masters and statistics, all that a trained model consists of."""
+        return {f"{name}.{kind}": array for name, module in self.modules.items() for kind, array in module.state.items()}
+
+    def _collect(self, gradients: dict[str, Array], names: tuple[str, ...], parts: tuple[Array, ...]) -> None:
+        """Add the gradients of a layer's inputs to those that other readers left; the ones without are not needed."""
+        for name, part in zip(names, parts, strict=False):
+            if name in gradients:
+                part = self.backend.store(gradients[name].astype(self.backend.wide) + part.astype(self.backend.wide))
+            gradients[name] = part
+
+    def _learned_tensors(self) -> frozenset[str]:
+        """Tensors that depend on a parameter; the first layers' inputs do not and need no gradient."""
+        learned: set[str] = set()
+        for name, module in self.modules.items():
+            below = learned.intersection(module.layer.inputs)
+            if isinstance(module, Weighted):
+                module.needs_input_gradient = bool(below)
+            if below or module.parameters:
+                learned.add(name)
+        return frozenset(learned)

@@ -1,0 +1,43 @@
+"""The weights that one product reads: dense, or packed N:M along the reduction's channels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hw.ratio import DENSE, Ratio
+from training.nm import Packed
+from training.numbers import Array
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Weights and the ratio at which they are packed.
+
+    Parameters
+    ----------
+    weights : ndarray (rows, *kernel, channels) or Packed (rows, *kernel, groups, N)
+        Storage values.
+    ratio : Ratio
+        `DENSE` where `weights` is an array.
+    """
+
+    weights: Array | Packed
+    ratio: Ratio = DENSE
+
+    @property
+    def channels(self) -> int:
+        """Channels that the activations need: whole groups of M where packed."""
+        if isinstance(self.weights, Packed):
+            return self.weights.values.shape[-2] * self.ratio.m
+        return self.weights.shape[-1]
+
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> "Operand":
+        """Apply one indexing or reshape that leaves the channels' axes alone."""
+        weights = self.weights.map(function) if isinstance(self.weights, Packed) else function(self.weights)
+        return Operand(weights, self.ratio)
+
+    def matrix(self) -> "Operand":
+        """One row an output: (rows, kept reduction), channels innermost."""
+        return self.map(lambda part: part.reshape(len(part), -1))

@@ -1,0 +1,67 @@
+"""One training step: forward, loss, backward, update, pruning anew."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.layers.module import Capture, Pass
+from training.loss import cross_entropy
+from training.model import Model
+from training.numbers import Array
+from training.optimiser import Sgd
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did.
+
+    Parameters
+    ----------
+    loss : float
+        Mean of the batch, before the update.
+    correct : int
+        Samples that were classified right.
+    updated : bool
+        False where a gradient was not finite and the weights stayed.
+    """
+
+    loss: float
+    correct: int
+    updated: bool
+
+
+def training_step(
+    model: Model,
+    optimiser: Sgd,
+    images: Array,
+    labels: NDArray[np.integer],
+    learning_rate: float,
+    capture: Capture | None = None,
+) -> Outcome:
+    """Train on one batch.
+
+    Parameters
+    ----------
+    model, optimiser
+        Both change.
+    images : ndarray, (batch, *input_shape)
+        Rounded to storage.
+    labels : ndarray of int, (batch,)
+        The right classes.
+    learning_rate : float
+        η of this step.
+    capture : dict or None
+        Takes the operands and results of every weighted layer's products, as the accelerator's program names them:
+        ``<layer>.input``, ``.output_gradient`` storage, batch first, channels last; ``.weight`` storage (outputs, *kernel,
+        inputs), what the dense products read; ``.weight_forward`` and ``.weight_backward`` `Packed`, where a product is
+        sparse; ``.output``, before the bias, ``.input_gradient`` (but of the first layers) and ``.weight_gradient``, float32.
+        Gradients are times the loss scale.
+    """
+    how = Pass(training=True, capture=capture)
+    logits = model.forward(images, how)
+    loss, gradient = cross_entropy(logits, labels)
+    model.backward(model.backend.store(gradient * optimiser.loss_scale.scale), how)
+    updated = optimiser.step(model.parameters(), learning_rate)
+    model.prepare()
+    return Outcome(loss, int((logits.argmax(axis=1) == labels).sum()), updated)
