@@ -2,14 +2,15 @@
 
 ::
 
-    zoo ──> network ──> lower ──────────────> program ──> model ──> result
-                          │                      │          ├ schedule   blocks that fit the buffers
-                          ├ geometry, products   │          └ timing     steps of the array
-                          │   three products a   │
-                          │   layer, as views    └──────> bounds         what no executor can beat
-                          ├ forward, backward                views       the same views on NumPy arrays
-                          │   passes between them
-                          └ interleave   outputs that share a USPE
+    zoo ──> network ──> lower ────────────> program ──> jobs ──> model ──> timeline ──> estimate
+                          │                    │          │         └ convoys   few events a step
+                          ├ geometry, products │          ├ schedule, footprint   blocks that fit the buffers
+                          │   three products a │          ├ costs    lanes and bytes of what is not a product
+                          │   layer, as views  │          └ timing   steps of the array
+                          ├ forward, backward  │
+                          │   passes between   ├──> bounds   what no executor can beat
+                          └ interleave         └──> views    the same views on NumPy arrays
+                              outputs that share a USPE      array   a sequence of products on the array alone
 
 Imports only the plain configuration of `hw`.
 """

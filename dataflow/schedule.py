@@ -71,13 +71,15 @@ def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Reg
     def once_or(times: int, size: int, half: int) -> int:
         return 1 if size <= half else times
 
-    orders = [("stream", once_or(tiles.tiles_n, weights, weight_half), once_or(tiles.tiles_m, activations, activation_half))]
+    orders = []
     if columns:  # a block is more than a column wide only if a tile's weights stay for the whole block
         width = columns if rows else 1
         orders.append(("keep activations", once_or(-(-tiles.tiles_n // width), weights, weight_half), 1))
     if rows:
         height = rows if columns else 1
         orders.append(("keep weights", 1, once_or(-(-tiles.tiles_m // height), activations, activation_half)))
+    stream = once_or(tiles.tiles_n, weights, weight_half), once_or(tiles.tiles_m, activations, activation_half)
+    orders.append(("stream", *stream))
     order, weight_reads, activation_reads = min(orders, key=lambda o: o[1] * weights + o[2] * activations)
     parts = max(1, -(-tile_weights // weight_half), -(-tile_activations // activation_half))
     _check(config, product, parts)

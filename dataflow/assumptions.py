@@ -1,0 +1,28 @@
+"""What an estimate rests on, in words for its reader."""
+
+from hw.config import AcceleratorConfig
+
+MEBI = 1024 * 1024
+
+
+def assumptions(config: AcceleratorConfig) -> list[str]:
+    """One sentence or two each, with the figures of `config`."""
+    rate = f"{config.dram_channel_bytes_per_second / 1e9:g} GB/s"
+    buffers = (config.w2e_buffer_bytes, config.n2s_buffer_bytes, config.output_buffer_bytes)
+    west, north, results = (f"{size / MEBI:g} MiB" for size in buffers)
+    return [
+        f"Array of {config.rows} x {config.columns} PEs at {config.clock_hz / 1e6:g} MHz, {config.storage} operands,"
+        " binary32 accumulation; tile and drain cycles are those of the RTL's sequencer.",
+        f"Memory: {config.dram_channels} x {rate}, {config.dram_bytes_per_cycle:g} bytes a cycle in all, at full rate with"
+        f" every byte moved useful; {config.dram_latency_cycles} cycles of latency.",
+        f"Double buffers of {west} for what enters from the west, {north} from the north, {results} for results."
+        " Convolution windows are gathered from memory, repeats counted.",
+        "Tensors between layers are stored in the operand format, master weights and momentum in binary32.",
+        f"{config.vpu_lanes} vector lanes take one element a cycle through all operations of a pass. Bias, ReLU, residual"
+        " add, conversion and batch-norm sums ride on a product's drain; applying batch norm, and pooling, are passes.",
+        f"{config.wuve_lanes} update lanes and {config.sore_lanes} selection lanes (M cycles a group) take the weight"
+        " gradient as it leaves the array and write both packed copies for the next step.",
+        "The loss is the host's and not counted. The first and the last layer with weights stay dense.",
+        "MACs are those of the real shapes: taps in a convolution's padding count, the padding of groups does not.",
+        "Only the array itself has been compared with RTL: memory, vector and update units are modelled.",
+    ]

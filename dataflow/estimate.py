@@ -1,0 +1,176 @@
+"""A training step's cycles as a result object: a method beside dense training on the same accelerator, same counting."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from dataflow.assumptions import assumptions
+from dataflow.bounds import bounds
+from dataflow.jobs import Job, jobs
+from dataflow.lower import lower
+from dataflow.model import Result, run
+from dataflow.network import Network
+from dataflow.program import Product, Program, Stage
+from hw.config import AcceleratorConfig
+from hw.ratio import DENSE, Ratio
+
+GEMM = tuple(str(stage) for stage in Stage)
+"""Stages that matrix products make up."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A program and what it took."""
+
+    program: Program
+    jobs: tuple[Job, ...]
+    result: Result
+    config: AcceleratorConfig
+
+    @property
+    def cycles(self) -> dict[str, int]:
+        """Cycles of the step, of each stage and of each other cause."""
+        return {"step": self.result.cycles, **self.result.timeline.by_stage()}
+
+    @property
+    def gemm_cycles(self) -> int:
+        """Cycles of matrix products, waiting for memory included."""
+        return sum(self.cycles[stage] for stage in GEMM)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates that the step performs."""
+        return sum(product.macs for product in self.program.products)
+
+
+def estimate(
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    method: str,
+    sparse_stages: frozenset[Stage],
+    ratio: Ratio,
+    batch: int,
+) -> dict[str, Any]:
+    """Estimate a training step.
+
+    Parameters
+    ----------
+    network, config, sparse_stages, ratio, batch
+        As in `lower`.
+    method : str
+        What the result calls the set of sparse stages.
+
+    Returns
+    -------
+    dict
+        Plain data, for JSON; cycles and bytes are of one step of the whole batch.
+    """
+    sparse = _run(network, config, sparse_stages, ratio, batch)
+    dense = _run(network, config, frozenset(), DENSE, batch) if sparse.program.sparse_stages else sparse
+    return {
+        "workload": network.name,
+        "config": config.name,
+        "method": method,
+        "ratio": str(sparse.program.ratio),
+        "batch": batch,
+        "estimated": True,
+        "assumptions": assumptions(config),
+        "accelerator": asdict(config) | {"dram_bytes_per_cycle": config.dram_bytes_per_cycle},
+        "network": {
+            "parameters": network.parameters,
+            "forward_macs_per_image": network.forward_macs,
+            "input_shape": list(network.input_shape),
+            "classes": network.classes,
+        },
+        "sparse_stages": sorted(sparse.program.sparse_stages),
+        "cycles": sparse.cycles,
+        "dense_cycles": dense.cycles,
+        "breakdown": sparse.result.timeline.by_cause(),
+        "dense_breakdown": dense.result.timeline.by_cause(),
+        "speedup_over_dense": {
+            "gemm": dense.gemm_cycles / sparse.gemm_cycles,
+            "step": dense.result.cycles / sparse.result.cycles,
+            "ideal": dense.macs / sparse.macs,
+        },
+        "utilization": _utilization(sparse),
+        "dense_utilization": _utilization(dense),
+        "throughput": _throughput(sparse, dense, batch),
+        "memory_bytes": {"step": sparse.result.memory_bytes, "dense_step": dense.result.memory_bytes},
+        "busy_cycles": sparse.result.busy,
+        "bound_cycles": bounds(sparse.program, config),
+        "layers": list(_layers(sparse, dense)),
+    }
+
+
+def _run(network: Network, config: AcceleratorConfig, stages: frozenset[Stage], ratio: Ratio, batch: int) -> _Run:
+    program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages)
+    return _Run(program, tuple(jobs(config, program)), run(program, config), config)
+
+
+def _utilization(step: _Run) -> dict[str, float]:
+    """Useful multiply-accumulates over what the array could have done in the time."""
+    ideal = step.macs / step.config.macs_per_cycle
+    return {
+        "array": ideal / step.result.busy["array"],
+        "gemm": ideal / step.gemm_cycles,
+        "step": ideal / step.result.cycles,
+    }
+
+
+def _throughput(sparse: _Run, dense: _Run, batch: int) -> dict[str, float]:
+    seconds = sparse.result.cycles / sparse.config.clock_hz
+    return {
+        "step_seconds": seconds,
+        "images_per_second": batch / seconds,
+        "dense_images_per_second": batch * sparse.config.clock_hz / dense.result.cycles,
+        "effective_gops": 2 * dense.macs / seconds / 1e9,
+        "executed_gops": 2 * sparse.macs / seconds / 1e9,
+        "peak_gops": 2 * sparse.config.macs_per_cycle * sparse.config.clock_hz / 1e9,
+    }
+
+
+def _layers(sparse: _Run, dense: _Run) -> Iterator[dict[str, Any]]:
+    """One row a layer and stage, in order of execution; the phases of a strided input gradient are one row."""
+    dense_rows = {(row["name"], row["stage"]): row for row in _rows(dense)}
+    for row in _rows(sparse):
+        beside = dense_rows[row["name"], row["stage"]]
+        yield row | {f"dense_{key}": beside[key] for key in ("cycles", "macs", "memory_bytes", "utilization")}
+
+
+def _rows(step: _Run) -> Iterator[dict[str, Any]]:
+    spans = step.result.timeline.by_product()
+    costs = {(job.layer, job.stage): job for job in step.jobs if job.unit == "array"}
+    for key, group in groupby(step.program.products, key=lambda product: (product.layer, product.stage)):
+        products = tuple(group)
+        causes, job = spans[key], costs[key]
+        cycles = causes["compute"] + causes["memory"]
+        macs = sum(product.macs for product in products)
+        yield {
+            "name": key[0],
+            "stage": str(key[1]),
+            "ratio": str(products[0].ratio),
+            "products": len(products),
+            **_shape(products),
+            "cycles": cycles,
+            "compute_cycles": causes["compute"],
+            "memory_stall_cycles": causes["memory"],
+            "waiting_cycles": causes["vector"] + causes["update"] + causes["drain"],
+            "macs": macs,
+            "memory_bytes": sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes,
+            "utilization": macs / cycles / step.config.macs_per_cycle,
+            "order": job.products[0][1].order,
+            "interleave": "x".join(map(str, products[0].interleave)),
+        }
+
+
+def _shape(products: tuple[Product, ...]) -> dict[str, int | float]:
+    """Of phases together: all output columns, and the mean reduction."""
+    n = sum(product.n for product in products)
+    k, kept = (sum(getattr(product, name) * product.n for product in products) / n for name in ("k", "kept"))
+    return {"m": products[0].m, "n": n, "k": _whole(k), "kept": _whole(kept)}
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else round(value, 2)

@@ -1,0 +1,125 @@
+"""PNG plots of an estimate, for slides and papers."""
+
+import io
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.charts import roofline_position
+from reports.colours import GEMM, NAMES, STAGES
+from reports.sections import method_name
+from reports.units import si
+
+Result = dict[str, Any]
+
+
+def draw(result: Result) -> dict[str, bytes]:
+    """PNG images by file name."""
+    return {
+        "step.png": _step(result),
+        "layers.png": _layers(result),
+        "utilization.png": _utilization(result),
+        "roofline.png": _roofline(result),
+    }
+
+
+def _step(result: Result) -> bytes:
+    """Dense and sparse step as two stacked bars."""
+    figure, axes = _figure(8, 2.4)
+    names = ["dense", method_name(result)]
+    for place, cycles in enumerate((result["dense_cycles"], result["cycles"])):
+        left = 0.0
+        for key, colour in STAGES.items():
+            axes.barh(place, cycles[key] / 1e6, left=left, color=colour, height=0.62)
+            left += cycles[key] / 1e6
+    axes.set_yticks([0, 1], names)
+    axes.invert_yaxis()
+    axes.set_xlabel("million cycles of a training step")
+    _legend(figure, tuple(STAGES))
+    return _png(figure)
+
+
+def _layers(result: Result) -> bytes:
+    """Each layer's products, dense (pale) beside sparse."""
+    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
+    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 4)
+    for offset, key, alpha in ((-0.2, "dense_cycles", 0.42), (0.2, "cycles", 1.0)):
+        floor = dict.fromkeys(names, 0.0)
+        for stage in GEMM:
+            rows = [row for row in result["layers"] if row["stage"] == stage]
+            places = [names.index(row["name"]) + offset for row in rows]
+            heights = [row[key] / 1e6 for row in rows]
+            axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
+            floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    axes.set_ylabel("million cycles, dense (pale) and sparse")
+    _legend(figure, GEMM)
+    return _png(figure)
+
+
+def _utilization(result: Result) -> bytes:
+    """Use of the array by layer and stage."""
+    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
+    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 3.4)
+    for offset, stage in zip((-0.27, 0, 0.27), GEMM, strict=True):
+        rows = [row for row in result["layers"] if row["stage"] == stage]
+        places = [names.index(row["name"]) + offset for row in rows]
+        axes.bar(places, [100 * row["utilization"] for row in rows], 0.25, color=STAGES[stage])
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("useful MACs, % of peak")
+    _legend(figure, GEMM)
+    return _png(figure)
+
+
+def _roofline(result: Result) -> bytes:
+    """Every product under the roof; rings are dense."""
+    machine = result["accelerator"]
+    peak, bandwidth = machine["rows"] * machine["columns"], machine["dram_bytes_per_cycle"]
+    figure, axes = _figure(7, 4.4)
+    for row in result["layers"]:
+        colour = STAGES[row["stage"]]
+        if row["dense_macs"] != row["macs"]:
+            axes.plot(*roofline_position(row, "dense_", bandwidth), "o", mfc="none", mec=colour, alpha=0.6)
+        axes.plot(*roofline_position(row, "", bandwidth), "o", color=colour)
+    low, high = axes.get_xlim()
+    low, high = min(low, 0.7 * peak / bandwidth), max(high, 1.4 * peak / bandwidth)
+    axes.plot([low, peak / bandwidth, high], [low * bandwidth, peak, peak], color="#1c2530", zorder=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("MACs per byte of memory traffic")
+    axes.set_ylabel("MACs per cycle")
+    _legend(figure, GEMM)
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+    return figure, axes
+
+
+def _legend(figure: Figure, keys: tuple[str, ...]) -> None:
+    patches = [Patch(color=STAGES[key], label=NAMES[key]) for key in keys]
+    figure.legend(handles=patches, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9, columnspacing=1.2)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144)
+    return buffer.getvalue()
