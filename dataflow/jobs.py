@@ -35,11 +35,6 @@ class Job:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
 
-    @property
-    def latency_cycles(self) -> int:
-        """From the array's last step to the last word of results."""
-        return self.products[-1][1].latency_cycles if self.products else 0
-
 
 def jobs(config: AcceleratorConfig, program: Program) -> Iterator[Job]:
     """The program's jobs in order."""

@@ -9,7 +9,7 @@
          └──── freed ──────┘  └── freed ────┘ └─ update lanes ─────────────────────────────┘
 
 Each unit takes its jobs in program order and starts one when all that it reads is complete; operands are moved one half of a
-buffer ahead. The last results leave the array some cycles after its last step; only what waits for them sees that.
+buffer ahead. The last results leave the array `stce_latency_cycles` after its last step; only what waits for them sees that.
 """
 
 from collections.abc import Generator, Iterator
@@ -96,7 +96,7 @@ class _Machine:
             self.env.process(unit)
         self.env.run()
         last = queues["array"][-1]
-        self.timeline.add(self.timeline.end + last.latency_cycles, "drain", last.layer, last.stage)
+        self.timeline.add(self.timeline.end + self.config.stce_latency_cycles, "drain", last.layer, last.stage)
         self.timeline.add(max(self.done_at.values()), last.cost.engine, last.layer, last.stage)
 
     def _load(self, queue: list[Job]) -> Process:
@@ -135,7 +135,7 @@ class _Machine:
                 self.draining = job, convoy
                 yield from self._work(job, convoy, DRAIN)
                 yield self.output_halves.put(1)
-            self.env.process(self._finish(job, job.latency_cycles))
+            self.env.process(self._finish(job, self.config.stce_latency_cycles))
 
     def _engine(self, queue: list[Job]) -> Process:
         """Passes and updates that do not come from a drain."""
@@ -144,7 +144,7 @@ class _Machine:
             yield self.env.timeout(self.config.dram_latency_cycles)
             for convoy in engine_convoys(job):
                 yield from self._work(job, convoy, PASS)
-            yield from self._finish(job, job.latency_cycles)
+            yield from self._finish(job, 0)
 
     def _work(self, job: Job, convoy: Convoy, priority: int) -> Process:
         """Hold the engine while data streams through it: the slower of lanes and memory."""

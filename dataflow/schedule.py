@@ -39,8 +39,6 @@ class Schedule:
         Equal pieces that the product is loaded and computed in: tiles, or parts of a tile's reduction.
     steps : int
         Steps of the array.
-    latency_cycles : int
-        From the last step to the last word of results.
     """
 
     order: str
@@ -50,7 +48,6 @@ class Schedule:
     first_bytes: int
     units: int
     steps: int
-    latency_cycles: int
 
 
 def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Region]) -> Schedule:
@@ -91,7 +88,6 @@ def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Reg
         first_bytes=(tile_weights + tile_activations) // parts,
         units=tiles.tiles_m * tiles.tiles_n * parts,
         steps=tiles.steps,
-        latency_cycles=config.stce_latency_cycles - (tiles.rounds - product.kept) * tiles.slots,
     )
 
 
