@@ -48,7 +48,9 @@ def command(out: Path, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 (t
     write_weights(out / "weights.npz", model)
     write_json(out / "metrics.json", metrics)
     show(metrics, as_json=as_json)
-    log.print(f"{out / 'metrics.json'}: test accuracy {metrics['test_accuracy']:.2%}, {metrics['method']} {metrics['ratio']}")
+    log.print(
+        f"{out / 'metrics.json'}: test accuracy {metrics['test_accuracy']:.2%}, {metrics['method']}, ratio {metrics['ratio']}"
+    )
 
 
 def _make_folder(out: Path) -> None:
