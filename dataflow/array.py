@@ -1,9 +1,11 @@
 """The array as a SimPy process: when each of a sequence of products leaves it, operands never missing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from typing import Any
 
 import simpy
 
+from dataflow.program import Dataflow
 from dataflow.timing import TileShape
 from hw.config import AcceleratorConfig
 
@@ -35,12 +37,15 @@ class ArrayUnit:
         self._environment.run()
         return self.finished
 
-    def _steps(self, shapes: tuple[TileShape, ...]) -> Iterator[simpy.Event]:
-        for shape in shapes:
+    def _steps(self, shapes: tuple[TileShape, ...]) -> Generator[simpy.Event, Any, None]:
+        """Steps follow each other unless what stays in the array changes, or weights stay: then it must be empty."""
+        for before, shape in zip((None, *shapes), shapes, strict=False):
+            if before and Dataflow.WEIGHT_STATIONARY in (before.dataflow, shape.dataflow):
+                yield self._environment.timeout(before.flush_steps + 1)
+            self._environment.process(self._drain(shape.steps_to_last_word))
             yield self._environment.timeout(shape.steps)
-            self._environment.process(self._drain())
 
-    def _drain(self) -> Iterator[simpy.Event]:
-        """From a product's last step to its last word of results."""
-        yield self._environment.timeout(self._config.stce_latency_cycles)
+    def _drain(self, steps: int) -> Generator[simpy.Event, Any, None]:
+        """From a product's command to its last word of results."""
+        yield self._environment.timeout(1 + steps + self._config.array_latency_cycles + 1)
         self.finished.append(int(self._environment.now))

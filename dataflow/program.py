@@ -4,8 +4,8 @@ A program is a list of commands over a *memory image* of named regions. Products
 N-dimensional strided accesses that read zero outside a region, so that a convolution's windows need no im2col copy.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
 
@@ -19,6 +19,13 @@ class Stage(StrEnum):
     FORWARD = "forward"
     INPUT_GRADIENT = "input_gradient"
     WEIGHT_GRADIENT = "weight_gradient"
+
+
+class Dataflow(StrEnum):
+    """What stays in the array's elements while a product runs."""
+
+    OUTPUT_STATIONARY = "os"
+    WEIGHT_STATIONARY = "ws"
 
 
 @dataclass(frozen=True)
@@ -61,18 +68,32 @@ class MatrixView:
 
     Element (i, j) is found by writing i in the mixed radix of `rows` and j in that of `columns` (first loop outermost) and
     adding each digit times its step to its axis, starting from `origin`. Coordinates outside the region read as zero and
-    are not written.
+    are not written. A view with loops in `each` is one matrix for every iteration of them, the origin moved along.
     """
 
     region: str
     origin: tuple[int, ...]
     rows: tuple[Loop, ...]
     columns: tuple[Loop, ...]
+    each: tuple[Loop, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
         return prod(loop.size for loop in self.rows), prod(loop.size for loop in self.columns)
+
+    @property
+    def count(self) -> int:
+        """Matrices."""
+        return prod(loop.size for loop in self.each)
+
+    def single(self, index: int) -> "MatrixView":
+        """Matrix `index` alone; the last loop of `each` runs fastest."""
+        origin = list(self.origin)
+        for loop in reversed(self.each):
+            index, digit = divmod(index, loop.size)
+            origin[loop.axis] += digit * loop.step
+        return replace(self, origin=tuple(origin), each=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +102,8 @@ class Product:
 
     With an N:M `ratio`, `weights` is packed: column p of it holds the value and index of kept element ``p % N`` of group
     ``p // N``, which selects column ``M * (p // N) + index`` of `activations`.
+
+    Views with `each` make it a batch: as many equal products, one after the other, as grouped convolution and attention need.
 
     Parameters
     ----------
@@ -98,7 +121,7 @@ class Product:
         Interleave slots of a USPE spent on (rows, columns) of the output tile; their product is at most the
         configuration's `interleave_slots`.
     macs : int
-        Useful multiply-accumulates: kept elements of the real shape, paddings not counted.
+        Useful multiply-accumulates of the whole batch: kept elements of the real shape, paddings not counted.
     """
 
     layer: str
@@ -116,6 +139,22 @@ class Product:
             raise InputError(f"{self.layer} {self.stage}: output is {out}, operands make ({m}, {n})")
         if kept * self.ratio.m != k * self.ratio.n:
             raise InputError(f"{self.layer} {self.stage}: {kept} kept of {k} is not {self.ratio}")
+        if not self.weights.count == self.activations.count == self.output.count:
+            raise InputError(f"{self.layer} {self.stage}: operands and output are batches of different sizes")
+
+    @property
+    def count(self) -> int:
+        """Products of the batch; one where its views have no `each`."""
+        return self.output.count
+
+    def singles(self) -> "Iterator[Product]":
+        """The products of the batch, in order."""
+        if self.count == 1:
+            yield self
+            return
+        for index in range(self.count):
+            views = {name: getattr(self, name).single(index) for name in ("weights", "activations", "output")}
+            yield replace(self, macs=self.macs // self.count, **views)
 
     @property
     def m(self) -> int:

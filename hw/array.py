@@ -55,7 +55,7 @@ class Row(wiring.Component):
         link, groups = row_link(config), groups_bits(config)
         super().__init__({"west": In(link), "east": Out(link), "north": In(groups), "south": Out(groups)})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         elements = [
             place(m, platform, lambda: USPE(self.config), module="uspe", name=f"pe_{column}")
@@ -86,16 +86,20 @@ class SystolicArray(wiring.Component):
     -------
     en : In(1)
         A step is issued in this cycle; while it is low the whole array holds, as a travelling wave.
-    first, last : In(1)
-        The step begins, or completes, the accumulation of its interleave slot.
+    stationary, first, last, take : In(1)
+        See `row_link`. Weight-stationary, column c wants its activations c · add_latency_cycles steps after column 0.
     emit : In(1)
-        The step brings a word of finished sums to the east edge, see `USPE`: `uspe_latency_cycles` steps after the `last` of
-        slot 0, and then for `drain_steps` steps.
+        The step brings a word of finished sums to the east edge: output-stationary `uspe_latency_cycles` steps after the
+        `last` of slot 0, and then for `drain_steps` steps; weight-stationary `stationary_steps` steps after the activations.
+    emit_partial : In(1)
+        The word is wanted back: it leaves with `partial_valid` instead of `o_valid`.
+    partial : In(sums_layout)
+        Weight-stationary, the sums so far of the vector whose activations came 1 + multiply_latency_cycles steps before.
     weights : In(weights_layout)
         A weight for each row.
     groups : In(groups_bits)
         The activations of a group for each column.
-    o_valid, o : Out(1), Out(sums_layout)
+    o_valid, partial_valid, o : Out(1), Out(1), Out(sums_layout)
         A word of sums, `latency_cycles` cycles after the step that was issued with `emit`. It does not wait.
 
     Attributes
@@ -112,17 +116,22 @@ class SystolicArray(wiring.Component):
         super().__init__(
             {
                 "en": In(1),
+                "stationary": In(1),
                 "first": In(1),
                 "last": In(1),
+                "take": In(1),
                 "emit": In(1),
+                "emit_partial": In(1),
+                "partial": In(sums_layout(config)),
                 "weights": In(weights_layout(config)),
                 "groups": In(groups_bits(config)),
                 "o_valid": Out(1),
+                "partial_valid": Out(1),
                 "o": Out(sums_layout(config)),
             }
         )
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = [
             place(m, platform, lambda: Row(self.config), module="row", name=f"row_{number}")
@@ -136,13 +145,14 @@ class SystolicArray(wiring.Component):
         return m
 
     def _feed_west(self, m: Module, rows: list) -> None:
-        """Row r receives the enable, the flags and its weight r cycles later than row 0."""
-        flags = {name: getattr(self, name) for name in ("en", "first", "last")}
+        """Row r receives the enable, the flags, its weight and its sum so far r cycles later than row 0."""
+        flags = {name: getattr(self, name) for name in ("en", "stationary", "first", "last", "take")}
         for number, row in enumerate(rows):
             weight = self.weights[number]
             m.d.comb += [
                 *(getattr(row.west, name).eq(value) for name, value in flags.items()),
                 row.west.weight.eq(delay(m, ALWAYS, weight.value, number, f"weight_{number}")),
+                row.west.drain.eq(delay(m, ALWAYS, self.partial[number], number, f"partial_{number}")),
                 row.west.index.eq(delay(m, ALWAYS, weight.index, number, f"index_{number}")),
             ]
             flags = {name: delay(m, ALWAYS, value, 1, f"{name}_{number + 1}", reset=True) for name, value in flags.items()}
@@ -158,5 +168,5 @@ class SystolicArray(wiring.Component):
         for number, row in enumerate(rows):
             sums = delay(m, ALWAYS, row.east.drain, len(rows) - 1 - number, f"sum_{number}")
             m.d.comb += self.o[number].eq(sums)
-        valid = delay(m, ALWAYS, self.en & self.emit, self.latency_cycles, "valid", reset=True)
-        m.d.comb += self.o_valid.eq(valid)
+        for valid, emit in ((self.o_valid, self.emit), (self.partial_valid, self.emit_partial)):
+            m.d.comb += valid.eq(delay(m, ALWAYS, self.en & emit, self.latency_cycles, valid.name, reset=True))

@@ -39,6 +39,8 @@ class AcceleratorConfig:
         Lanes of the reduction, weight-update and vector engines.
     w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
         On-chip buffers, both halves of the double buffer together.
+    partial_sum_words : int
+        Vectors of partial sums that a weight-stationary product may keep between two tiles of its reduction.
     dram_channels : int
         Memory channels.
     dram_channel_bytes_per_second : float
@@ -61,6 +63,7 @@ class AcceleratorConfig:
     w2e_buffer_bytes: Count = 64 * 1024
     n2s_buffer_bytes: Count = 64 * 1024
     output_buffer_bytes: Count = 64 * 1024
+    partial_sum_words: Count = 512
     dram_channels: Count = 1
     dram_channel_bytes_per_second: Annotated[float, Field(gt=0)] = 19.2e9
     dram_latency_cycles: Count = 40
@@ -98,6 +101,16 @@ class AcceleratorConfig:
     def drain_steps(self) -> int:
         """Steps in which a tile's results leave a row: one word each."""
         return self.columns * self.interleave_slots
+
+    @property
+    def stationary_steps(self) -> int:
+        """Steps from a vector's activations at the first column of a weight-stationary array to its sums at the edge."""
+        return 1 + self.multiply_latency_cycles + self.columns * self.add_latency_cycles
+
+    @property
+    def stationary_period_steps(self) -> int:
+        """Shortest tile of a weight-stationary product: after it a partial sum is back in time."""
+        return self.columns * self.add_latency_cycles + self.array_latency_cycles + 2
 
     @property
     def array_latency_cycles(self) -> int:

@@ -1,4 +1,4 @@
-"""The sequencer: from a product's shape to the steps of the array."""
+"""The sequencer of output-stationary products: from a product's shape to the steps of the array."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -15,10 +15,14 @@ def tiles_layout(config: AcceleratorConfig) -> data.StructLayout:
 
     Members
     -------
+    stationary : 1
+        Whether weights stay, see `hw.stationary`, or sums, see `Sequencer`.
     tiles : 24
-        Tiles to compute, at least 1.
+        Tiles of the result, at least 1.
     rounds : 24
-        Kept elements of the reduction, at least 1.
+        Output-stationary, kept elements of the reduction; weight-stationary, blocks of C kept elements; at least 1.
+    vectors : 24
+        Weight-stationary, columns of the result in a tile, at least 1.
     group_rounds : 8
         Rounds that use one group of activations: N, or `max_group` in a dense product.
     slot_rows, slot_columns : 8
@@ -30,10 +34,12 @@ def tiles_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "tiles": COUNT_BITS,
             "rounds": COUNT_BITS,
+            "vectors": COUNT_BITS,
             "group_rounds": 8,
             "slot_rows": 8,
             "slot_columns": 8,
             "dense": 1,
+            "stationary": 1,
         }
     )
 
@@ -65,16 +71,18 @@ class Sequencer(wiring.Component):
         The step, see `SystolicArray`.
     index, dense : Out(index_bits), Out(1)
         Position in the group, to be used as index where `dense` is high.
+    idle : Out(1)
+        Nothing is in the array: another sequencer may use it.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        members = {name: Out(1) for name in ("weight_ready", "groups_ready", "en", "first", "last", "emit", "dense")} | {
-            name: In(1) for name in ("weight_valid", "groups_valid", "credit")
-        }
+        members = {
+            name: Out(1) for name in ("weight_ready", "groups_ready", "en", "first", "last", "emit", "dense", "idle")
+        } | {name: In(1) for name in ("weight_valid", "groups_valid", "credit")}
         super().__init__({"i": In(stream.Signature(tiles_layout(config))), "index": Out(config.index_bits), **members})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
         active = Signal()
@@ -107,6 +115,7 @@ class Sequencer(wiring.Component):
             self.index.eq(in_group),
             self.weight_ready.eq(self.en & real),
             self.groups_ready.eq(self.en & real & end_of_row & (end_of_group | (slot_columns != 1))),
+            self.idle.eq(~active & ~draining),
             self.i.ready.eq(~active | self.en & end_of_command),
         ]
 

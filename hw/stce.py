@@ -2,23 +2,25 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.array import SystolicArray, groups_bits, sums_layout, weights_layout
 from hw.config import AcceleratorConfig
 from hw.modules import place
 from hw.sequencer import Sequencer, tiles_layout
+from hw.stationary import StationarySequencer
 
 
 class STCE(wiring.Component):
-    """Dense and N:M matrix products, output-stationary, one step of R · C multiply-accumulates a cycle.
+    """Dense and N:M matrix products, output- or weight-stationary, one step of R · C multiply-accumulates a cycle.
 
     ::
 
-        i_tiles ─► sequencer ──enable, flags──┐
-        i_w2e ───────────────────────────► systolic array ─► FIFO ─► o
-        i_n2s ────────────────────────────────┘
+        i_tiles ─► two sequencers ──enable, flags──┐
+        i_w2e ────────────────────────────────► systolic array ─┬─► FIFO ─► o
+        i_n2s ─────────────────────────────────────┘    ▲       │
+                                                        └─ FIFO ◄ partial sums (weight-stationary)
 
     Parameters
     ----------
@@ -30,19 +32,22 @@ class STCE(wiring.Component):
     i_tiles : In(stream of tiles_layout)
         What to compute, see `hw.sequencer`.
     i_w2e : In(stream of weights_layout)
-        One word for each step that uses weights: for each tile, each kept element, each column block, each row block.
-        Row r of block b is output row b · R + r of the tile.
+        Output-stationary, one word for each step that uses weights: for each tile, each kept element, each column block, each
+        row block; row r of block b is output row b · R + r of the tile. Weight-stationary, one word a column: for each tile,
+        each block of C kept elements, each column.
     i_n2s : In(stream of groups_bits)
-        The groups in the order of use: with one column block, one word a group; with several, one word for each kept element
-        and column block. Column c of block b is output column b · C + c of the tile.
+        Output-stationary, the groups in the order of use: with one column block, one word a group; with several, one word for
+        each kept element and column block; column c of block b is output column b · C + c of the tile. Weight-stationary, one
+        word a step: column c of the word of step s holds the group of kept element c of the block, of the vector of step
+        s - c · add_latency_cycles; zero where there is none.
     o : Out(stream of sums_layout)
-        `drain_steps` words a tile: from the last array column to the first, each interleave slot of it in turn (column
-        blocks, within each its row blocks; unused slots hold no meaning).
+        Output-stationary, `drain_steps` words a tile: from the last array column to the first, each interleave slot of it in
+        turn (column blocks, within each its row blocks; unused slots hold no meaning). Weight-stationary, a word a vector.
 
     Attributes
     ----------
     latency_cycles : int
-        Cycles from taking a command to the last word of results, beyond its steps.
+        Cycles from taking an output-stationary command to the last word of results, beyond its steps.
     interval_cycles : int
         Cycles from one step to the next: 1.
 
@@ -66,28 +71,52 @@ class STCE(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        sequencer = place(m, platform, lambda: Sequencer(config), module="sequencer", name="sequencer")
+        sums = place(m, platform, lambda: Sequencer(config), module="sequencer", name="sums_stay")
+        weights = place(m, platform, lambda: StationarySequencer(config), module="stationary_sequencer", name="weights_stay")
         array = place(m, platform, lambda: SystolicArray(config), module="systolic_array", name="array")
-        m.submodules.results = results = SyncFIFO(width=sums_layout(config).size, depth=config.result_fifo_words)
+        width = sums_layout(config).size
+        m.submodules.results = results = SyncFIFO(width=width, depth=config.result_fifo_words)
+        m.submodules.partial = partial = SyncFIFOBuffered(width=width, depth=config.partial_sum_words)
+
+        # A command goes to its sequencer when the other has left the array.
+        stationary = self.i_tiles.payload.stationary
+        m.d.comb += [
+            sums.i.payload.eq(self.i_tiles.payload),
+            weights.i.payload.eq(self.i_tiles.payload),
+            sums.i.valid.eq(self.i_tiles.valid & ~stationary & weights.idle),
+            weights.i.valid.eq(self.i_tiles.valid & stationary & sums.idle),
+            self.i_tiles.ready.eq(Mux(stationary, weights.i.ready & sums.idle, sums.i.ready & weights.idle)),
+        ]
+
         # Words that are in the FIFO or on their way to it.
         claimed = Signal(range(config.result_fifo_words + 1))
-        claim, release = sequencer.en & sequencer.emit, results.r_rdy & results.r_en
-        m.d.sync += claimed.eq(claimed + claim - release)
-
+        claim = (sums.en & sums.emit) | (weights.en & weights.emit)
+        m.d.sync += claimed.eq(claimed + claim - (results.r_rdy & results.r_en))
+        for sequencer in (sums, weights):
+            m.d.comb += [
+                sequencer.weight_valid.eq(self.i_w2e.valid),
+                sequencer.groups_valid.eq(self.i_n2s.valid),
+                sequencer.credit.eq(claimed != config.result_fifo_words),
+            ]
         m.d.comb += [
-            sequencer.i.payload.eq(self.i_tiles.payload),
-            sequencer.i.valid.eq(self.i_tiles.valid),
-            self.i_tiles.ready.eq(sequencer.i.ready),
-            sequencer.weight_valid.eq(self.i_w2e.valid),
-            self.i_w2e.ready.eq(sequencer.weight_ready),
-            sequencer.groups_valid.eq(self.i_n2s.valid),
-            self.i_n2s.ready.eq(sequencer.groups_ready),
-            sequencer.credit.eq(claimed != config.result_fifo_words),
+            self.i_w2e.ready.eq(sums.weight_ready | weights.weight_ready),
+            self.i_n2s.ready.eq(sums.groups_ready | weights.groups_ready),
+            weights.partial_valid.eq(partial.r_rdy),
+            partial.r_en.eq(weights.partial_ready),
+            array.stationary.eq(~weights.idle),
+            array.en.eq(sums.en | weights.en),
+            array.first.eq(sums.first & weights.idle),
+            array.last.eq(sums.last),
+            array.take.eq(weights.take),
+            array.emit.eq((sums.en & sums.emit) | (weights.en & weights.emit)),
+            array.emit_partial.eq(weights.emit_partial),
             array.groups.eq(self.i_n2s.payload),
-            *(getattr(array, name).eq(getattr(sequencer, name)) for name in ("en", "first", "last", "emit")),
+            array.partial.eq(Mux(weights.partial_ready, partial.r_data, 0)),
+            partial.w_data.eq(array.o),
+            partial.w_en.eq(array.partial_valid),
             results.w_data.eq(array.o),
             results.w_en.eq(array.o_valid),
             self.o.payload.eq(results.r_data),
@@ -98,6 +127,6 @@ class STCE(wiring.Component):
             weight = self.i_w2e.payload[row]
             m.d.comb += [
                 array.weights[row].value.eq(weight.value),
-                array.weights[row].index.eq(Mux(sequencer.dense, sequencer.index, weight.index)),
+                array.weights[row].index.eq(Mux(sums.dense & weights.idle, sums.index, weight.index)),
             ]
         return m

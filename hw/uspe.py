@@ -21,20 +21,27 @@ def row_link(config: AcceleratorConfig) -> wiring.Signature:
     en : 1
         The receiver takes a step in this cycle. It travels with the data, so that a stall freezes the array as a wave and
         needs no wire that reaches every element.
+    stationary : 1
+        Weights stay and sums travel; otherwise sums stay and weights travel. It changes only while nothing is in flight.
     first, last : 1
-        The step begins, or completes, an accumulation.
+        The step begins, or completes, an accumulation that stays.
+    take : 1
+        The weight of this step is to be kept. It reaches each element `add_latency_cycles` steps after its western
+        neighbour, as the sums do.
     weight : storage format
         The value of a kept weight.
     index : config.index_bits
         Which activation of the group it multiplies.
     drain : 32
-        A finished sum on its way out.
+        A finished sum on its way out, or the travelling sum so far.
     """
     return wiring.Signature(
         {
             "en": Out(1),
+            "stationary": Out(1),
             "first": Out(1),
             "last": Out(1),
+            "take": Out(1),
             "weight": Out(config.storage_format.width),
             "index": Out(config.index_bits),
             "drain": Out(BINARY32.width),
@@ -51,19 +58,23 @@ def group_bits(config: AcceleratorConfig) -> int:
 
 
 class USPE(wiring.Component):
-    """Multiplies one weight a step by the activation that its index selects, and accumulates `interleave_slots` sums.
+    """Multiplies one weight a step by the activation that its index selects, and adds the product to a sum.
 
     Dense and N:M products differ in nothing but the indices: a dense product walks them in order, an N:M product names the
-    kept ones. The sums in flight have no register file: they circulate in the adder's own pipeline, so that a step belongs
-    to sum ``step % interleave_slots`` and the adder's latency is hidden.
+    kept ones.
+
+    Output-stationary, it accumulates `interleave_slots` sums. They have no register file: they circulate in the adder's own
+    pipeline, so that a step belongs to sum ``step % interleave_slots`` and the adder's latency is hidden. Weight-stationary,
+    it keeps a weight and adds to the sum that comes from the west, one a step.
 
     ::
 
         north ──┬────────────────────────► south (group, registered)
                 ▼
-        west ─ select ─ multiply ─ add ─┬─ chain ─► east.drain
-          │                 ▲───────────┘    ▲
-          │                                  west.drain
+        west ─ select ─ multiply ─ add ─┬─────────────┬─► east.drain
+          │                         ▲   ├─► chain ────┘
+          │       sum or west.drain ┴───┘     ▲
+          │                               west.drain
           └──────────────────────────────► east (weight, index, flags, registered)
 
     Parameters
@@ -100,7 +111,7 @@ class USPE(wiring.Component):
         group = group_bits(config)
         super().__init__({"west": In(link), "east": Out(link), "north": In(group), "south": Out(group)})
 
-    def elaborate(self, platform: object):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config, en = self.config, self.west.en
         multiply = place(
@@ -114,20 +125,24 @@ class USPE(wiring.Component):
 
         weight = Signal(config.storage_format.width, reset_less=True)
         activation = Signal(config.storage_format.width, reset_less=True)
+        kept_index = Signal(config.index_bits, reset_less=True)
+        stationary = self.west.stationary
+        take = self.west.take | ~stationary
+        index = Mux(take, self.west.index, kept_index)
         with m.If(en):
-            m.d.sync += [
-                weight.eq(self.west.weight),
-                activation.eq(select(slices(self.north, config.max_group), self.west.index)),
-            ]
+            m.d.sync += activation.eq(select(slices(self.north, config.max_group), index))
+            with m.If(take):
+                m.d.sync += [weight.eq(self.west.weight), kept_index.eq(self.west.index)]
         m.d.comb += [multiply.en.eq(en), multiply.a.eq(weight), multiply.b.eq(activation)]
 
         first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
         load = delay(m, en, self.west.last, 1 + config.multiply_latency_cycles + config.add_latency_cycles, "load")
-        m.d.comb += [add.en.eq(en), add.a.eq(multiply.o), add.b.eq(Mux(first, 0, add.o))]
+        m.d.comb += [add.en.eq(en), add.a.eq(multiply.o), add.b.eq(Mux(first, 0, Mux(stationary, self.west.drain, add.o)))]
 
-        chain = Mux(load, add.o, self.west.drain)
-        drain = delay(m, en, chain, config.interleave_slots + 1, "drain")
+        chain = delay(m, en, Mux(load, add.o, self.west.drain), config.interleave_slots, "chain")
+        drain = delay(m, en, Mux(stationary, add.o, chain), 1, "drain")
         m.d.comb += self.east.drain.eq(drain)
+        m.d.comb += self.east.take.eq(delay(m, en, self.west.take, config.add_latency_cycles + 1, "take"))
         self._pass_on(m)
         return m
 
@@ -136,7 +151,7 @@ class USPE(wiring.Component):
         m.d.sync += self.east.en.eq(self.west.en)
         with m.If(self.west.en):
             m.d.sync += self.south.eq(self.north)
-            for name in ("first", "last", "weight", "index"):
+            for name in ("stationary", "first", "last", "weight", "index"):
                 m.d.sync += getattr(self.east, name).eq(getattr(self.west, name))
 
 

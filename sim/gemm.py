@@ -7,6 +7,7 @@ import numpy as np
 
 from dataflow.array import ArrayUnit
 from dataflow.interleave import choose_interleave
+from dataflow.program import Dataflow
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.ratio import Ratio
@@ -30,6 +31,8 @@ class Gemm:
         Dense, or the N:M that the weights are pruned to along k.
     seed : int
         Of the operands and of the stalls.
+    dataflow : Dataflow
+        What stays in the array.
     stall_probability : float
         See `sim.rtl.play_products`.
     """
@@ -39,6 +42,7 @@ class Gemm:
     n: int
     k: int
     ratio: Ratio
+    dataflow: Dataflow = Dataflow.OUTPUT_STATIONARY
     seed: int = 0
     stall_probability: float = 0.0
 
@@ -69,6 +73,7 @@ class Gemm:
             indices,
             to_bits(activations, storage).astype(np.uint16),
             interleave,
+            self.dataflow,
         )
 
     def useful_macs(self) -> int:
@@ -91,7 +96,7 @@ class Gemm:
             "n": self.n,
             "k": self.k,
             "ratio": str(self.ratio),
-            "dataflow": "os",
+            "dataflow": str(self.dataflow),
             "seed": self.seed,
             "stall_probability": self.stall_probability,
             "interleave": list(operands.interleave),

@@ -15,7 +15,7 @@ from hw.config import AcceleratorConfig
 from hw.export import export, source_hash
 from hw.files import write_whole
 from sim.harness import run_until_done
-from sim.player import Operands, Play, player_package, read_results, write_streams
+from sim.player import Operands, play, player_package, read_results, write_streams
 from sim.verilator import Build, build, cache_folder
 
 HARNESS = Path(__file__).parent / "harness" / "player.sv"
@@ -80,9 +80,10 @@ def play_products(
     SimulationError
         If the array does not end in time.
     """
-    plays = [Play(config, operands) for operands in products]
-    steps = sum(operands.tile(config).steps for operands in products)
-    limit = int(20 * (steps + config.stce_latency_cycles + 100) / (1 - stall_probability))
+    plays = [play(config, operands) for operands in products]
+    shapes = [operands.tile(config) for operands in products]
+    steps = sum(shape.steps + shape.flush_steps for shape in shapes)
+    limit = int(20 * (steps + 100) / (1 - stall_probability))
     simulator = build_player(config)
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
         folder = Path(name)

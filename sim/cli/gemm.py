@@ -43,13 +43,14 @@ def command(
     Example:
       nmtrain gemm --config tiny --m 33 --n 5 --k 70 --ratio 2:8
     """
+    from dataflow.program import Dataflow
     from sim.gemm import Gemm
 
-    if dataflow == "ws":
-        raise InputError("--dataflow ws: the weight-stationary array is not built yet; allowed: os")
     if seed < 0:
         raise InputError(f"--seed must be at least 0, not {seed}")
-    gemm = Gemm(config=config, m=m, n=n, k=k, ratio=ratio, seed=seed, stall_probability=stall_probability)
+    gemm = Gemm(
+        config=config, m=m, n=n, k=k, ratio=ratio, dataflow=Dataflow(dataflow), seed=seed, stall_probability=stall_probability
+    )
     result = gemm.run()
     write_json(out / "gemm.json", result)
     show(result, as_json=as_json)

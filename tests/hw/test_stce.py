@@ -6,16 +6,23 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from dataflow.array import ArrayUnit
+from dataflow.program import Dataflow
 from hw.config import AcceleratorConfig
 from hw.ratio import parse_ratio
 from hw.stce import STCE
 from sim.gemm import Gemm, reference
-from sim.player import Play
+from sim.player import play
 
 
 def config(rows, columns, *, multiply=2, add=4, group=8):
     return AcceleratorConfig(
-        name="test", rows=rows, columns=columns, max_group=group, multiply_latency_cycles=multiply, add_latency_cycles=add
+        name="test",
+        rows=rows,
+        partial_sum_words=32,
+        columns=columns,
+        max_group=group,
+        multiply_latency_cycles=multiply,
+        add_latency_cycles=add,
     )
 
 
@@ -37,7 +44,7 @@ def simulate(config, plays, stall=0.0):
         return feed
 
     async def collect(ctx):
-        total = sum(play.words for play in plays)
+        total = sum(one.words for one in plays)
         while len(words) < total:
             ready = rng.random() >= stall
             ctx.set(dut.o.ready, ready)
@@ -53,15 +60,24 @@ def simulate(config, plays, stall=0.0):
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(source(dut.i_tiles, [int.from_bytes(play.command(), "big") for play in plays]))
-    simulator.add_testbench(source(dut.i_w2e, [word for play in plays for word in integers(play.weight_words())]))
-    simulator.add_testbench(source(dut.i_n2s, [word for play in plays for word in integers(play.group_words())]))
+    simulator.add_testbench(source(dut.i_tiles, [int.from_bytes(one.command(), "big") for one in plays]))
+    simulator.add_testbench(source(dut.i_w2e, [word for one in plays for word in integers(one.weight_words())]))
+    simulator.add_testbench(source(dut.i_n2s, [word for one in plays for word in integers(one.group_words())]))
     simulator.add_testbench(collect)
     simulator.run()
     return np.array(words, dtype=np.uint32), times
 
 
-PRODUCTS = [(7, 5, 11, "dense"), (7, 5, 11, "2:4"), (3, 14, 21, "1:8"), (1, 1, 1, "dense"), (5, 7, 3, "2:8")]
+PRODUCTS = [
+    (7, 5, 11, "dense", "os"),
+    (7, 5, 11, "2:4", "os"),
+    (5, 9, 11, "2:4", "ws"),
+    (2, 70, 5, "dense", "ws"),
+    (3, 14, 21, "1:8", "os"),
+    (1, 1, 1, "dense", "os"),
+    (1, 1, 1, "dense", "ws"),
+    (5, 7, 3, "2:8", "os"),
+]
 
 
 @pytest.mark.parametrize(
@@ -72,15 +88,15 @@ PRODUCTS = [(7, 5, 11, "dense"), (7, 5, 11, "2:4"), (3, 14, 21, "1:8"), (1, 1, 1
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_products_back_to_back_are_numpys_bits(config, stall):
     gemms = [
-        Gemm(config=config, m=m, n=n, k=k, ratio=parse_ratio(ratio), seed=seed)
-        for seed, (m, n, k, ratio) in enumerate(PRODUCTS)
+        Gemm(config=config, m=m, n=n, k=k, ratio=parse_ratio(ratio), seed=seed, dataflow=Dataflow(dataflow))
+        for seed, (m, n, k, ratio, dataflow) in enumerate(PRODUCTS)
     ]
-    plays = [Play(config, gemm.operands()) for gemm in gemms]
+    plays = [play(config, gemm.operands()) for gemm in gemms]
     words, times = simulate(config, plays, stall)
-    ends = np.cumsum([play.words for play in plays])
-    for play, part in zip(plays, np.split(words, ends[:-1]), strict=True):
-        np.testing.assert_array_equal(play.result(part).view(np.uint32), reference(config, play.operands).view(np.uint32))
-    model = ArrayUnit(config, [play.operands.tile(config) for play in plays]).run()
+    ends = np.cumsum([one.words for one in plays])
+    for one, part in zip(plays, np.split(words, ends[:-1]), strict=True):
+        np.testing.assert_array_equal(one.result(part).view(np.uint32), reference(config, one.operands).view(np.uint32))
+    model = ArrayUnit(config, [one.operands.tile(config) for one in plays]).run()
     measured = [times[end - 1] for end in ends]
     if stall:
         assert measured[-1] > model[-1]
@@ -92,7 +108,7 @@ def test_a_step_a_cycle():
     """Full tiles take one cycle a step: what is beyond the steps is the declared latency, whatever the length."""
     small = config(2, 2)
     for k in (16, 64):
-        plays = [Play(small, Gemm(config=small, m=16, n=8, k=k, ratio=parse_ratio("2:8")).operands())]
+        plays = [play(small, Gemm(config=small, m=16, n=8, k=k, ratio=parse_ratio("2:8")).operands())]
         _, times = simulate(small, plays)
         steps = (16 * 8 * k // 4) // small.macs_per_cycle
         assert times[-1] == steps + small.stce_latency_cycles

@@ -13,9 +13,11 @@ def run(capsys, *arguments):
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (7, 13, 29), (33, 5, 70)])
 @pytest.mark.parametrize("ratio", ["dense", "1:4", "2:4", "2:8", "2:16"])
-def test_three_executors_agree(capsys, tmp_path, shape, ratio):
+@pytest.mark.parametrize("dataflow", ["os", "ws"])
+def test_three_executors_agree(capsys, tmp_path, shape, ratio, dataflow):
     m, n, k = map(str, shape)
-    status, printed = run(capsys, "--m", m, "--n", n, "--k", k, "--ratio", ratio, "--out", str(tmp_path), "--json")
+    product = ["--m", m, "--n", n, "--k", k, "--ratio", ratio, "--dataflow", dataflow]
+    status, printed = run(capsys, *product, "--out", str(tmp_path), "--json")
     result = json.loads(printed.out)
     assert result == json.loads((tmp_path / "gemm.json").read_text())
     assert (status, result["words_different"], result["words_compared"]) == (0, 0, shape[0] * shape[1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dataflow.array import ArrayUnit
+from dataflow.program import Dataflow
 from hw.config import PRESETS
 from hw.ratio import parse_ratio
 from sim.gemm import Gemm, reference
@@ -16,7 +17,8 @@ def random_gemms(count, seed):
     rng = np.random.default_rng(seed)
     for number in range(count):
         m, n, k = (int(rng.integers(1, 40)) for _ in "mnk")
-        yield Gemm(config=PRESETS["tiny"], m=m, n=n, k=k, ratio=parse_ratio(RATIOS[number % len(RATIOS)]), seed=number)
+        ratio, dataflow = parse_ratio(RATIOS[number % len(RATIOS)]), Dataflow(rng.choice(list(Dataflow)))
+        yield Gemm(config=PRESETS["tiny"], m=m, n=n, k=k, ratio=ratio, dataflow=dataflow, seed=number)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.2, 0.7])
