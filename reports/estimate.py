@@ -2,16 +2,17 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hw.files import write_json, write_whole
 from reports import sections
-from reports.html import render
+from reports.html import Section, render
 
 
-def page(result: dict[str, Any], *, command: str = "") -> str:
-    """The HTML page of a result of `dataflow.estimate`."""
+def page(result: dict[str, Any], *, command: str = "", before: Sequence[Section] = ()) -> str:
+    """The HTML page of a result of `dataflow.estimate`, after sections on what was really run."""
     parts = (
         sections.assumed,
         sections.headline,
@@ -23,7 +24,7 @@ def page(result: dict[str, Any], *, command: str = "") -> str:
     )
     return render(
         f"{result['workload']} on {result['config']}",
-        [part(result) for part in parts],
+        [*before, *(part(result) for part in parts)],
         subtitle=f"one training step, {sections.method_name(result)}, batch {result['batch']}",
         badge="estimated" if result["estimated"] else "",
         footer=f"Made by: {command}" if command else "",
@@ -39,13 +40,20 @@ def layers_csv(result: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def write(folder: Path, result: dict[str, Any], *, command: str = "") -> list[Path]:
-    """Write ``report.json``, ``layers.csv``, ``report.html`` and the plots; return their paths."""
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    *,
+    command: str = "",
+    before: Sequence[Section] = (),
+    data: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write ``report.json`` (`data`, or the result), ``layers.csv``, ``report.html`` and the plots; return their paths."""
     from reports.plots import draw  # matplotlib takes longer to import than the estimate to make
 
-    write_json(folder / "report.json", result)
+    write_json(folder / "report.json", result if data is None else data)
     write_whole(folder / "layers.csv", layers_csv(result))
-    write_whole(folder / "report.html", page(result, command=command))
+    write_whole(folder / "report.html", page(result, command=command, before=before))
     plots = draw(result)
     for name, image in plots.items():
         write_whole(folder / name, image)

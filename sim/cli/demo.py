@@ -1,0 +1,88 @@
+"""``nmtrain demo``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hw.files import write_json, write_whole
+from sim.cli.common import log, output_options, show
+
+
+@click.command(name="demo")
+@output_options("out/demo")
+def command(out: Path, as_json: bool) -> int:
+    """Train on real digits, run a training step on the RTL, estimate a big network: the whole in one command.
+
+    Trains the small CNN dense and with BDWP at 2:8 on the digit images; runs every product of a training step with the
+    trained weights on the Verilog of the 4x4 array and compares every word with NumPy and every cycle with the model;
+    estimates ResNet-18 on the 32x32 array. Writes report.html, report.json, plots and the array's Verilog.
+
+    \b
+    Example:
+      nmtrain demo --out out/demo
+    """
+    from hw.config import PRESETS
+    from hw.export import export
+    from sim.cli.cosim import agrees, products_table
+    from sim.demo import Scale, play
+    from sim.rtl import build_player
+
+    scale = Scale()
+    build_player(PRESETS[scale.array])
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=log, transient=True) as bar:
+        task = bar.add_task("", total=1)
+        result = play(scale, lambda what, share: bar.update(task, description=what, completed=share))
+        bar.update(task, description="writing the report", completed=0.95)
+        verilog, manifest = export(PRESETS[scale.array])
+        write_whole(out / "sat.v", verilog)
+        write_json(out / "manifest.json", manifest)
+        _write_report(out, result)
+    show(result, as_json=as_json)
+    log.print(products_table(result["cosim"]))
+    log.print(_summary(result, out))
+    return 0 if agrees(result["cosim"]) else 1
+
+
+def _write_report(out: Path, result: dict[str, Any]) -> None:
+    from reports import demo, estimate
+
+    histories = {
+        name: {
+            "training loss": metrics["train_loss"],
+            "training accuracy, %": [100 * share for share in metrics["train_accuracy"]],
+        }
+        for name, metrics in result["training"].items()
+    }
+    cosim, training = result["cosim"], result["training"]["bdwp"]
+    played = (
+        f"All matrix products of one {cosim['method']} {cosim['ratio']} training step of {cosim['model']}, batch "
+        f"{cosim['batch']}, with trained weights, on the Verilog of the {cosim['config']} array under Verilator; "
+        f"{cosim['rtl_cycles_per_second']:,.0f} cycles simulated a second."
+    )
+    trained = f"{training['model']} on {training['train_images']:,} digits, tested on {training['test_images']:,} others."
+    sections = [
+        demo.accuracy(result["accuracy"], lead=trained),
+        demo.training_curves(histories),
+        demo.cosimulation(cosim["products"], lead=played),
+    ]
+    estimate.write(out, result["estimate"], command="nmtrain demo", before=sections, data=result)
+
+
+def _summary(result: dict[str, Any], out: Path) -> Table:
+    """The four things to know."""
+    accuracy, cosim, estimate = result["accuracy"], result["cosim"], result["estimate"]
+    table = Table(show_header=False, box=box.SIMPLE)
+    table.add_row("test accuracy", f"dense {accuracy['dense']:.2%}, BDWP 2:8 {accuracy['bdwp']:.2%}")
+    table.add_row("RTL against NumPy", f"{cosim['words_different']:,} of {cosim['words_compared']:,} words differ")
+    table.add_row("RTL against model", f"{cosim['rtl_cycles']:,} cycles, the model says {cosim['model_cycles']:,}")
+    speedup = estimate["speedup_over_dense"]
+    table.add_row(
+        f"{estimate['workload']} on {estimate['config']} (estimated)",
+        f"BDWP 2:8 is {speedup['step']:.2f}x faster than dense, its matrix products {speedup['gemm']:.2f}x",
+    )
+    table.add_row("report", str(out / "report.html"))
+    return table

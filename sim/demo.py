@@ -1,0 +1,100 @@
+"""The whole in one run: train, schedule, play on the RTL, estimate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow import zoo
+from dataflow.estimate import estimate
+from hw.config import PRESETS
+from hw.ratio import Ratio
+from sim.cosim import check_steps, summary
+from training import methods
+from training.data import load_data
+from training.experiment import Experiment, run
+from training.loop import Progress
+from training.loss_scale import LossScale
+from training.optimiser import Sgd
+
+RATIO = Ratio(2, 8)
+METHODS = ("dense", "bdwp")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much the demo does.
+
+    Parameters
+    ----------
+    model : str
+        Trained on the digits and played on the RTL.
+    epochs, batch : int
+        Of the training, and images of the step that is played.
+    array : str
+        Preset whose Verilog plays.
+    workload, accelerator : str
+        Estimated, with 512 samples a step.
+    """
+
+    model: str = "cnn"
+    epochs: int = 25
+    batch: int = 32
+    array: str = "tiny"
+    workload: str = "resnet18"
+    accelerator: str = "vcu1525"
+
+
+def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
+    """Run the demo.
+
+    Parameters
+    ----------
+    scale : Scale
+        How much.
+    told : callable
+        Told what is being done, and the share of the whole that is done.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` by method, ``training`` (the metrics of each), ``cosim`` and ``estimate``.
+    """
+    training, trained = {}, {}
+    for number, name in enumerate(METHODS):
+
+        def progress(where: Progress, number: int = number, name: str = name) -> None:
+            share = (number + where.images / where.total_images) / len(METHODS)
+            told(f"training {scale.model} {name}: loss {where.loss:.3f}, accuracy {where.accuracy:.1%}", 0.6 * share)
+
+        experiment = Experiment(model=scale.model, method=name, ratio=RATIO, epochs=scale.epochs)
+        trained[name], training[name] = run(experiment, progress)
+
+    model, config = trained["bdwp"], PRESETS[scale.array]
+    optimiser = Sgd(loss_scale=LossScale(training["bdwp"]["loss_scale"]))
+    checks = check_steps(
+        config,
+        model,
+        load_data("digits"),
+        optimiser,
+        steps=1,
+        batch=scale.batch,
+        rng=np.random.default_rng(0),
+        progress=lambda step, what: told(f"{scale.model} bdwp {RATIO} on {scale.array}: {what}", 0.65),
+    )
+    cosim = {"config": config.name, "model": scale.model, "method": "bdwp", "ratio": str(RATIO), "batch": scale.batch}
+    cosim |= summary(list(checks))
+
+    told(f"estimating {scale.workload} on {scale.accelerator}", 0.9)
+    stages = methods.load("bdwp").sparse_stages
+    estimated = estimate(
+        zoo.load(scale.workload),
+        PRESETS[scale.accelerator],
+        method="bdwp",
+        sparse_stages=stages,
+        ratio=RATIO,
+        batch=512,
+    )
+    accuracy = {name: metrics["test_accuracy"] for name, metrics in training.items()}
+    return {"accuracy": accuracy, "training": training, "cosim": cosim, "estimate": estimated}
