@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from reports import sections
 from reports.html import Section, render
 
 
-def page(result: dict[str, Any], *, command: str = "", before: Sequence[Section] = ()) -> str:
-    """The HTML page of a result of `dataflow.estimate`, after sections on what was really run."""
-    parts = (
+def parts(result: dict[str, Any]) -> list[Section]:
+    """The sections of a result of `dataflow.estimate`."""
+    makers = (
         sections.assumed,
         sections.headline,
         sections.where_time_goes,
@@ -22,9 +21,14 @@ def page(result: dict[str, Any], *, command: str = "", before: Sequence[Section]
         sections.roof,
         sections.layer_table,
     )
+    return [make(result) for make in makers]
+
+
+def page(result: dict[str, Any], *, command: str = "") -> str:
+    """The HTML page of a result of `dataflow.estimate`."""
     return render(
         f"{result['workload']} on {result['config']}",
-        [*before, *(part(result) for part in parts)],
+        parts(result),
         subtitle=f"one training step, {sections.method_name(result)}, batch {result['batch']}",
         badge="estimated" if result["estimated"] else "",
         footer=f"Made by: {command}" if command else "",
@@ -40,20 +44,13 @@ def layers_csv(result: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def write(
-    folder: Path,
-    result: dict[str, Any],
-    *,
-    command: str = "",
-    before: Sequence[Section] = (),
-    data: dict[str, Any] | None = None,
-) -> list[Path]:
-    """Write ``report.json`` (`data`, or the result), ``layers.csv``, ``report.html`` and the plots; return their paths."""
+def write(folder: Path, result: dict[str, Any], *, html: str, data: dict[str, Any] | None = None) -> list[Path]:
+    """Write ``report.html``, ``report.json`` (`data`, or the result), ``layers.csv`` and the plots; return their paths."""
     from reports.plots import draw  # matplotlib takes longer to import than the estimate to make
 
     write_json(folder / "report.json", result if data is None else data)
     write_whole(folder / "layers.csv", layers_csv(result))
-    write_whole(folder / "report.html", page(result, command=command, before=before))
+    write_whole(folder / "report.html", html)
     plots = draw(result)
     for name, image in plots.items():
         write_whole(folder / name, image)

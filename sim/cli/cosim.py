@@ -76,7 +76,8 @@ def agrees(result: dict[str, Any]) -> bool:
 
 def products_table(result: dict[str, Any]) -> Table:
     """One row a product, totals below."""
-    table = Table("layer", "product", "ratio", "m x n x k", show_footer=True, box=box.SIMPLE)
+    table = Table("layer", "product", "ratio", show_footer=True, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("m x n x k", no_wrap=True)
     columns = {
         "words_compared": "words",
         "words_different": "differ",

@@ -48,7 +48,10 @@ def command(out: Path, as_json: bool) -> int:
 
 
 def _write_report(out: Path, result: dict[str, Any]) -> None:
+    from markupsafe import Markup
+
     from reports import demo, estimate
+    from reports.html import Section, render
 
     histories = {
         name: {
@@ -69,7 +72,18 @@ def _write_report(out: Path, result: dict[str, Any]) -> None:
         demo.training_curves(histories),
         demo.cosimulation(cosim["products"], lead=played),
     ]
-    estimate.write(out, result["estimate"], command="nmtrain demo", before=sections, data=result)
+    guess = result["estimate"]
+    intro = (
+        f"One training step of {guess['workload']} at batch {guess['batch']}, by the cycle model alone: no RTL contradicts it."
+    )
+    sections += [Section(f"{guess['workload']} on {guess['config']}, estimated", Markup(""), intro), *estimate.parts(guess)]
+    html = render(
+        "From digits to the array and beyond",
+        sections,
+        subtitle=f"trained, played on the RTL, and estimated for {guess['workload']} on {guess['config']}",
+        footer="Made by: nmtrain demo",
+    )
+    estimate.write(out, guess, html=html, data=result)
 
 
 def _summary(result: dict[str, Any], out: Path) -> Table:

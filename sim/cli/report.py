@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
 
-    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50 or vgg19. Writes report.html, report.json, layers.csv and PNG plots to
+    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit. Writes report.html, report.json, layers.csv and PNG plots to
     --out; with --json and no --out it writes no file.
 
     \b
@@ -43,9 +43,9 @@ def command(
     """
     result = estimate(workload, config, method, ratio, batch)
     if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
-        from reports.estimate import write
+        from reports.estimate import page, write
 
-        paths = write(out, result, command=shlex.join(["nmtrain", *sys.argv[1:]]))
+        paths = write(out, result, html=page(result, command=shlex.join(["nmtrain", *sys.argv[1:]])))
         log.print(f"wrote {', '.join(path.name for path in paths)} to {out}")
     if not as_json:
         _summary(result)
