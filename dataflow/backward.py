@@ -10,23 +10,30 @@ The passes between two layers need only the input gradient, so that the weight g
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from dataflow.axes import AxisPool, Combine
 from dataflow.forward import Forward, Step
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Stage, Update
+from dataflow.rearrange import Concat, Reshape, Slice, Transpose
 from dataflow.sizes import Sizes
+from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """A gradient tensor, the pass that writes it (None: the host) and whether it belongs to one reader alone."""
+    """A gradient tensor, the pass that writes it (None where none can be joined) and whether it belongs to one reader alone.
+
+    `part` are its elements where it is the gradient of a slice.
+    """
 
     tensor: str
     step: Pass | None
     owned: bool = True
+    part: int = 0
 
 
 class Backward:
@@ -45,12 +52,15 @@ class Backward:
         forward: Forward,
         input_gradients: Callable[[Weighted], Iterable[Product]],
         weight_gradient: Callable[[Weighted], tuple[Product, Update]],
+        attention: Callable[[MatMul], tuple[Product, Product, Product]],
     ) -> None:
         self.sizes: Sizes = forward.sizes
         self.steps: list[Step] = forward.steps
         self.values = forward.tensors
         self.input_gradients = input_gradients
         self.weight_gradient = weight_gradient
+        self.attention = attention
+        self.slices = {layer.name for layer in self.sizes.network.layers if isinstance(layer, Slice)}
         self.output_gradients: dict[str, str] = {}
         self.propagated: set[str] = set()
         self.pending: dict[str, list[Gradient]] = defaultdict(list)
@@ -60,11 +70,21 @@ class Backward:
         """All layers that a weight's gradient passes through."""
         rules: dict[type[Layer], Callable[[Any, Gradient], None]] = {
             Relu: self._relu,
-            BatchNorm: self._batch_norm,
+            Activation: self._activation,
+            BatchNorm: self._normalise,
+            LayerNorm: self._normalise,
+            Softmax: self._softmax,
             Add: self._add,
-            MaxPool: self._max_pool,
+            Combine: self._combine,
+            MaxPool: self._pool,
+            AxisPool: self._pool,
             GlobalPool: self._global_pool,
-            Flatten: self._flatten,
+            MatMul: self._matmul,
+            Embed: self._embed,
+            Select: self._spread,
+            Slice: self._slice,
+            Concat: self._concat,
+            **dict.fromkeys((Flatten, Reshape, Transpose), self._view),
         }
         layers = self.sizes.network.layers
         self.pending[layers[-1].name].append(Gradient(f"{layers[-1].name}.output_gradient", None))
@@ -91,33 +111,103 @@ class Backward:
         step = self._change(layer, gradient, "mask")
         self._send(layer, step.read(f"{layer.name}.mask", self.sizes.mask_bytes(layer.name)))
 
-    def _batch_norm(self, layer: BatchNorm, gradient: Gradient) -> None:
+    def _matmul(self, layer: MatMul, gradient: Gradient) -> None:
+        """Gradient of the left operand, then of the right, each written as it leaves the array."""
+        self.output_gradients[layer.name] = gradient.tensor
+        products = self.attention(layer)[1:]
+        for side, product, source in zip(("left", "right"), products, layer.inputs, strict=True):
+            if source in self.learning:
+                self.steps.append(product)
+                step = self._begin(layer, source, ["convert"], fused=True)
+                step.stage, step.tensor = product.stage, f"{layer.name}.{side}_gradient"
+                self.pending[source].append(Gradient(step.tensor, step))
+
+    def _activation(self, layer: Activation, gradient: Gradient) -> None:
+        step = self._change(layer, gradient, f"{layer.kind} gradient")
+        self._send(layer, step.read(f"{layer.name}.kept", self.sizes.bytes(layer.name)))
+
+    def _softmax(self, layer: Softmax, gradient: Gradient) -> None:
+        """``p (g - sum of p g over the row)``: as the gradient leaves the array, where a tile holds whole rows."""
+        step = gradient.step
+        if step is None or not gradient.owned or not self._whole_rows(step):
+            self._normalise(layer, gradient)
+            return
+        step.join("softmax gradient", tensor=f"{layer.name}.input_gradient")
+        self._send(layer, step.read(self.values[layer.name], self.sizes.bytes(layer.name)))
+
+    def _whole_rows(self, step: Pass) -> bool:
+        product = self.steps[self.steps.index(step) - 1]
+        if not step.fused or not isinstance(product, Product) or product.layer != step.layer:
+            return False
+        return product.n <= self.sizes.config.columns * product.interleave[1] and product.weights.region.endswith("_gradient")
+
+    def _normalise(self, layer: BatchNorm | LayerNorm | Softmax, gradient: Gradient) -> None:
         value, size = self.values[layer.inputs[0]], self.sizes.bytes(layer.name)
         sums = gradient.step or self._over(layer, gradient, f"{layer.name}.gradient_sums")
         sums.join("gradient sums").read(value, size)
         step = self._begin(layer, layer.name, ["normalise gradient"]).read(gradient.tensor, size).read(value, size)
         self._send(layer, step)
-        self.steps.append(Update(layer=layer.name, elements=2 * self.sizes.network.shapes[layer.name][-1]))
+        self._update(layer)
+
+    def _update(self, layer: Layer) -> None:
+        """Of learned numbers that are no weights."""
+        learned = layer.learned(*self.sizes.network.input_shapes(layer))
+        if learned:
+            self.steps.append(Update(layer=layer.name, elements=learned))
 
     def _add(self, layer: Add, gradient: Gradient) -> None:
         readers = [name for name in layer.inputs if name in self.learning]
         for name in readers:
             self.pending[name].append(Gradient(gradient.tensor, gradient.step, owned=gradient.owned and len(readers) == 1))
 
-    def _max_pool(self, layer: MaxPool, gradient: Gradient) -> None:
-        step = self._begin(layer, layer.inputs[0], ["scatter to maxima"]).read(gradient.tensor, self.sizes.bytes(layer.name))
-        self._send(layer, step.read(f"{layer.name}.index", self.sizes.index_bytes(layer.name)))
+    def _combine(self, layer: Combine, gradient: Gradient) -> None:
+        """Each input's gradient is the output's times the other input, summed where that one was repeated."""
+        for name, other in zip(layer.inputs, reversed(layer.inputs), strict=True):
+            if name in self.learning:
+                step = self._begin(layer, layer.name, [f"{layer.kind} gradient"])
+                step.read(gradient.tensor, self.sizes.bytes(layer.name)).read(self.values[other], self.sizes.bytes(other))
+                step.tensor, step.write_bytes = f"{layer.name}.{name}.gradient", self.sizes.bytes(name)
+                self.pending[name].append(Gradient(step.tensor, step))
+
+    def _pool(self, layer: MaxPool | AxisPool, gradient: Gradient) -> None:
+        largest = isinstance(layer, MaxPool) or layer.kind == "max"
+        step = self._begin(layer, layer.inputs[0], ["scatter to maxima" if largest else "spread means"])
+        step.read(gradient.tensor, self.sizes.bytes(layer.name))
+        if largest:
+            step.read(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
+        self._send(layer, step)
+
+    def _embed(self, layer: Embed, gradient: Gradient) -> None:
+        """Positions get the sums over the batch; the tokens' gradient is the rest of it as it stands."""
+        sums = gradient.step or self._over(layer, gradient, f"{layer.name}.gradient_sums")
+        sums.join("sums over the batch")
+        self.pending[layer.inputs[0]].append(Gradient(gradient.tensor, gradient.step, owned=False))
+        self._update(layer)
+
+    def _spread(self, layer: Select, gradient: Gradient) -> None:
+        step = self._begin(layer, layer.inputs[0], ["spread"])
+        self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
+
+    def _slice(self, layer: Slice, gradient: Gradient) -> None:
+        self.pending[layer.inputs[0]].append(replace(gradient, part=self.sizes.elements(layer.name)))
+
+    def _concat(self, layer: Concat, gradient: Gradient) -> None:
+        for name in layer.inputs:
+            if name in self.learning:
+                self.pending[name].append(Gradient(gradient.tensor, None, owned=False))
 
     def _global_pool(self, layer: GlobalPool, gradient: Gradient) -> None:
         step = self._begin(layer, layer.inputs[0], [f"spread global {layer.kind}"])
         self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
 
-    def _flatten(self, layer: Flatten, gradient: Gradient) -> None:
+    def _view(self, layer: Layer, gradient: Gradient) -> None:
         self.pending[layer.inputs[0]].append(gradient)
 
     def _collect(self, name: str) -> Gradient:
         """The sum of all gradients that reached `name`: the last pass that made one adds the others."""
         parts = self.pending[name]
+        if any(part.part for part in parts):
+            parts = self._assemble(name, parts)
         if len(parts) == 1:
             return parts[0]
         own = [part for part in parts if part.owned and part.step is not None]
@@ -133,6 +223,19 @@ class Backward:
             if part is not last:
                 last.step.read(part.tensor, self.sizes.bytes(name))
         return Gradient(last.step.tensor, last.step)
+
+    def _assemble(self, name: str, parts: list[Gradient]) -> list[Gradient]:
+        """Gradients of slices as one: in their places already if they fill the whole, else a pass adds them up."""
+        slices = [part for part in parts if part.part]
+        layer = next(layer for layer in self.sizes.network.layers if layer.name == name)
+        step = self._begin(layer, name, ["parts in place"])
+        step.tensor = f"{name}.gradient_parts"
+        fills = sum(part.part for part in slices) == self.sizes.elements(name)
+        if fills:
+            step.elements = step.write_bytes = 0
+        for part in slices:
+            step.read(part.tensor, 0 if fills else part.part * self.sizes.config.storage_format.width // 8)
+        return [Gradient(step.tensor, None if fills else step), *(part for part in parts if not part.part)]
 
     def _position(self, part: Gradient) -> int:
         return -1 if part.step is None else self.steps.index(part.step)
@@ -174,6 +277,7 @@ def learning(sizes: Sizes) -> set[str]:
     """Layers whose output depends on a weight: the gradient stops at the others."""
     names: set[str] = set()
     for layer in sizes.network.layers:
-        if isinstance(layer, Weighted | BatchNorm) or any(name in names for name in layer.inputs if name != INPUT):
+        learned = isinstance(layer, Weighted) or layer.learned(*sizes.network.input_shapes(layer))
+        if learned or any(name in names for name in layer.inputs if name != INPUT):
             names.add(layer.name)
     return names

@@ -21,7 +21,7 @@ def touched(view: MatrixView, shape: tuple[int, ...]) -> int:
 
 
 def _axis(view: MatrixView, axis: int) -> tuple[int, tuple[Loop, ...]]:
-    return view.origin[axis], tuple(loop for loop in (*view.rows, *view.columns) if loop.axis == axis)
+    return view.origin[axis], tuple(loop for loop in (*view.each, *view.rows, *view.columns) if loop.axis == axis)
 
 
 @lru_cache(maxsize=4096)

@@ -5,17 +5,21 @@
     conv ──drain──> [convert, statistics] ──memory──> [normalise, add, relu] ──memory──> conv ...
            (fused)        one write                    one read, one write
 
-Batch norm splits a chain because its statistics need the whole batch; everything element-wise joins the pass before it.
+Batch norm splits a chain because its statistics need the whole batch, layer norm because a row of features leaves the array
+in several tiles; everything element-wise joins the pass before it, and so does softmax where a tile holds whole rows.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from dataflow.axes import AxisPool, Combine
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Stage, Update
+from dataflow.rearrange import Concat, Reshape, Slice, Transpose
 from dataflow.sizes import Sizes
+from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 from hw.errors import InputError
 
 Step = Product | Pass | Update
@@ -30,7 +34,7 @@ class Forward:
         The memory tensor that holds each layer's output.
     """
 
-    def __init__(self, sizes: Sizes, steps: list[Step], product: Callable[[Weighted], Product]) -> None:
+    def __init__(self, sizes: Sizes, steps: list[Step], product: Callable[[Weighted | MatMul], Product]) -> None:
         self.sizes = sizes
         self.steps = steps
         self.product = product
@@ -42,28 +46,53 @@ class Forward:
         """All layers."""
         rules: dict[type[Layer], Callable[[Any], None]] = {
             Relu: self._relu,
-            BatchNorm: self._batch_norm,
+            Activation: self._activation,
+            BatchNorm: self._normalise,
+            LayerNorm: self._normalise,
+            Softmax: self._softmax,
             Add: self._add,
-            MaxPool: self._max_pool,
+            Combine: self._add,
+            MaxPool: self._pool,
+            AxisPool: self._pool,
             GlobalPool: self._global_pool,
-            Flatten: self._flatten,
+            Embed: self._embed,
+            Concat: self._concat,
+            **dict.fromkeys((Flatten, Reshape, Transpose, Slice, Select), self._view),
         }
         for layer in self.sizes.network.layers:
-            if isinstance(layer, Weighted):
-                self._weighted(layer)
+            if isinstance(layer, Weighted | MatMul):
+                self._product(layer)
             elif type(layer) in rules:
                 rules[type(layer)](layer)
             else:
                 raise InputError(f"layer {layer.name!r}: {type(layer).__name__} cannot be scheduled")
 
-    def _weighted(self, layer: Weighted) -> None:
+    def _product(self, layer: Weighted | MatMul) -> None:
         self.steps.append(self.product(layer))
-        self._begin(layer, layer.name, ["bias", "convert"] if layer.bias else ["convert"], fused=True)
+        bias = isinstance(layer, Weighted) and layer.bias
+        self._begin(layer, layer.name, ["bias", "convert"] if bias else ["convert"], fused=True)
 
     def _relu(self, layer: Relu) -> None:
         self._elementwise(layer, "relu").write(f"{layer.name}.mask", self.sizes.mask_bytes(layer.name))
 
-    def _batch_norm(self, layer: BatchNorm) -> None:
+    def _activation(self, layer: Activation) -> None:
+        self._elementwise(layer, layer.kind).write(f"{layer.name}.kept", self.sizes.bytes(layer.name))
+
+    def _softmax(self, layer: Softmax) -> None:
+        step = self._open(layer.inputs[0])
+        if step is not None and self._whole_rows(step):
+            self._elementwise(layer, "softmax")
+        else:
+            self._normalise(layer)
+
+    def _whole_rows(self, step: Pass) -> bool:
+        """Whether the pass gets whole rows from the array, all columns of the product being in one tile."""
+        product = self.steps[self.steps.index(step) - 1]
+        if not step.fused or not isinstance(product, Product) or product.layer != step.layer:
+            return False
+        return product.n <= self.sizes.config.columns * product.interleave[1]
+
+    def _normalise(self, layer: BatchNorm | LayerNorm | Softmax) -> None:
         source = layer.inputs[0]
         producer = self.passes.get(source)
         if producer is None:
@@ -79,21 +108,26 @@ class Forward:
         producer.join("statistics")
         self._begin(layer, source, ["normalise"]).read(self.tensors[source], self.sizes.bytes(source))
 
-    def _add(self, layer: Add) -> None:
+    def _add(self, layer: Add | Combine) -> None:
+        what = layer.kind if isinstance(layer, Combine) else "add"
         joinable = [name for name in layer.inputs if self._open(name) is not None]
-        last = max(joinable, key=lambda name: self.steps.index(self.passes[name]), default=None)
+        whole = [name for name in joinable if self.sizes.elements(name) == self.sizes.elements(layer.name)]
+        last = max(whole, key=lambda name: self.steps.index(self.passes[name]), default=None)
         others = [name for name in layer.inputs if name != last]
         if last is not None and all(self._stands_before(name, last) for name in others):
-            step = self._elementwise(layer, "add", last)
+            step = self._elementwise(layer, what, last)
         else:
-            step, others = self._begin(layer, layer.name, ["add"]), list(layer.inputs)
+            step, others = self._begin(layer, layer.name, [what]), list(layer.inputs)
         for name in others:
             step.read(self.tensors[name], self.sizes.bytes(name))
 
-    def _max_pool(self, layer: MaxPool) -> None:
+    def _pool(self, layer: MaxPool | AxisPool) -> None:
         source = layer.inputs[0]
-        step = self._begin(layer, source, ["maximum of windows"]).read(self.tensors[source], self.sizes.bytes(source))
-        step.write(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
+        largest = isinstance(layer, MaxPool) or layer.kind == "max"
+        step = self._begin(layer, source, ["maximum of windows" if largest else "mean of windows"])
+        step.read(self.tensors[source], self.sizes.bytes(source))
+        if largest:
+            step.write(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
         step.joinable = False
 
     def _global_pool(self, layer: GlobalPool) -> None:
@@ -106,7 +140,20 @@ class Forward:
         step.join(f"global {layer.kind}").write(f"{layer.name}.output", self.sizes.bytes(layer.name))
         self.tensors[layer.name] = f"{layer.name}.output"
 
-    def _flatten(self, layer: Flatten) -> None:
+    def _embed(self, layer: Embed) -> None:
+        grown = self.sizes.bytes(layer.name) - self.sizes.bytes(layer.inputs[0])
+        self._elementwise(layer, "embed").write(f"{layer.name}.class_tokens", grown)
+
+    def _concat(self, layer: Concat) -> None:
+        """No work: a command that is done when all parts are in their places."""
+        step = self._begin(layer, layer.name, ["parts in place"])
+        step.elements = step.write_bytes = 0
+        step.joinable = False
+        for name in layer.inputs:
+            step.read(self.tensors[name], 0)
+        del self.passes[layer.name]
+
+    def _view(self, layer: Layer) -> None:
         self.tensors[layer.name] = self.tensors[layer.inputs[0]]
 
     def _elementwise(self, layer: Layer, what: str, source: str | None = None) -> Pass:

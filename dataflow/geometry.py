@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from math import gcd
 
+from dataflow.axes import Axis, AxisConv
 from dataflow.network import Conv, Linear, Network, Weighted
+from dataflow.tokens import MatMul
 from hw.errors import InputError
 
 
@@ -62,7 +64,7 @@ class Window:
 class Geometry:
     """A weighted layer in numbers; its tensors are (*lead, *windows, channels), batch first.
 
-    A linear layer has no windows: all axes but the last lead.
+    A linear layer has no windows: all axes but the last lead. `inputs` and `outputs` are channels of all groups together.
     """
 
     name: str
@@ -70,6 +72,17 @@ class Geometry:
     windows: tuple[Window, ...]
     inputs: int
     outputs: int
+    groups: int = 1
+
+    @property
+    def group_inputs(self) -> int:
+        """Input channels of one group."""
+        return self.inputs // self.groups
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels of one group."""
+        return self.outputs // self.groups
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -88,8 +101,32 @@ class Geometry:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Shape of the dense weights and their gradient, (out, *kernel, in)."""
-        return (self.outputs, *self.kernel_shape, self.inputs)
+        """Shape of the dense weights and their gradient, (out, *kernel, in of a group)."""
+        return (self.outputs, *self.kernel_shape, self.group_inputs)
+
+
+@dataclass(frozen=True)
+class BatchMatMul:
+    """A product of two activations in numbers: (*lead, m, k) times (*lead, k, n), (*lead, n, k) where `transposed`."""
+
+    name: str
+    lead: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    transposed: bool
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of ``<layer>.left``, ``.right`` and ``.output``, which are also those of their gradients."""
+        right = (self.n, self.k) if self.transposed else (self.k, self.n)
+        return {"left": (*self.lead, self.m, self.k), "right": (*self.lead, *right), "output": (*self.lead, self.m, self.n)}
+
+
+def measure_matmul(network: Network, layer: MatMul, batch: int) -> BatchMatMul:
+    """The geometry of `layer` for a batch."""
+    shapes = network.input_shapes(layer)
+    return BatchMatMul(layer.name, (batch, *shapes[0][:-2]), *layer.sizes(*shapes), layer.transposed)
 
 
 def measure(network: Network, layer: Weighted, batch: int) -> Geometry:
@@ -97,12 +134,17 @@ def measure(network: Network, layer: Weighted, batch: int) -> Geometry:
     source, result = network.shapes[layer.inputs[0]], network.shapes[layer.name]
     if isinstance(layer, Linear):
         return Geometry(layer.name, (batch, *source[:-1]), (), source[-1], result[-1])
-    if not isinstance(layer, Conv):
-        raise InputError(f"layer {layer.name!r}: {type(layer).__name__} cannot be scheduled; allowed: Conv, Linear")
-    if layer.groups != 1:
-        raise InputError(f"layer {layer.name!r}: convolutions of {layer.groups} groups cannot be scheduled; groups must be 1")
+    if not isinstance(layer, Conv | AxisConv):
+        raise InputError(f"layer {layer.name!r}: {type(layer).__name__} cannot be scheduled; allowed: convolutions, Linear")
     windows = tuple(
-        Window(size, outputs, layer.kernel, layer.stride, layer.padding, layer.dilation)
-        for size, outputs in zip(source[:-1], result[:-1], strict=True)
+        Window(size, outputs, axis.kernel, axis.stride, axis.before, axis.dilation)
+        for axis, size, outputs in zip(_axes(layer), source[:-1], result[:-1], strict=True)
     )
-    return Geometry(layer.name, (batch,), windows, source[-1], result[-1])
+    return Geometry(layer.name, (batch,), windows, source[-1], result[-1], layer.groups)
+
+
+def _axes(layer: Conv | AxisConv) -> tuple[Axis, ...]:
+    """The windows of a convolution."""
+    if isinstance(layer, AxisConv):
+        return layer.axes
+    return (Axis(layer.kernel, layer.stride, layer.padding, layer.padding, layer.dilation),) * 2

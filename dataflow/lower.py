@@ -8,11 +8,12 @@ from math import prod
 from dataflow import products
 from dataflow.backward import Backward
 from dataflow.forward import Forward, Step
-from dataflow.geometry import Geometry, measure
-from dataflow.network import Network, Weighted
+from dataflow.geometry import BatchMatMul, Geometry, measure, measure_matmul
+from dataflow.network import Layer, Network, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Program, Region, Stage, Update
 from dataflow.sizes import Sizes
+from dataflow.tokens import MatMul
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
@@ -89,7 +90,10 @@ class Site:
     def update(self) -> Update:
         """The weight update, with the packed copies that the sparse stages read."""
         layer = self.geometry
-        copies = ((self.forward, layer.outputs, layer.inputs), (self.backward, layer.inputs, layer.outputs))
+        copies = (
+            (self.forward, layer.outputs, layer.group_inputs),
+            (self.backward, layer.inputs, layer.group_outputs),
+        )
         packed = tuple(
             prod(products.packed_shape(ratio, rows, layer.kernel_shape, channels))
             for ratio, rows, channels in copies
@@ -109,12 +113,12 @@ class Site:
         if self.forward.is_dense or (self.backward.is_dense and not first):
             yield Region(f"{layer.name}.weight", layer.weight_shape, "storage")
         if not self.forward.is_dense:
-            shape = products.packed_shape(self.forward, layer.outputs, layer.kernel_shape, layer.inputs)
+            shape = products.packed_shape(self.forward, layer.outputs, layer.kernel_shape, layer.group_inputs)
             yield Region(f"{layer.name}.weight_forward", shape, "packed")
         if not first:
             yield Region(f"{layer.name}.input_gradient", layer.input_shape, "binary32")
             if not self.backward.is_dense:
-                shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.outputs)
+                shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.group_outputs)
                 yield Region(f"{layer.name}.weight_backward", shape, "packed")
 
 
@@ -127,9 +131,12 @@ def _site(
     sparse_stages: frozenset[Stage],
     dense: bool,
 ) -> Site:
-    forward = ratio if Stage.FORWARD in sparse_stages and not dense else DENSE
-    backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and not dense else DENSE
-    return Site(measure(network, layer, batch), forward, backward, layer.bias, config)
+    geometry = measure(network, layer, batch)
+    grouped = geometry.groups > 1  # groups of channels that do not fill whole groups of M are not pruned
+    fills = [not (grouped and channels % ratio.m) for channels in (geometry.group_inputs, geometry.group_outputs)]
+    forward = ratio if Stage.FORWARD in sparse_stages and not dense and fills[0] else DENSE
+    backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and not dense and fills[1] else DENSE
+    return Site(geometry, forward, backward, layer.bias, config)
 
 
 @dataclass
@@ -143,11 +150,21 @@ class _Lowering:
     sparse_stages: frozenset[Stage]
     sites: dict[str, Site]
 
+    @cached_property
+    def matmuls(self) -> dict[str, BatchMatMul]:
+        """Products of two activations, by layer."""
+        layers = (layer for layer in self.network.layers if isinstance(layer, MatMul))
+        return {layer.name: measure_matmul(self.network, layer, self.batch) for layer in layers}
+
+    def _attention(self, layer: Layer) -> tuple[Product, Product, Product]:
+        return products.attention(self.config, self.matmuls[layer.name])
+
+    def _forward(self, layer: Layer) -> Product:
+        return self._attention(layer)[0] if layer.name in self.matmuls else self.sites[layer.name].forward_product()
+
     def program(self) -> Program:
         steps: list[Step] = []
-        forward = Forward(
-            Sizes(self.network, self.batch, self.config), steps, lambda layer: self.sites[layer.name].forward_product()
-        )
+        forward = Forward(Sizes(self.network, self.batch, self.config), steps, self._forward)
         forward.run()
         backward = Backward(
             forward,
@@ -156,6 +173,7 @@ class _Lowering:
                 products.weight_gradient(self.config, self.sites[layer.name].geometry),
                 self.sites[layer.name].update(),
             ),
+            self._attention,
         )
         backward.run()
         commands = tuple(step.freeze() if isinstance(step, Pass) else step for step in steps)
@@ -164,6 +182,7 @@ class _Lowering:
             for name, site in self.sites.items()
             for region in site.regions(first=name not in backward.propagated)
         }
+        regions |= {region.name: region for matmul in self.matmuls.values() for region in _matmul_regions(matmul)}
         return Program(
             network=self.network.name,
             batch=self.batch,
@@ -177,7 +196,18 @@ class _Lowering:
 
     def _aliases(self, forward: Forward, backward: Backward) -> dict[str, str]:
         aliases = {f"{layer.name}.input": forward.tensors[layer.inputs[0]] for layer in self.network.weighted()}
+        matmuls = (layer for layer in self.network.layers if layer.name in self.matmuls)
+        for layer in matmuls:
+            for side, source in zip(("left", "right"), layer.inputs, strict=True):
+                aliases[f"{layer.name}.{side}"] = forward.tensors[source]
         return aliases | {f"{name}.output_gradient": tensor for name, tensor in backward.output_gradients.items()}
+
+
+def _matmul_regions(layer: BatchMatMul) -> Iterator[Region]:
+    """What the products of two activations read and write."""
+    for name, shape in layer.shapes.items():
+        yield Region(f"{layer.name}.{name}", shape, "binary32" if name == "output" else "storage")
+        yield Region(f"{layer.name}.{name}_gradient", shape, "storage" if name == "output" else "binary32")
 
 
 def _partial(commands: tuple[object, ...], regions: dict[str, Region]) -> Iterator[str]:
@@ -185,5 +215,5 @@ def _partial(commands: tuple[object, ...], regions: dict[str, Region]) -> Iterat
     written = {name: 0 for name in regions if name.endswith(".input_gradient")}
     for command in commands:
         if isinstance(command, Product) and command.output.region in written:
-            written[command.output.region] += command.m * command.n
+            written[command.output.region] += command.count * command.m * command.n
     return (name for name, count in written.items() if count < regions[name].size)

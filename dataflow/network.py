@@ -27,6 +27,14 @@ class Layer:
         """Shape of the result for inputs of `shapes`; elementwise unless a layer says otherwise."""
         return shapes[0]
 
+    def learned(self, *shapes: Shape) -> int:
+        """Learned numbers beside the weights of `Weighted` layers."""
+        return 0
+
+    def macs(self, *shapes: Shape) -> int:
+        """Multiply-accumulates of a sample beside those of `Weighted` layers."""
+        return 0
+
     def _reject(self, shape: Shape, wanted: str) -> InputError:
         return InputError(f"layer {self.name!r}: {type(self).__name__} needs {wanted}, not an input of shape {shape}")
 
@@ -45,6 +53,10 @@ class Weighted(Layer):
 
     bias: bool = False
     prune: bool = True
+
+    def weight_shape(self, channels: int) -> Shape:
+        """Shape of the weights for an input of `channels`, output channels first and input channels last."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +85,9 @@ class Conv(Weighted):
             self.out_channels,
         )
 
+    def weight_shape(self, channels: int) -> Shape:
+        return (self.out_channels, self.kernel, self.kernel, channels // self.groups)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Weighted):
@@ -85,13 +100,25 @@ class Linear(Weighted):
         """The input's shape with its last axis replaced."""
         return (*shapes[0][:-1], self.out_features)
 
+    def weight_shape(self, channels: int) -> Shape:
+        return (self.out_features, channels)
+
 
 @dataclass(frozen=True, kw_only=True)
-class BatchNorm(Layer):
+class Normalisation(Layer):
+    """What needs sums over its input before it can change a single element of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Normalisation):
     """Normalisation per channel over batch and pixels, with learned scale and shift."""
 
     epsilon: float = 1e-5
     momentum: float = 0.1
+
+    def learned(self, *shapes: Shape) -> int:
+        """A scale and a shift a channel."""
+        return 2 * shapes[0][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,21 +226,26 @@ class Network:
         """Learned numbers: weights, biases, and scale and shift of every batch norm."""
         weights = sum(prod(self.weight_shape(layer)) for layer in self.weighted())
         biases = sum(self.weight_shape(layer)[0] for layer in self.weighted() if layer.bias)
-        return weights + biases + sum(2 * self.shapes[layer.name][-1] for layer in self.layers if isinstance(layer, BatchNorm))
+        return weights + biases + sum(layer.learned(*self.input_shapes(layer)) for layer in self.layers)
 
     @property
     def forward_macs(self) -> int:
         """Multiply-accumulates of one sample's dense forward pass, taps that fall in the padding counted as usual."""
-        return sum(prod(self.shapes[layer.name][:-1]) * prod(self.weight_shape(layer)) for layer in self.weighted())
+        return sum(self.macs(layer) for layer in self.layers)
+
+    def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
+        """Shapes of what `layer` reads."""
+        return tuple(self.shapes[name] for name in layer.inputs)
+
+    def macs(self, layer: Layer) -> int:
+        """Multiply-accumulates of one sample's dense forward pass in `layer`."""
+        if not isinstance(layer, Weighted):
+            return layer.macs(*self.input_shapes(layer))
+        return prod(self.shapes[layer.name][:-1]) * prod(self.weight_shape(layer))
 
     def weight_shape(self, layer: Weighted) -> Shape:
         """Shape of a layer's weights, output channels first and input channels last."""
-        channels = self.shapes[layer.inputs[0]][-1]
-        if isinstance(layer, Conv):
-            return (layer.out_channels, layer.kernel, layer.kernel, channels // layer.groups)
-        if isinstance(layer, Linear):
-            return (layer.out_features, channels)
-        raise TypeError(f"{type(layer).__name__} has no weight shape")
+        return layer.weight_shape(self.shapes[layer.inputs[0]][-1])
 
 
 def window(layer: Layer, size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:

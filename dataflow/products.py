@@ -6,13 +6,16 @@ In each, the reduction runs over (kernel, channels) or (batch, pixels) in ascend
 - input gradient: weights (in, kernel·out) times windows of the output gradient. With a stride, each remainder of the pixel
   position modulo the stride is reached by its own subset of taps and is a product of its own;
 - weight gradient: output gradient (out, batch·pixels) times windows of the input.
+
+A grouped convolution has one product a group, in and out being channels of the group: a depthwise one uses one row of the
+array. So has attention one a sample and head, dense: forward, gradient of the left operand, gradient of the right.
 """
 
 from collections.abc import Iterator
 from itertools import product as combinations
 from math import prod
 
-from dataflow.geometry import Geometry
+from dataflow.geometry import BatchMatMul, Geometry
 from dataflow.interleave import choose_interleave
 from dataflow.program import Loop, MatrixView, Product, Stage
 from hw.config import AcceleratorConfig
@@ -25,20 +28,26 @@ def forward(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Product
     channel_axis = lead + len(kernel)
     taps = tuple(Loop(size, axis) for axis, size in enumerate(kernel, 1))
     weights = _weight_view(
-        layer, ratio, "weight_forward", taps, grouped=(layer.inputs, 1 + len(kernel)), other=(layer.outputs, 0)
+        layer, ratio, "weight_forward", taps, grouped=(layer.group_inputs, 1 + len(kernel)), other=(layer.group_outputs, 0)
     )
     windows = tuple(Loop(window.kernel, axis, window.dilation) for axis, window in enumerate(layer.windows, lead))
     activations = MatrixView(
         f"{layer.name}.input",
         _origin(layer, (-window.padding for window in layer.windows)),
         (*_lead(layer), *(Loop(window.outputs, axis, window.stride) for axis, window in enumerate(layer.windows, lead))),
-        (*windows, _channels(ratio, layer.inputs, channel_axis)),
+        (*windows, _channels(ratio, layer.group_inputs, channel_axis)),
+        _groups(layer, channel_axis, layer.group_inputs),
     )
     pixels = tuple(Loop(window.outputs, axis) for axis, window in enumerate(layer.windows, lead))
-    output = MatrixView(f"{layer.name}.output", _origin(layer), (Loop(layer.outputs, channel_axis),), (*_lead(layer), *pixels))
-    return _product(
-        config, layer, Stage.FORWARD, ratio, (weights, activations, output), prod(kernel) * kept(ratio, layer.inputs)
+    output = MatrixView(
+        f"{layer.name}.output",
+        _origin(layer),
+        (Loop(layer.group_outputs, channel_axis),),
+        (*_lead(layer), *pixels),
+        _groups(layer, channel_axis, layer.group_outputs),
     )
+    terms = prod(kernel) * kept(ratio, layer.group_inputs)
+    return _product(config, layer.name, Stage.FORWARD, ratio, (weights, activations, output), terms)
 
 
 def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Iterator[Product]:
@@ -52,8 +61,8 @@ def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) ->
             ratio,
             "weight_backward",
             taps,
-            grouped=(layer.outputs, 0 if ratio.is_dense else 1 + count),
-            other=(layer.inputs, 1 + count if ratio.is_dense else 0),
+            grouped=(layer.group_outputs, 0 if ratio.is_dense else 1 + count),
+            other=(layer.group_inputs, 1 + count if ratio.is_dense else 0),
             first=tuple(phase.tap for phase in phases),
         )
         activations = MatrixView(
@@ -62,8 +71,9 @@ def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) ->
             (*_lead(layer), *(Loop(phase.positions, axis) for axis, phase in enumerate(phases, lead))),
             (
                 *(Loop(phase.taps, axis, -phase.step) for axis, phase in enumerate(phases, lead)),
-                _channels(ratio, layer.outputs, channel_axis),
+                _channels(ratio, layer.group_outputs, channel_axis),
             ),
+            _groups(layer, channel_axis, layer.group_outputs),
         )
         pixels = (
             Loop(phase.positions, axis, window.stride)
@@ -72,11 +82,12 @@ def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) ->
         output = MatrixView(
             f"{layer.name}.input_gradient",
             _origin(layer, (phase.start for phase in phases)),
-            (Loop(layer.inputs, channel_axis),),
+            (Loop(layer.group_inputs, channel_axis),),
             (*_lead(layer), *pixels),
+            _groups(layer, channel_axis, layer.group_inputs),
         )
-        terms = prod(phase.taps for phase in phases) * kept(ratio, layer.outputs)
-        yield _product(config, layer, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
+        terms = prod(phase.taps for phase in phases) * kept(ratio, layer.group_outputs)
+        yield _product(config, layer.name, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
 
 
 def weight_gradient(config: AcceleratorConfig, layer: Geometry) -> Product:
@@ -85,19 +96,61 @@ def weight_gradient(config: AcceleratorConfig, layer: Geometry) -> Product:
     channel_axis = lead + count
     pixels = tuple(Loop(window.outputs, axis) for axis, window in enumerate(layer.windows, lead))
     gradient = MatrixView(
-        f"{layer.name}.output_gradient", _origin(layer), (Loop(layer.outputs, channel_axis),), (*_lead(layer), *pixels)
+        f"{layer.name}.output_gradient",
+        _origin(layer),
+        (Loop(layer.group_outputs, channel_axis),),
+        (*_lead(layer), *pixels),
+        _groups(layer, channel_axis, layer.group_outputs),
     )
     taps = (Loop(window.kernel, axis, window.dilation) for axis, window in enumerate(layer.windows, lead))
     strides = (Loop(window.outputs, axis, window.stride) for axis, window in enumerate(layer.windows, lead))
     activations = MatrixView(
         f"{layer.name}.input",
         _origin(layer, (-window.padding for window in layer.windows)),
-        (*taps, Loop(layer.inputs, channel_axis)),
+        (*taps, Loop(layer.group_inputs, channel_axis)),
         (*_lead(layer), *strides),
+        _groups(layer, channel_axis, layer.group_inputs),
     )
-    columns = tuple(Loop(size, axis) for axis, size in enumerate((*layer.kernel_shape, layer.inputs), 1))
-    output = MatrixView(f"{layer.name}.weight_gradient", (0,) * (count + 2), (Loop(layer.outputs, 0),), columns)
-    return _product(config, layer, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
+    columns = tuple(Loop(size, axis) for axis, size in enumerate((*layer.kernel_shape, layer.group_inputs), 1))
+    output = MatrixView(
+        f"{layer.name}.weight_gradient",
+        (0,) * (count + 2),
+        (Loop(layer.group_outputs, 0),),
+        columns,
+        _groups(layer, 0, layer.group_outputs),
+    )
+    return _product(config, layer.name, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
+
+
+def attention(config: AcceleratorConfig, layer: BatchMatMul) -> tuple[Product, Product, Product]:
+    """``output = left · right``, then the gradients ``output_gradient · right^T`` of the left and ``left^T · output_gradient``
+    of the right operand.
+    """
+    m, n, k = (len(layer.lead) + place for place in (0, 1, 1))
+    k_right, n_right = (n, m) if layer.transposed else (m, n)
+    sizes = {"m": layer.m, "n": layer.n, "k": layer.k}
+
+    def view(name: str, rows: tuple[str, int], columns: tuple[str, int]) -> MatrixView:
+        row, column = (Loop(sizes[size], axis) for size, axis in (rows, columns))
+        each = tuple(Loop(size, axis) for axis, size in enumerate(layer.lead))
+        return MatrixView(f"{layer.name}.{name}", (0,) * (len(layer.lead) + 2), (row,), (column,), each)
+
+    forward_views = (
+        view("left", ("m", m), ("k", k)), view("right", ("n", n_right), ("k", k_right)), view("output", ("m", m), ("n", n))
+    )  # fmt: skip
+    left_views = (
+        view("output_gradient", ("m", m), ("n", n)), view("right", ("k", k_right), ("n", n_right)),
+        view("left_gradient", ("m", m), ("k", k)),
+    )  # fmt: skip
+    right_views = (
+        view("left", ("k", k), ("m", m)), view("output_gradient", ("n", n), ("m", m)),
+        view("right_gradient", ("k", k_right), ("n", n_right)),
+    )  # fmt: skip
+    return (
+        _product(config, layer.name, Stage.FORWARD, DENSE, forward_views, layer.k),
+        _product(config, layer.name, Stage.INPUT_GRADIENT, DENSE, left_views, layer.n),
+        _product(config, layer.name, Stage.WEIGHT_GRADIENT, DENSE, right_views, layer.m),
+    )
 
 
 def kept(ratio: Ratio, channels: int) -> int:
@@ -126,7 +179,13 @@ def _weight_view(
     origin = [0] * (len(taps) + (2 if ratio.is_dense else 3))
     origin[1 : 1 + len(first)] = first
     name = "weight" if ratio.is_dense else packed
-    return MatrixView(f"{layer.name}.{name}", tuple(origin), (Loop(rows, row_axis),), (*taps, *inner))
+    each = _groups(layer, 0, layer.group_outputs if ratio.is_dense else rows)
+    return MatrixView(f"{layer.name}.{name}", tuple(origin), (Loop(rows, row_axis),), (*taps, *inner), each)
+
+
+def _groups(layer: Geometry, axis: int, channels: int) -> tuple[Loop, ...]:
+    """The loop over a convolution's groups, each of `channels` along `axis`; none where there is one group."""
+    return (Loop(layer.groups, axis, channels),) if layer.groups > 1 else ()
 
 
 def _channels(ratio: Ratio, channels: int, axis: int) -> Loop:
@@ -145,7 +204,7 @@ def _origin(layer: Geometry, windows: Iterator[int] | None = None) -> tuple[int,
 
 def _product(
     config: AcceleratorConfig,
-    layer: Geometry,
+    layer: str,
     stage: Stage,
     ratio: Ratio,
     views: tuple[MatrixView, MatrixView, MatrixView],
@@ -155,12 +214,12 @@ def _product(
     weights, activations, output = views
     (m, walked), n = weights.shape, activations.shape[0]
     return Product(
-        layer=layer.name,
+        layer=layer,
         stage=stage,
         ratio=ratio,
         weights=weights,
         activations=activations,
         output=output,
         interleave=choose_interleave(config, m, n, walked),
-        macs=m * n * terms,
+        macs=output.count * m * n * terms,
     )

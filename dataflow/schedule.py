@@ -59,8 +59,8 @@ def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Reg
         If a buffer is too small for the smallest block.
     """
     tiles = tile(config, product.m, product.n, product.kept, product.interleave)
-    weights = _operand_bytes(config, product, regions, weights=True)
-    activations = _operand_bytes(config, product, regions, weights=False)
+    weights = -(-_operand_bytes(config, product, regions, weights=True) // product.count)
+    activations = -(-_operand_bytes(config, product, regions, weights=False) // product.count)
     tile_weights, tile_activations = -(-weights // tiles.tiles_m), -(-activations // tiles.tiles_n)
     weight_half, activation_half = config.w2e_buffer_bytes // 2, config.n2s_buffer_bytes // 2
     rows, columns = weight_half // tile_weights, activation_half // tile_activations
@@ -84,10 +84,10 @@ def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Reg
         order=order,
         weight_reads=weight_reads,
         activation_reads=activation_reads,
-        load_bytes=weight_reads * weights + activation_reads * activations,
+        load_bytes=product.count * (weight_reads * weights + activation_reads * activations),
         first_bytes=(tile_weights + tile_activations) // parts,
-        units=tiles.tiles_m * tiles.tiles_n * parts,
-        steps=tiles.steps,
+        units=product.count * tiles.tiles_m * tiles.tiles_n * parts,
+        steps=product.count * tiles.steps,
     )
 
 

@@ -37,6 +37,8 @@ def scatter(view: MatrixView, array: NDArray, matrix: NDArray) -> None:
 
 def _places(view: MatrixView, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Flat index of each element, 0 where it is outside, and whether it is inside."""
+    if view.each:
+        raise ValueError(f"{view.region}: a batch of matrices; take one of its singles")
     flat = np.zeros(view.shape, dtype=np.int64)
     inside = np.ones(view.shape, dtype=bool)
     rows, columns = _offsets(view.rows, len(shape)), _offsets(view.columns, len(shape))

@@ -7,6 +7,7 @@
              resnet18            64x64x3, 200 (Tiny ImageNet), with the ImageNet stem
              resnet50            224x224x3, 1000 (ImageNet), stride in the 3x3 convolution
     vgg      vgg19               32x32x3, 100 (CIFAR-100)
+    vit      vit                 32x32x3, 100 (CIFAR-100), patches of 4x4
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from dataflow.network import Network
 from dataflow.zoo.digits import cnn, mlp
 from dataflow.zoo.resnet import resnet9, resnet18, resnet50
 from dataflow.zoo.vgg import vgg19
+from dataflow.zoo.vit import vit
 from hw.errors import InputError
 
 _BUILDERS: dict[str, Callable[[], Network]] = {
@@ -24,6 +26,7 @@ _BUILDERS: dict[str, Callable[[], Network]] = {
     "resnet18": resnet18,
     "resnet50": resnet50,
     "vgg19": vgg19,
+    "vit": vit,
 }
 
 NAMES = tuple(_BUILDERS)

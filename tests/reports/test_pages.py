@@ -87,7 +87,7 @@ def test_csv_holds_every_row(result):
 
 
 def test_all_files_are_written(result, tmp_path):
-    paths = write(tmp_path, result)
+    paths = write(tmp_path, result, html=page(result))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     for path in paths:
         if path.suffix == ".png":
