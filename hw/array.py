@@ -12,6 +12,7 @@ from hw.modules import place
 from hw.uspe import USPE, delay, group_bits, row_link, slices
 
 ALWAYS = Const(1)
+Element = type[wiring.Component]
 
 
 def weight_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -41,6 +42,8 @@ class Row(wiring.Component):
     ----------
     config : AcceleratorConfig
         Size, formats and latencies.
+    element : type of Component
+        The processing element: takes the configuration, has the ports and keeps the steps of `USPE`.
 
     Members
     -------
@@ -50,15 +53,17 @@ class Row(wiring.Component):
         A group for each element, to be handed down to the next row.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
+        self.element = element
         link, groups = row_link(config), groups_bits(config)
         super().__init__({"west": In(link), "east": Out(link), "north": In(groups), "south": Out(groups)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        module = self.element.__name__.lower()
         elements = [
-            place(m, platform, lambda: USPE(self.config), module="uspe", name=f"pe_{column}")
+            place(m, platform, lambda: self.element(self.config), module=module, name=f"pe_{column}")
             for column in range(self.config.columns)
         ]
         links = [self.west, *(element.east for element in elements)]
@@ -81,6 +86,8 @@ class SystolicArray(wiring.Component):
     ----------
     config : AcceleratorConfig
         Size, formats and latencies.
+    element : type of Component
+        The processing element: takes the configuration, has the ports and keeps the steps of `USPE`.
 
     Members
     -------
@@ -110,8 +117,9 @@ class SystolicArray(wiring.Component):
 
     interval_cycles = 1
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
+        self.element = element
         self.latency_cycles = config.array_latency_cycles
         super().__init__(
             {
@@ -134,7 +142,7 @@ class SystolicArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = [
-            place(m, platform, lambda: Row(self.config), module="row", name=f"row_{number}")
+            place(m, platform, lambda: Row(self.config, self.element), module="row", name=f"row_{number}")
             for number in range(self.config.rows)
         ]
         self._feed_west(m, rows)

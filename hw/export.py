@@ -8,9 +8,11 @@ from typing import Any
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
+from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.modules import ModuleLibrary, port_name
 from hw.stce import STCE
+from hw.uspe import USPE
 
 TOP = "stce"
 
@@ -22,8 +24,15 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     return "\n".join(library.definitions.values())
 
 
-def export(config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
+def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dict[str, Any]]:
     """The Verilog text of an accelerator, and its manifest.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    element : type of Component
+        Its processing element, see `hw.stce.STCE`.
 
     Returns
     -------
@@ -33,7 +42,7 @@ def export(config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
         ``top``, ``parameters`` (the fields of the configuration), ``ports`` (name, direction, width in bits), ``clock``,
         ``reset``, ``modules``, ``source_hash`` (of the hardware's source files) and ``verilog_hash``, both SHA-256.
     """
-    top = STCE(config)
+    top = STCE(config, element)
     library = ModuleLibrary()
     library.define(top, TOP)
     verilog = "\n".join(library.definitions.values())

@@ -5,11 +5,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.array import SystolicArray, groups_bits, sums_layout, weights_layout
+from hw.array import Element, SystolicArray, groups_bits, sums_layout, weights_layout
 from hw.config import AcceleratorConfig
 from hw.modules import place
 from hw.sequencer import Sequencer, tiles_layout
 from hw.stationary import StationarySequencer
+from hw.uspe import USPE
 
 
 class STCE(wiring.Component):
@@ -26,6 +27,8 @@ class STCE(wiring.Component):
     ----------
     config : AcceleratorConfig
         Size, formats and latencies.
+    element : type of Component
+        The processing element: takes the configuration, has the ports and keeps the steps of `USPE`.
 
     Members
     -------
@@ -59,8 +62,9 @@ class STCE(wiring.Component):
 
     interval_cycles = 1
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
+        self.element = element
         self.latency_cycles = config.stce_latency_cycles
         super().__init__(
             {
@@ -76,7 +80,7 @@ class STCE(wiring.Component):
         config = self.config
         sums = place(m, platform, lambda: Sequencer(config), module="sequencer", name="sums_stay")
         weights = place(m, platform, lambda: StationarySequencer(config), module="stationary_sequencer", name="weights_stay")
-        array = place(m, platform, lambda: SystolicArray(config), module="systolic_array", name="array")
+        array = place(m, platform, lambda: SystolicArray(config, self.element), module="systolic_array", name="array")
         width = sums_layout(config).size
         m.submodules.results = results = SyncFIFO(width=width, depth=config.result_fifo_words)
         m.submodules.partial = partial = SyncFIFOBuffered(width=width, depth=config.partial_sum_words)

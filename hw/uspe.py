@@ -113,38 +113,48 @@ class USPE(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, en = self.config, self.west.en
+        weight, activation = self.operands(m)
+        product = self.product(m, platform, weight, activation)
+        self.accumulate(m, platform, product)
+        self._pass_on(m)
+        return m
+
+    def operands(self, m: Module) -> tuple[Signal, Signal]:
+        """The weight of a step and the activation that it multiplies, one step after they were at the edges."""
+        width, take = self.config.storage_format.width, self.west.take | ~self.west.stationary
+        weight = Signal(width, reset_less=True)
+        activation = Signal(width, reset_less=True)
+        kept_index = Signal(self.config.index_bits, reset_less=True)
+        index = Mux(take, self.west.index, kept_index)
+        with m.If(self.west.en):
+            m.d.sync += activation.eq(select(slices(self.north, self.config.max_group), index))
+            with m.If(take):
+                m.d.sync += [weight.eq(self.west.weight), kept_index.eq(self.west.index)]
+        return weight, activation
+
+    def product(self, m: Module, platform: object, weight: Value, activation: Value) -> Value:
+        """Their product in binary32, `multiply_latency_cycles` steps later."""
+        storage, latency = self.config.storage_format, self.config.multiply_latency_cycles
         multiply = place(
             m,
             platform,
-            lambda: FloatMultiply(config.storage_format, BINARY32, config.multiply_latency_cycles),
-            module=f"float_multiply_{config.storage}",
+            lambda: FloatMultiply(storage, BINARY32, latency),
+            module=f"float_multiply_{self.config.storage}",
             name="multiply",
         )
+        m.d.comb += [multiply.en.eq(self.west.en), multiply.a.eq(weight), multiply.b.eq(activation)]
+        return multiply.o
+
+    def accumulate(self, m: Module, platform: object, product: Value) -> None:
+        """Add products to the sums that stay or travel, and send sums east."""
+        config, en, stationary = self.config, self.west.en, self.west.stationary
         add = place(m, platform, lambda: FloatAdd(BINARY32, config.add_latency_cycles), module="float_add_binary32", name="add")
-
-        weight = Signal(config.storage_format.width, reset_less=True)
-        activation = Signal(config.storage_format.width, reset_less=True)
-        kept_index = Signal(config.index_bits, reset_less=True)
-        stationary = self.west.stationary
-        take = self.west.take | ~stationary
-        index = Mux(take, self.west.index, kept_index)
-        with m.If(en):
-            m.d.sync += activation.eq(select(slices(self.north, config.max_group), index))
-            with m.If(take):
-                m.d.sync += [weight.eq(self.west.weight), kept_index.eq(self.west.index)]
-        m.d.comb += [multiply.en.eq(en), multiply.a.eq(weight), multiply.b.eq(activation)]
-
         first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
         load = delay(m, en, self.west.last, 1 + config.multiply_latency_cycles + config.add_latency_cycles, "load")
-        m.d.comb += [add.en.eq(en), add.a.eq(multiply.o), add.b.eq(Mux(first, 0, Mux(stationary, self.west.drain, add.o)))]
-
+        m.d.comb += [add.en.eq(en), add.a.eq(product), add.b.eq(Mux(first, 0, Mux(stationary, self.west.drain, add.o)))]
         chain = delay(m, en, Mux(load, add.o, self.west.drain), config.interleave_slots, "chain")
-        drain = delay(m, en, Mux(stationary, add.o, chain), 1, "drain")
-        m.d.comb += self.east.drain.eq(drain)
+        m.d.comb += self.east.drain.eq(delay(m, en, Mux(stationary, add.o, chain), 1, "drain"))
         m.d.comb += self.east.take.eq(delay(m, en, self.west.take, config.add_latency_cycles + 1, "take"))
-        self._pass_on(m)
-        return m
 
     def _pass_on(self, m: Module) -> None:
         """Register what the neighbours read."""

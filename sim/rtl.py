@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.export import export, source_hash
 from hw.files import write_whole
+from hw.uspe import USPE
 from sim.harness import run_until_done
 from sim.player import Operands, play, player_package, read_results, write_streams
 from sim.verilator import Build, build, cache_folder
@@ -40,18 +42,20 @@ class Played:
     seconds: float
 
 
-def build_player(config: AcceleratorConfig) -> Build:
+def build_player(config: AcceleratorConfig, element: Element = USPE) -> Build:
     """The simulator of the array with its player, from the cache where it was built before."""
     sources = {
         "player_config.sv": player_package(config),
-        "stce.v": verilog(config),
+        "stce.v": verilog(config, element),
         "player.sv": HARNESS.read_text(encoding="utf-8"),
     }
     return build(sources, "player", note=f"{config.name} ({config.rows}x{config.columns})")
 
 
-def verilog(config: AcceleratorConfig) -> str:
+def verilog(config: AcceleratorConfig, element: Element = USPE) -> str:
     """The array's Verilog, from the cache where the same sources and configuration wrote it before."""
+    if element is not USPE:  # its source may depend on anything
+        return export(config, element)[0]
     key = hashlib.sha256(f"{source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
     path = cache_folder() / "verilog" / f"{key}.v"
     if not path.is_file():
@@ -60,7 +64,12 @@ def verilog(config: AcceleratorConfig) -> str:
 
 
 def play_products(
-    config: AcceleratorConfig, products: Sequence[Operands], *, stall_probability: float = 0.0, seed: int = 0
+    config: AcceleratorConfig,
+    products: Sequence[Operands],
+    *,
+    element: Element = USPE,
+    stall_probability: float = 0.0,
+    seed: int = 0,
 ) -> Played:
     """Run products one after the other on the RTL.
 
@@ -70,6 +79,8 @@ def play_products(
         The accelerator.
     products : sequence of Operands
         At least one.
+    element : type of Component
+        Its processing element, see `hw.stce.STCE`.
     stall_probability : float
         Chance, in each cycle, that an operand stream offers nothing and that the result stream takes nothing, 0..0.95.
     seed : int
@@ -84,7 +95,7 @@ def play_products(
     shapes = [operands.tile(config) for operands in products]
     steps = sum(shape.steps + shape.flush_steps for shape in shapes)
     limit = int(20 * (steps + 100) / (1 - stall_probability))
-    simulator = build_player(config)
+    simulator = build_player(config, element)
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
         folder = Path(name)
         write_streams(plays, folder)
