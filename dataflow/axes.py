@@ -78,3 +78,47 @@ class Combine(Layer):
         if any(a != b and 1 not in (a, b) for a, b in zip(long, short, strict=True)):
             raise InputError(f"layer {self.name!r}: shapes {shapes[0]} and {shapes[1]} cannot be repeated to one")
         return tuple(max(a, b) for a, b in zip(long, short, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine(Layer):
+    """Element-wise function whose gradient does not need its input, such as adding or multiplying by constants.
+
+    Parameters
+    ----------
+    kind : str
+        What it does.
+    size : int
+        Learned numbers.
+    """
+
+    kind: str = "add a constant"
+    size: int = 0
+
+    def learned(self, *shapes: Shape) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce(Layer):
+    """A pass that makes a tensor of another `shape`: sums and means over axes, interpolation, table lookup.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the result.
+    kind : str
+        What it does.
+    size : int
+        Learned numbers.
+    """
+
+    shape: Shape
+    kind: str = "mean"
+    size: int = 0
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.shape
+
+    def learned(self, *shapes: Shape) -> int:
+        return self.size

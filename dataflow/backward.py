@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dataflow.axes import AxisPool, Combine
+from dataflow.axes import Affine, AxisPool, Combine, Reduce
 from dataflow.forward import Forward, Step
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Stage, Update
-from dataflow.rearrange import Concat, Reshape, Slice, Transpose
+from dataflow.rearrange import Concat, Gap, Reshape, Slice, Transpose
 from dataflow.sizes import Sizes
 from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 
@@ -79,12 +79,14 @@ class Backward:
             MaxPool: self._pool,
             AxisPool: self._pool,
             GlobalPool: self._global_pool,
+            Reduce: self._global_pool,
+            Affine: self._affine,
             MatMul: self._matmul,
             Embed: self._embed,
             Select: self._spread,
             Slice: self._slice,
             Concat: self._concat,
-            **dict.fromkeys((Flatten, Reshape, Transpose), self._view),
+            **dict.fromkeys((Flatten, Reshape, Transpose, Gap), self._view),
         }
         layers = self.sizes.network.layers
         self.pending[layers[-1].name].append(Gradient(f"{layers[-1].name}.output_gradient", None))
@@ -125,6 +127,10 @@ class Backward:
     def _activation(self, layer: Activation, gradient: Gradient) -> None:
         step = self._change(layer, gradient, f"{layer.kind} gradient")
         self._send(layer, step.read(f"{layer.name}.kept", self.sizes.bytes(layer.name)))
+
+    def _affine(self, layer: Affine, gradient: Gradient) -> None:
+        self._send(layer, self._change(layer, gradient, f"{layer.kind}, gradient"))
+        self._update(layer)
 
     def _softmax(self, layer: Softmax, gradient: Gradient) -> None:
         """``p (g - sum of p g over the row)``: as the gradient leaves the array, where a tile holds whole rows."""
@@ -196,8 +202,8 @@ class Backward:
             if name in self.learning:
                 self.pending[name].append(Gradient(gradient.tensor, None, owned=False))
 
-    def _global_pool(self, layer: GlobalPool, gradient: Gradient) -> None:
-        step = self._begin(layer, layer.inputs[0], [f"spread global {layer.kind}"])
+    def _global_pool(self, layer: GlobalPool | Reduce, gradient: Gradient) -> None:
+        step = self._begin(layer, layer.inputs[0], [f"spread {layer.kind}"])
         self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
 
     def _view(self, layer: Layer, gradient: Gradient) -> None:

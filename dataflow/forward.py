@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from dataflow.axes import AxisPool, Combine
+from dataflow.axes import Affine, AxisPool, Combine, Reduce
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Stage, Update
-from dataflow.rearrange import Concat, Reshape, Slice, Transpose
+from dataflow.rearrange import Concat, Gap, Reshape, Slice, Transpose
 from dataflow.sizes import Sizes
 from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 from hw.errors import InputError
@@ -55,9 +55,11 @@ class Forward:
             MaxPool: self._pool,
             AxisPool: self._pool,
             GlobalPool: self._global_pool,
+            Reduce: self._global_pool,
+            Affine: self._affine,
             Embed: self._embed,
             Concat: self._concat,
-            **dict.fromkeys((Flatten, Reshape, Transpose, Slice, Select), self._view),
+            **dict.fromkeys((Flatten, Reshape, Transpose, Slice, Select, Gap), self._view),
         }
         for layer in self.sizes.network.layers:
             if isinstance(layer, Weighted | MatMul):
@@ -77,6 +79,9 @@ class Forward:
 
     def _activation(self, layer: Activation) -> None:
         self._elementwise(layer, layer.kind).write(f"{layer.name}.kept", self.sizes.bytes(layer.name))
+
+    def _affine(self, layer: Affine) -> None:
+        self._elementwise(layer, layer.kind)
 
     def _softmax(self, layer: Softmax) -> None:
         step = self._open(layer.inputs[0])
@@ -130,14 +135,15 @@ class Forward:
             step.write(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
         step.joinable = False
 
-    def _global_pool(self, layer: GlobalPool) -> None:
+    def _global_pool(self, layer: GlobalPool | Reduce) -> None:
         source = layer.inputs[0]
+        what = f"global {layer.kind}" if isinstance(layer, GlobalPool) else layer.kind
         step = self.passes.get(source)
         if step is None:
-            step = self._begin(layer, source, [f"global {layer.kind}"]).read(self.tensors[source], self.sizes.bytes(source))
+            step = self._begin(layer, source, [what]).read(self.tensors[source], self.sizes.bytes(source))
             step.joinable = False
             return
-        step.join(f"global {layer.kind}").write(f"{layer.name}.output", self.sizes.bytes(layer.name))
+        step.join(what).write(f"{layer.name}.output", self.sizes.bytes(layer.name))
         self.tensors[layer.name] = f"{layer.name}.output"
 
     def _embed(self, layer: Embed) -> None:

@@ -59,3 +59,13 @@ class Concat(Layer):
         if len(rest) > 1:
             raise InputError(f"layer {self.name!r}: Concat along axis {axis} needs equal other axes, not {shapes}")
         return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap(Layer):
+    """Work that is not counted: something between two layers that makes a tensor of `shape`."""
+
+    shape: Shape
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.shape

@@ -11,9 +11,11 @@ from hw.errors import InputError, SimulationError
 COMMANDS = {
     "demo": "train, schedule, run on the RTL, report: the whole in one command",
     "train": "train a network dense or N:M sparse",
+    "sweep": "train every method at several ratios and seeds, as a table of accuracies",
     "gemm": "run one random product on NumPy, the cycle model and the RTL",
     "cosim": "run the products of training steps on the RTL and compare",
     "report": "estimate a training step's cycles on an accelerator",
+    "workloads": "list the networks with layers, MACs, parameters and bytes",
     "export": "write an accelerator as Verilog",
     "fp": "run a floating-point block of the RTL on a vector file",
 }

@@ -20,6 +20,7 @@ from sim.cli.common import config_option, log, output_options, ratio_option, sho
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
 @ratio_option()
 @click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
+@click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
 @output_options("out/report")
 @click.pass_context
 def command(
@@ -29,19 +30,20 @@ def command(
     method: str,
     ratio: Ratio,
     batch: int,
+    skip_unknown: bool,
     out: Path,
     as_json: bool,
 ) -> None:
     """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
 
-    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit. Writes report.html, report.json, layers.csv and PNG plots to
-    --out; with --json and no --out it writes no file.
+    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx) or a SCALE-Sim topology (.csv).
+    Writes report.html, report.json, layers.csv and plots to --out; with --json and no --out it writes no file.
 
     \b
     Example:
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
-    result = estimate(workload, config, method, ratio, batch)
+    result = estimate(workload, config, method, ratio, batch, skip_unknown=skip_unknown)
     if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
         from reports.estimate import page, write
 
@@ -52,9 +54,11 @@ def command(
     show(result, as_json=as_json)
 
 
-def estimate(workload: str, config: AcceleratorConfig, method: str, ratio: Ratio, batch: int) -> dict[str, Any]:
+def estimate(
+    workload: str, config: AcceleratorConfig, method: str, ratio: Ratio, batch: int, *, skip_unknown: bool = False
+) -> dict[str, Any]:
     """The result object; `InputError` for an unknown workload or method."""
-    from dataflow import zoo
+    from dataflow import importers
     from dataflow.estimate import estimate as run
     from training import methods
 
@@ -62,7 +66,12 @@ def estimate(workload: str, config: AcceleratorConfig, method: str, ratio: Ratio
         raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
     stages = methods.load(method).sparse_stages
-    return run(zoo.load(workload), config, method=method, sparse_stages=stages, ratio=ratio, batch=batch)
+    found = importers.load(workload, skip_unknown=skip_unknown)
+    result = run(found.network, config, method=method, sparse_stages=stages, ratio=ratio, batch=batch)
+    result["assumptions"] += found.notes
+    for note in found.notes:
+        log.print(f"[yellow]note:[/yellow] {note}")
+    return result
 
 
 def _summary(result: dict[str, Any]) -> None:

@@ -1,0 +1,55 @@
+"""Networks from outside, as those of the zoo.
+
+::
+
+    name in the zoo ────────────────────────────────────────────────┐
+    model.onnx ──> onnx_graph ──> onnx_layers ──> layers ───────────┼──> Imported(network, notes)
+                   shapes, constants  └ onnx_windows                │
+    topology.csv ──> scalesim ──> layers, gaps between them ────────┘
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflow import zoo
+from dataflow.network import Network
+from hw.errors import InputError
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network, and what of its file was not taken at its word."""
+
+    network: Network
+    notes: tuple[str, ...] = ()
+
+
+def load(name: str, *, skip_unknown: bool = False) -> Imported:
+    """A network by its name in the zoo, or of an ONNX (.onnx) or SCALE-Sim topology (.csv) file.
+
+    Parameters
+    ----------
+    name : str
+        Name or path.
+    skip_unknown : bool
+        Whether ONNX operators that are not known count as no work instead of being an error.
+
+    Raises
+    ------
+    InputError
+        With file and line or node, and what is allowed.
+    """
+    path = Path(name)
+    if path.suffix not in (".onnx", ".csv"):
+        if path.suffix and name not in zoo.NAMES:
+            raise InputError(f"unknown workload {name!r}; allowed: {', '.join(zoo.NAMES)}, or a .onnx or .csv file")
+        return Imported(zoo.load(name))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix == ".csv":
+        from dataflow.importers.scalesim import read_topology
+
+        return read_topology(path)
+    from dataflow.importers.onnx_layers import read_onnx  # importing onnx takes longer than an estimate
+
+    return read_onnx(path, skip_unknown=skip_unknown)

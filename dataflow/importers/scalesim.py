@@ -1,0 +1,103 @@
+"""SCALE-Sim topology files: one layer a line, as a convolution or as a matrix product.
+
+::
+
+    Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
+    Layer, M, N, K,
+
+The input's size of a convolution includes its padding. Files do not say what stands between two layers: nothing is counted.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dataflow.axes import Axis, AxisConv
+from dataflow.importers import Imported
+from dataflow.network import INPUT, Layer, Linear, Network, Shape
+from dataflow.rearrange import Gap
+from hw.errors import InputError
+
+CONVOLUTION = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter", "Strides")
+GEMM = ("M", "N", "K")
+
+
+def read_topology(path: Path) -> Imported:
+    """The network of a topology file; each layer follows the one before, its input reshaped as it says."""
+    lines = list(_lines(path))
+    if not lines:
+        raise InputError(f"{path}:1: no heading; allowed: 'Layer, {', '.join(CONVOLUTION)}' or 'Layer, {', '.join(GEMM)}'")
+    (number, heading), *rows = lines
+    columns = _columns(path, number, heading)
+    if not rows:
+        raise InputError(f"{path}:{number}: no layer follows the heading")
+    layers: list[Layer] = []
+    shapes: list[Shape] = []
+    for number, cells in rows:
+        name, values = _row(path, number, cells, columns)
+        if any(layer.name == name for layer in layers):
+            raise InputError(f"{path}:{number}: layer {name!r} stands twice")
+        source = layers[-1].name if layers else INPUT
+        shape, layer = _layer(path, number, name, values, f"{name}.gap" if layers else INPUT)
+        layers += [Gap(name=f"{name}.gap", inputs=(source,), shape=shape)] if layers else []
+        layers.append(layer)
+        shapes.append(shape)
+    extra = tuple(cell for cell in heading[len(columns) + 1 :] if cell)
+    notes = tuple(f"column {cell!r} of {path.name} is not used" for cell in extra)
+    return Imported(Network(name=_name(path), input_shape=shapes[0], layers=tuple(layers)), notes)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbered lines that are not empty, as cells."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    for number, cells in enumerate(csv.reader(text.splitlines()), 1):
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield number, stripped
+
+
+def _columns(path: Path, number: int, heading: list[str]) -> tuple[str, ...]:
+    """Which of the two tables it is."""
+    titles = [cell.lower() for cell in heading[1:] if cell]
+    for columns in (CONVOLUTION, GEMM):
+        if titles[: len(columns)] == [column.lower() for column in columns]:
+            return columns
+    if len(titles) >= len(CONVOLUTION):  # published files spell the titles in several ways
+        return CONVOLUTION
+    raise InputError(
+        f"{path}:{number}: heading must be 'Layer, {', '.join(CONVOLUTION)}' or 'Layer, {', '.join(GEMM)}',"
+        f" not {', '.join(heading)!r}"
+    )
+
+
+def _row(path: Path, number: int, cells: list[str], columns: tuple[str, ...]) -> tuple[str, dict[str, int]]:
+    if not cells[0]:
+        raise InputError(f"{path}:{number}: the layer has no name")
+    if len(cells) <= len(columns):
+        raise InputError(f"{path}:{number}: {cells[0]}: {len(columns)} numbers must follow the name, not {len(cells) - 1}")
+    values = {}
+    for column, cell in zip(columns, cells[1:], strict=False):
+        if not re.fullmatch(r"0*[1-9]\d*", cell):
+            raise InputError(f"{path}:{number}: {cells[0]}: {column} must be a whole number of at least 1, not {cell!r}")
+        values[column] = int(cell)
+    return cells[0], values
+
+
+def _layer(path: Path, number: int, name: str, values: dict[str, int], source: str) -> tuple[Shape, Layer]:
+    """The input's shape, and the layer."""
+    if "K" in values:
+        return (values["M"], values["K"]), Linear(name=name, inputs=(source,), out_features=values["N"], bias=False)
+    height, width, rows, columns, channels, filters, stride = values.values()
+    for size, kernel, axis in ((height, rows, "Height"), (width, columns, "Width")):
+        if kernel > size:
+            raise InputError(f"{path}:{number}: {name}: Filter {axis} must be at most IFMAP {axis} {size}, not {kernel}")
+    axes = (Axis(rows, stride), Axis(columns, stride))
+    return (height, width, channels), AxisConv(name=name, inputs=(source,), out_channels=filters, axes=axes)
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", path.stem) or "topology"
