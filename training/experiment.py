@@ -14,6 +14,7 @@ from training.data import load_data
 from training.loop import Options, Progress, check_fit, train
 from training.model import Model
 from training.optimiser import Sgd
+from training.widen import widen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Experiment:
         Whether products are the array's bit for bit, or BLAS.
     prune_first, prune_last : bool
         See `training.model.pruned_layers`.
+    wide : bool
+        Whether hidden widths grow as `training.widen` says.
     """
 
     data: str = "digits"
@@ -52,6 +55,7 @@ class Experiment:
     exact: bool = False
     prune_first: bool = False
     prune_last: bool = False
+    wide: bool = False
 
 
 def run(experiment: Experiment, progress: Callable[[Progress], None] = lambda where: None) -> tuple[Model, dict[str, Any]]:
@@ -72,7 +76,8 @@ def run(experiment: Experiment, progress: Callable[[Progress], None] = lambda wh
     """
     method, network, data = methods.load(experiment.method), zoo.load(experiment.model), load_data(experiment.data)
     check_fit(network, data)
-    ratio = experiment.ratio if method.sparse_stages else DENSE
+    ratio = experiment.ratio if method.prunes else DENSE
+    network = widen(network, ratio) if experiment.wide else network
     optimiser = Sgd(momentum=experiment.momentum, weight_decay=experiment.weight_decay, pruned_decay=method.pruned_decay)
     options = Options(
         epochs=experiment.epochs,

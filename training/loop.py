@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dataflow.network import Network
 from hw.errors import InputError
 from training.data import Data
+from training.methods.site import Moment
 from training.model import Model
 from training.numbers import Array
 from training.optimiser import Sgd
@@ -124,6 +125,8 @@ def train(
     count = len(data.train_labels)
     total, seen, skipped = options.epochs * count, 0, 0
     losses, accuracies = [], []
+    model.moment = Moment(0, options.epochs * -(-count // options.batch))
+    model.prepare()
     for epoch in range(1, options.epochs + 1):
         loss, correct, trained = 0.0, 0, 0
         for chosen in _batches(count, options.batch, rng):

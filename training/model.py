@@ -1,10 +1,11 @@
 """A trainable model of a network."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from dataflow.network import INPUT, Network
+from dataflow.network import INPUT, Network, Shape
 from hw.ratio import DENSE, Ratio
 from training.backend import Backend
 from training.layers import module_type
@@ -12,6 +13,7 @@ from training.layers.module import Module, Parameter, Pass
 from training.layers.weighted import Weighted
 from training.methods.dense import Dense
 from training.methods.method import Method
+from training.methods.site import Moment, Site
 from training.numbers import Array
 
 
@@ -68,13 +70,21 @@ class Model:
             shape = weighted.get(layer.name, network.shapes[layer.inputs[0]])
             self.modules[layer.name] = module_type(layer)(layer, backend, shape, rng)
         self._learned = self._learned_tensors()
+        self.moment = Moment()
+        self.sites = self._sites(weighted, rng)
         self.prepare()
 
     def prepare(self) -> None:
         """Make every layer's operands from its master weights: after construction and after each update."""
         for name, module in self.modules.items():
             if isinstance(module, Weighted):
-                module.prepare(self.method, self.ratio if name in self.pruned else DENSE)
+                self.sites[name].moment = self.moment
+                module.prepare(self.method, self.sites[name])
+
+    def advance(self) -> None:
+        """Count a step as done and make the operands of the next."""
+        self.moment = replace(self.moment, step=self.moment.step + 1)
+        self.prepare()
 
     def forward(self, images: Array, how: Pass | None = None) -> Array:
         """Logits (batch, classes), storage values, of images (batch, *input_shape), rounded to storage first."""
@@ -113,6 +123,16 @@ class Model:
     def state(self) -> dict[str, Array]:
         """Masters and statistics, all that a trained model consists of."""
         return {f"{name}.{kind}": array for name, module in self.modules.items() for kind, array in module.state.items()}
+
+    def _sites(self, shapes: dict[str, Shape], rng: np.random.Generator) -> dict[str, Site]:
+        """What the method knows of each weighted layer; layers that stay dense have no ratio."""
+        pruned = {} if self.ratio.is_dense else {name: shape for name, shape in shapes.items() if name in self.pruned}
+        ratios = self.method.ratios(pruned, self.ratio)
+        generators = rng.spawn(len(shapes))
+        return {
+            layer.name: Site(ratios.get(layer.name, DENSE), generator, getattr(layer, "groups", 1))
+            for layer, generator in zip(self.network.weighted(), generators, strict=True)
+        }
 
     def _collect(self, gradients: dict[str, Array], names: tuple[str, ...], parts: tuple[Array, ...]) -> None:
         """Add the gradients of a layer's inputs to those that other readers left; the ones without are not needed."""

@@ -66,7 +66,7 @@ def select(weights: Array, ratio: Ratio, axis: int = -1) -> Mask:
         True where kept.
     """
     last = np.moveaxis(weights, axis, -1)
-    kept = _select_groups(_grouped(last, ratio), ratio)
+    kept = _select_groups(grouped(last, ratio), ratio)
     flat = kept.reshape(*last.shape[:-1], kept.shape[-2] * ratio.m)[..., : last.shape[-1]]
     return np.moveaxis(flat, -1, axis)
 
@@ -88,7 +88,7 @@ def pack(weights: Array, ratio: Ratio) -> Packed:
     """
     if ratio.m > MAX_GROUP:
         raise InputError(f"ratio {ratio}: packed indices hold groups of at most {MAX_GROUP}")
-    groups = _grouped(weights, ratio)
+    groups = grouped(weights, ratio)
     kept = np.flatnonzero(_select_groups(groups, ratio))
     shape = (*groups.shape[:-1], ratio.n)
     return Packed(groups.reshape(-1)[kept].reshape(shape), (kept % ratio.m).astype(np.uint8).reshape(shape))
@@ -104,7 +104,7 @@ def unpack(packed: Packed, ratio: Ratio, length: int) -> Array:
     return dense.reshape(*packed.values.shape[:-2], groups * ratio.m)[..., :length]
 
 
-def _grouped(weights: Array, ratio: Ratio) -> Array:
+def grouped(weights: Array, ratio: Ratio) -> Array:
     """(..., length) as (..., groups, M), contiguous, the short last group padded with zeros."""
     *outer, length = weights.shape
     groups = ratio.groups(length)

@@ -63,5 +63,5 @@ def training_step(
     loss, gradient = cross_entropy(logits, labels)
     model.backward(model.backend.store(gradient * optimiser.loss_scale.scale), how)
     updated = optimiser.step(model.parameters(), learning_rate)
-    model.prepare()
+    model.advance()
     return Outcome(loss, int((logits.argmax(axis=1) == labels).sum()), updated)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("train")
 @click.option("--data", default="digits", show_default=True, help="data set: digits")
 @click.option("--model", default="mlp", show_default=True, help="network: mlp or cnn")
-@click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
+@click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
 @ratio_option()
 @click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")
 @click.option("--prune-last", is_flag=True, help="prune the classifier too")
+@click.option("--wide", is_flag=True, help="hidden widths times sqrt(M/N): Sparse-Wide")
 @output_options("out/train")
 def command(out: Path, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
     """Train a network in the accelerator's mixed precision; write metrics.json and weights.npz.

@@ -11,6 +11,7 @@ from training.layers import module_type
 from training.layers.module import Pass
 from training.layers.weighted import Weighted
 from training.methods.dense import Dense
+from training.methods.site import Site
 from training.model import Model
 
 STEP = 1e-6
@@ -86,7 +87,7 @@ def test_gradients_equal_central_differences(case):
 
     def run():
         if isinstance(module, Weighted):
-            module.prepare(Dense(), DENSE)
+            module.prepare(Dense(), Site(DENSE))
         return module.forward(images, how=how)
 
     seed = rng.standard_normal(run().shape)

@@ -10,6 +10,7 @@ from training.backend import ExactBackend
 from training.layers import module_type
 from training.layers.module import Pass
 from training.methods.bdwp import Bdwp
+from training.methods.site import Site
 from training.nm import select
 from training.numbers import to_storage
 
@@ -28,7 +29,7 @@ def build(tested, shape, ratio, seed=0):
     rng = np.random.default_rng(seed)
     network = Network(name="one", input_shape=shape, layers=(tested,))
     module = module_type(tested)(tested, ExactBackend(), network.weight_shape(tested), rng)
-    module.prepare(Bdwp(), ratio)
+    module.prepare(Bdwp(), Site(ratio))
     images = to_storage(rng.standard_normal((2, *shape)), BINARY16)
     capture = {}
     module.forward(images, how=Pass(training=True, capture=capture))

@@ -50,7 +50,7 @@ def test_the_dense_method_has_no_ratio(tmp_path):
     [
         (["--ratio", "5:4"], "ratio '5:4': n must be in 1..m, not 5 (m = 4)"),
         (["--ratio", "2:300"], "ratio 2:300: packed indices hold groups of at most 256"),
-        (["--method", "x"], "unknown method 'x'; allowed: bdwp, dense, srste"),
+        (["--method", "x"], "unknown method 'x'; allowed: bdwp, bdwp-mvue, bdwp-srste, bimask"),
         (["--model", "x"], "unknown workload 'x'; allowed: mlp, cnn"),
         (["--model", "resnet9"], "network 'resnet9' takes (32, 32, 3)"),
         (["--epochs", "0"], "Invalid value for '--epochs'"),

@@ -47,7 +47,7 @@ class Conv(Weighted[network.Conv]):
         shape = self.weight.value.shape
         parts = []
         for images, part in zip(self._split(self.input), self._split(gradient), strict=True):
-            outputs = part.reshape(-1, part.shape[-1])
+            outputs = self.method.weight_gradient_operand(part.reshape(-1, part.shape[-1]), self.site)
             windows = gather(images, rows, columns, images.shape[-1]).reshape(len(outputs), -1)
             parts.append(self.backend.product(Operand(outputs.T), windows.T))
         return np.concatenate(parts).reshape(shape)

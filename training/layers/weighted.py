@@ -8,9 +8,10 @@ import numpy as np
 
 from dataflow import network
 from dataflow.program import Stage
-from hw.ratio import Ratio
 from training.layers.module import Module, Parameter, Pass
+from training.methods.dense import Dense
 from training.methods.method import Method
+from training.methods.site import Site
 from training.nm import pack, select
 from training.numbers import Array
 from training.operand import Operand
@@ -36,18 +37,23 @@ class Weighted(Module[W]):
         if self.layer.bias:
             self.parameters["bias"] = Parameter(np.zeros(shape[0], self.backend.wide))
 
-    def prepare(self, method: Method, ratio: Ratio) -> None:
+    def prepare(self, method: Method, site: Site) -> None:
         """Make the operands of the next step's products from the master weight, pruned as `method` says."""
         stored = self.backend.store(self.weight.value)
-        self.dense = stored if ratio.is_dense else method.dense_operand(stored, ratio)
-        sparse = frozenset() if ratio.is_dense else method.sparse_stages
-        self.forward_operand, self.backward_operand = Operand(self.dense), Operand(self.transposed(self.dense))
-        if Stage.FORWARD in sparse:
-            self.forward_operand = Operand(pack(stored, ratio), ratio)
-        if Stage.INPUT_GRADIENT in sparse:
-            self.backward_operand = Operand(pack(self.transposed(stored), ratio), ratio)
-        decays = method.pruned_decay and not ratio.is_dense
-        self.weight.pruned = ~select(stored, ratio) if decays else None
+        self.method, self.site = (Dense(), site) if site.ratio.is_dense else (method, site)
+        packed = self.method.sparse_stages & self.method.packed_stages
+        forward = self.method.forward_weights(stored, site)
+        backward = self.method.backward_weights(stored, site)
+        self.order = self.method.output_order(backward, site)
+        self.dense = backward if Stage.FORWARD in packed else forward
+        ordered = self.transposed(backward if self.order is None else backward[self.order])
+        self.forward_operand = self._operand(forward, packed=Stage.FORWARD in packed)
+        self.backward_operand = self._operand(ordered, packed=Stage.INPUT_GRADIENT in packed)
+        self.weight.pruned = ~select(stored, site.ratio) if self.method.pruned_decay else None
+
+    def _operand(self, weights: Array, *, packed: bool) -> Operand:
+        ratio = self.method.packing_ratio(self.site)
+        return Operand(pack(weights, ratio), ratio) if packed else Operand(weights)
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.input = inputs[0]
@@ -58,13 +64,14 @@ class Weighted(Module[W]):
         return self.backend.store(output + self.parameters["bias"].value if self.layer.bias else output)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        self.weight.gradient = self.weight_product(gradient)
+        self.weight.gradient = self.method.weight_gradient(self.weight_product(gradient), self.site)
         how.record(self.layer.name, output_gradient=gradient, weight_gradient=self.weight.gradient)
         if self.layer.bias:
             self.parameters["bias"].gradient = self.backend.sum_rows(gradient.reshape(-1, gradient.shape[-1]))
         if not self.needs_input_gradient:
             return ()
-        product = self.input_product(gradient)
+        pruned = self.method.input_gradient_operand(gradient, self.site)
+        product = self.input_product(pruned if self.order is None else pruned[..., self.order])
         how.record(self.layer.name, input_gradient=product)
         if not self.backward_operand.ratio.is_dense:
             how.record(self.layer.name, weight_backward=self.backward_operand.weights)

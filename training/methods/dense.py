@@ -13,3 +13,4 @@ class Dense(Method):
 
     name: ClassVar[str] = "dense"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset()
+    prunes: ClassVar[bool] = False

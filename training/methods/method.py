@@ -1,17 +1,26 @@
 """What a training method decides."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.network import Shape
 from dataflow.program import Stage
 from hw.errors import InputError
 from hw.ratio import Ratio
+from training.methods.site import Site
+from training.nm import select
 from training.numbers import Array
 
 
 @dataclass(frozen=True)
 class Method:
-    """Which products are sparse, what the others read, and what pulls on pruned weights.
+    """Which products are sparse, what each reads, and what pulls on pruned weights.
+
+    A method overrides the hooks in which it differs from dense training; a `Site` tells it of the layer.
 
     Parameters
     ----------
@@ -24,12 +33,49 @@ class Method:
     name: ClassVar[str]
     """What the command line calls it."""
     sparse_stages: ClassVar[frozenset[Stage]]
-    """Products that read packed weights, in the layers that are pruned."""
+    """Products that read N:M operands in training, in the layers that are pruned."""
+    prunes: ClassVar[bool] = True
+    """Whether the ratio means anything to it."""
+    packed_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+    """Those of `sparse_stages` whose weights are packed; an activation gradient that is pruned instead is masked."""
 
     def __post_init__(self) -> None:
         if not self.pruned_decay >= 0:
             raise InputError(f"pruned_decay must be at least 0, not {self.pruned_decay}")
 
-    def dense_operand(self, weights: Array, ratio: Ratio) -> Array:
-        """What products outside `sparse_stages` read, of storage weights (outputs, *kernel, inputs)."""
+    def ratios(self, shapes: Mapping[str, Shape], ratio: Ratio) -> dict[str, Ratio]:
+        """Each pruned layer's ratio, by its weights' shape (outputs, *kernel, inputs)."""
+        return dict.fromkeys(shapes, ratio)
+
+    def packing_ratio(self, site: Site) -> Ratio:
+        """At which ratio weights are packed now."""
+        return site.ratio
+
+    def forward_weights(self, weights: Array, site: Site) -> Array:
+        """What the forward product reads, before packing, of storage weights (outputs, *kernel, inputs)."""
         return weights
+
+    def backward_weights(self, weights: Array, site: Site) -> Array:
+        """What the input gradient's product reads, before packing, in the same layout."""
+        return weights
+
+    def output_order(self, weights: Array, site: Site) -> NDArray[np.intp] | None:
+        """The order of output channels in which the backward weights are grouped; None leaves them as they are."""
+        return None
+
+    def input_gradient_operand(self, gradient: Array, site: Site) -> Array:
+        """The output gradient, storage (batch, ..., outputs), as the input gradient's product reads it."""
+        return gradient
+
+    def weight_gradient_operand(self, gradient: Array, site: Site) -> Array:
+        """The output gradient, (batch and pixels, outputs), as the weight gradient's product reads it."""
+        return gradient
+
+    def weight_gradient(self, gradient: Array, site: Site) -> Array:
+        """What becomes of the weight gradient (outputs, *kernel, inputs)."""
+        return gradient
+
+
+def kept(weights: Array, ratio: Ratio, axis: int = -1) -> Array:
+    """``W·E``: weights that are not among the N largest of their M become +0."""
+    return np.where(select(weights, ratio, axis), weights, weights.dtype.type(0))

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from dataflow.program import Stage
-from hw.ratio import Ratio
-from training.methods.method import Method
-from training.nm import select
+from training.methods.method import Method, kept
+from training.methods.site import Site
 from training.numbers import Array
 
 
@@ -25,5 +22,5 @@ class SrSte(Method):
     name: ClassVar[str] = "srste"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD})
 
-    def dense_operand(self, weights: Array, ratio: Ratio) -> Array:
-        return np.where(select(weights, ratio), weights, weights.dtype.type(0))
+    def backward_weights(self, weights: Array, site: Site) -> Array:
+        return kept(weights, site.ratio)

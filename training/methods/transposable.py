@@ -1,0 +1,32 @@
+"""One mask that is N:M along both axes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dataflow.program import Stage
+from training.methods.method import Method
+from training.methods.site import Site
+from training.numbers import Array
+from training.transposable import transposable_mask
+
+REFRESH_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Transposable(Method):
+    """``y = (W·E_t) x``, ``dx = (W·E_t)^T dy``, ``dW = dy x^T``; E_t is chosen anew every 40 steps.
+
+    E_t keeps at most N of every M along input and along output channels; see `training.transposable`. Hubara et al.,
+    *Accelerated sparse neural training: a provable and efficient method to find N:M transposable masks*, NeurIPS 2021.
+    """
+
+    name: ClassVar[str] = "transposable"
+    sparse_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+
+    def forward_weights(self, weights: Array, site: Site) -> Array:
+        if "mask" not in site.memory or site.moment.step % REFRESH_STEPS == 0:
+            site.memory["mask"] = transposable_mask(weights, site.ratio)
+        return weights * site.memory["mask"]
+
+    def backward_weights(self, weights: Array, site: Site) -> Array:
+        return weights * site.memory["mask"]
