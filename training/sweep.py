@@ -1,0 +1,200 @@
+"""Many trainings of one table: methods by ratios by seeds, resumable."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from io import StringIO
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from hw.errors import InputError
+from hw.files import write_json, write_whole
+from hw.ratio import Ratio, parse_ratio
+from training import methods
+from training.experiment import Experiment
+from training.experiment import run as train
+
+Run = dict[str, Any]
+COLUMNS = ("model", "method", "ratio", "wide", "seeds", "mean", "deviation", "least", "most", "lost_points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What is trained: every model by every method at every ratio, dense once, with seeds 0 and up.
+
+    Parameters
+    ----------
+    data, epochs, batch, learning_rate, exact
+        See `training.experiment.Experiment`.
+    models : tuple of str
+        Networks.
+    methods : tuple of str
+        Names, or ``("all",)``.
+    ratios : tuple of Ratio
+        For every method that prunes.
+    seeds : int
+        Trainings of each row, at least 1.
+    wide : bool
+        Whether each method is also trained with wider hidden layers.
+    """
+
+    data: str = "digits"
+    models: tuple[str, ...] = ("mlp", "cnn")
+    methods: tuple[str, ...] = ("all",)
+    ratios: tuple[Ratio, ...] = (Ratio(2, 4), Ratio(2, 8), Ratio(2, 16))
+    seeds: int = 5
+    epochs: int = 25
+    batch: int = 32
+    learning_rate: float = 0.1
+    exact: bool = False
+    wide: bool = False
+
+    def cases(self) -> list[Experiment]:
+        """Every training, seeds innermost; `InputError` for an unknown method."""
+        return [
+            Experiment(
+                data=self.data,
+                model=model,
+                method=method,
+                ratio=ratio,
+                epochs=self.epochs,
+                batch=self.batch,
+                learning_rate=self.learning_rate,
+                exact=self.exact,
+                wide=wide,
+                seed=seed,
+            )
+            for model in self.models
+            for method, ratio, wide in self._rules()
+            for seed in range(self.seeds)
+        ]
+
+    def _rules(self) -> Iterator[tuple[str, Ratio, bool]]:
+        names = sorted(methods.registry()) if self.methods == ("all",) else self.methods
+        for name in sorted(names, key=lambda name: name != "dense"):
+            if not methods.load(name).prunes:
+                yield name, Ratio(1, 1), False
+                continue
+            for ratio in self.ratios:
+                yield name, ratio, False
+                if self.wide:
+                    yield name, ratio, True
+
+
+def run(
+    sweep: Sweep, out: Path, *, jobs: int = 1, progress: Callable[[int, str], None] = lambda done, what: None
+) -> dict[str, Any]:
+    """Train what ``runs.jsonl`` in `out` does not hold yet, then write ``accuracy.json`` and ``accuracy.csv``.
+
+    Returns
+    -------
+    dict
+        ``sweep``, its fields; ``rows``, one a model, method and ratio; ``runs``, one a training.
+    """
+    cases = sweep.cases()
+    known = _read(out / "runs.jsonl")
+    left = [case for case in cases if _key(case) not in known]
+    progress(len(cases) - len(left), "")
+    for done, (case, outcome) in enumerate(_train_all(left, jobs), len(cases) - len(left) + 1):
+        _append(out / "runs.jsonl", _key(case), outcome)
+        known[_key(case)] = outcome
+        progress(done, f"{case.model} {case.method} {case.ratio} {outcome['test_accuracy']:.2%}")
+    runs = [_describe(case) | known[_key(case)] for case in cases]
+    fields = asdict(sweep) | {"ratios": [str(ratio) for ratio in sweep.ratios]}
+    rows = summarise(runs)
+    result: dict[str, Any] = {"sweep": fields, "rows": rows, "runs": runs}
+    write_json(out / "accuracy.json", result)
+    write_whole(out / "accuracy.csv", _csv(rows))
+    return result
+
+
+def summarise(runs: list[Run]) -> list[dict[str, Any]]:
+    """One row a model, method, ratio and width: mean, sample deviation and range, and points lost against dense."""
+    rows: dict[tuple[Any, ...], list[float]] = {}
+    for one in runs:
+        rows.setdefault(tuple(one[name] for name in COLUMNS[:4]), []).append(one["test_accuracy"])
+    dense = {model: mean(accuracies) for (model, method, *_), accuracies in rows.items() if method == "dense"}
+    return [_row(key, accuracies, dense.get(key[0])) for key, accuracies in rows.items()]
+
+
+def _row(key: tuple[Any, ...], accuracies: list[float], dense: float | None) -> dict[str, Any]:
+    return dict(zip(COLUMNS, key, strict=False)) | {
+        "seeds": len(accuracies),
+        "mean": round(mean(accuracies), 6),
+        "deviation": round(stdev(accuracies), 6) if len(accuracies) > 1 else 0.0,
+        "least": round(min(accuracies), 6),
+        "most": round(max(accuracies), 6),
+        "lost_points": None if dense is None else round(100 * (dense - mean(accuracies)), 4),
+    }
+
+
+def _train_all(cases: list[Experiment], jobs: int) -> Iterator[tuple[Experiment, Run]]:
+    """Each case and its outcome, as they end."""
+    if jobs == 1:
+        for case in cases:
+            yield case, train_one(case)
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        futures = {pool.submit(train_one, case): case for case in cases}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def train_one(case: Experiment) -> Run:
+    """Train on one core: small products only lose by more."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        _, metrics = train(case)
+    return {"test_accuracy": metrics["test_accuracy"], "train_loss": metrics["train_loss"][-1]}
+
+
+def _describe(case: Experiment) -> Run:
+    return {"model": case.model, "method": case.method, "ratio": str(case.ratio), "wide": case.wide, "seed": case.seed}
+
+
+def _key(case: Experiment) -> str:
+    """Everything that the outcome depends on, as text."""
+    return json.dumps(asdict(case) | {"ratio": str(case.ratio)}, sort_keys=True)
+
+
+def _read(path: Path) -> dict[str, Run]:
+    """Trainings that ended; a last line that was cut off is none."""
+    known: dict[str, Run] = {}
+    if not path.exists():
+        return known
+    lines = path.read_text().split("\n")
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            entry = json.loads(line)
+            parse_ratio(entry["experiment"]["ratio"])
+            known[json.dumps(entry["experiment"], sort_keys=True)] = entry["outcome"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{path}, line {number}: not a training of a sweep") from None
+    if lines[-1]:
+        write_whole(path, "".join(f"{line}\n" for line in lines[:-1]))
+    return known
+
+
+def _append(path: Path, key: str, outcome: Run) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({"experiment": json.loads(key), "outcome": outcome}) + "\n")
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
