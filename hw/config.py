@@ -133,6 +133,21 @@ class AcceleratorConfig:
         return 1 + drain + self.array_latency_cycles + 1
 
     @property
+    def vector_latency_cycles(self) -> int:
+        """Pipeline registers of each binary32 operation in the update and vector engines: those of the USPE's adder."""
+        return self.add_latency_cycles
+
+    @property
+    def wuve_latency_cycles(self) -> int:
+        """Cycles through the update engine: unscale, pruned and weight decay, momentum, rate, subtract, round."""
+        return 7 * self.vector_latency_cycles
+
+    @property
+    def vpu_latency_cycles(self) -> int:
+        """Cycles through the vector engine: widen, scale, shift, add residual, narrow."""
+        return 5 * self.vector_latency_cycles
+
+    @property
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
         return self.rows * self.columns

@@ -71,6 +71,17 @@ def run(dut, sources, sinks, *, stall=0.0, seed=0, inputs=None, watch=()):
     return (traffic, last) if watch else traffic
 
 
+def any_bits(form, count, rng):
+    """Numbers of a format: a third of them ends of its ranges, zeros, infinities and NaN, a third near 1, the rest any."""
+    normal, one = 1 << form.mantissa_bits, form.bias << form.mantissa_bits
+    ends = [0, 1, normal - 1, normal, one, form.infinity - 1, form.infinity, form.infinity + 1, form.quiet_nan]
+    near = one + rng.integers(-4 * normal, 4 * normal, count)
+    magnitude = np.choose(
+        rng.integers(0, 3, count), [rng.choice(ends, count), near, rng.integers(0, 1 << form.width - 1, count)]
+    )
+    return (magnitude | rng.integers(0, 2, count) << form.width - 1).astype(np.uint32)
+
+
 def join_fields(fields):
     """(value, width) pairs, lowest first, as one integer."""
     word = position = 0

@@ -1,0 +1,78 @@
+"""What blocks with streams have in common: joining, forking, and a pipeline that holds while its output is held."""
+
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.uspe import delay
+
+
+def join(m: Module, inputs: Iterable[stream.Interface], ready: Value) -> Signal:
+    """Take one word from each of `inputs` in the same cycle, when all have one and `ready` is high; whether all have one."""
+    inputs = list(inputs)
+    valid = Signal(name="all_valid")
+    m.d.comb += valid.eq(Cat(port.valid for port in inputs).all())
+    for port in inputs:
+        m.d.comb += port.ready.eq(ready & valid)
+    return valid
+
+
+def advance(m: Module, valid: Value, o: stream.Interface, latency_cycles: int) -> Signal:
+    """Drive ``o.valid`` of a pipeline whose registers are enabled by the signal that is returned.
+
+    The pipeline takes a word, or a bubble where `valid` is low, in each cycle in which it is enabled; it holds while its last
+    word is offered and not taken. A stall of `latency_cycles` or longer thus costs no more than its own length.
+    """
+    enable = Signal(name="advance")
+    m.d.comb += o.valid.eq(delay(m, enable, valid, latency_cycles, "occupied", reset=True))
+    m.d.comb += enable.eq(~o.valid | o.ready)
+    return enable
+
+
+class Fork(wiring.Component):
+    """Gives each word of a stream to several, each of which takes it when it can.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a word.
+    outputs : int
+        Number of streams it goes to.
+
+    Members
+    -------
+    i : In(stream of width)
+        Taken in the cycle in which the last of the outputs takes the word.
+    o_0, o_1, … : Out(stream of width)
+        Each offers each word once.
+
+    Attributes
+    ----------
+    latency_cycles, interval_cycles : int
+        Cycles from a word offered at `i` to the same offered at the outputs, 0; between words: 1.
+    """
+
+    latency_cycles = 0
+    interval_cycles = 1
+
+    def __init__(self, width: int, outputs: int) -> None:
+        self.outputs = outputs
+        word = stream.Signature(width)
+        super().__init__({"i": In(word), **{f"o_{number}": Out(word) for number in range(outputs)}})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        taken, done = Signal(self.outputs), Signal(self.outputs)
+        for number in range(self.outputs):
+            port = getattr(self, f"o_{number}")
+            m.d.comb += [
+                port.payload.eq(self.i.payload),
+                port.valid.eq(self.i.valid & ~taken[number]),
+                done[number].eq(taken[number] | port.ready),
+            ]
+        m.d.comb += self.i.ready.eq(done.all())
+        with m.If(self.i.valid):
+            m.d.sync += taken.eq(done & ~done.all().replicate(self.outputs))
+        return m
