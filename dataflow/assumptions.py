@@ -16,7 +16,7 @@ def assumptions(config: AcceleratorConfig) -> list[str]:
         f"Memory: {config.dram_channels} x {rate}, {config.dram_bytes_per_cycle:g} bytes a cycle in all, at full rate with"
         f" every byte moved useful; {config.dram_latency_cycles} cycles of latency.",
         f"Double buffers of {west} for what enters from the west, {north} from the north, {results} for results."
-        " Convolution windows are gathered from memory, repeats counted.",
+        " Convolution windows are cut on the chip from rows that a half holds, else gathered from memory, repeats counted.",
         "Tensors between layers are stored in the operand format, master weights and momentum in binary32.",
         f"{config.vpu_lanes} vector lanes take one element a cycle through all operations of a pass. Bias, ReLU, residual"
         " add, conversion and batch-norm sums ride on a product's drain; applying batch norm, and pooling, are passes.",

@@ -36,7 +36,10 @@ def update_cost(config: AcceleratorConfig, update: Update) -> Cost:
     packed_bits = sum(update.packed) * (config.storage_format.width + update.ratio.index_bits)
     dense_bits = update.elements * config.storage_format.width if update.dense_copy else 0
     written = MASTER_BYTES // 2 * update.elements + ceil((packed_bits + dense_bits) / 8)
-    return Cost("update", cycles, MASTER_BYTES // 2 * update.elements, written)
+    read = MASTER_BYTES // 2 * update.elements
+    if update.writes:  # a selection by itself reads the dense weights
+        read += sum(update.packed) // update.ratio.n * update.ratio.m * config.storage_format.width // 8
+    return Cost("update", cycles, read, written)
 
 
 def selection_cycles(config: AcceleratorConfig, update: Update) -> int:

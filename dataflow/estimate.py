@@ -11,7 +11,9 @@ from dataflow.jobs import Job, jobs
 from dataflow.lower import lower
 from dataflow.model import Result, run
 from dataflow.network import Network
+from dataflow.pins import Pins
 from dataflow.program import Product, Program, Stage
+from dataflow.techniques import ALL, Techniques
 from hw.config import AcceleratorConfig
 from hw.ratio import DENSE, Ratio
 
@@ -20,7 +22,7 @@ GEMM = tuple(str(stage) for stage in Stage)
 
 
 @dataclass(frozen=True)
-class _Run:
+class StepRun:
     """A program and what it took."""
 
     program: Program
@@ -52,6 +54,8 @@ def estimate(
     sparse_stages: frozenset[Stage],
     ratio: Ratio,
     batch: int,
+    techniques: Techniques = ALL,
+    pins: Pins | None = None,
 ) -> dict[str, Any]:
     """Estimate a training step.
 
@@ -59,6 +63,8 @@ def estimate(
     ----------
     network, config, sparse_stages, ratio, batch
         As in `lower`.
+    techniques, pins
+        As in `lower`, for the dense step as well.
     method : str
         What the result calls the set of sparse stages.
 
@@ -67,8 +73,9 @@ def estimate(
     dict
         Plain data, for JSON; cycles and bytes are of one step of the whole batch.
     """
-    sparse = _run(network, config, sparse_stages, ratio, batch)
-    dense = _run(network, config, frozenset(), DENSE, batch) if sparse.program.sparse_stages else sparse
+    given = {"techniques": techniques, "pins": pins}
+    sparse = run_step(network, config, sparse_stages, ratio, batch, **given)
+    dense = run_step(network, config, frozenset(), DENSE, batch, **given) if sparse.program.sparse_stages else sparse
     return {
         "workload": network.name,
         "config": config.name,
@@ -77,6 +84,7 @@ def estimate(
         "batch": batch,
         "estimated": True,
         "assumptions": assumptions(config),
+        "techniques": asdict(techniques),
         "accelerator": asdict(config) | {"dram_bytes_per_cycle": config.dram_bytes_per_cycle},
         "network": {
             "parameters": network.parameters,
@@ -104,12 +112,20 @@ def estimate(
     }
 
 
-def _run(network: Network, config: AcceleratorConfig, stages: frozenset[Stage], ratio: Ratio, batch: int) -> _Run:
-    program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages)
-    return _Run(program, tuple(jobs(config, program)), run(program, config), config)
+def run_step(
+    network: Network,
+    config: AcceleratorConfig,
+    stages: frozenset[Stage],
+    ratio: Ratio,
+    batch: int,
+    **given: Any,  # noqa: ANN401 (as `lower` has it)
+) -> StepRun:
+    """Lower a step and run it on the model; further arguments as in `lower`."""
+    program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
+    return StepRun(program, tuple(jobs(config, program)), run(program, config), config)
 
 
-def _utilization(step: _Run) -> dict[str, float]:
+def _utilization(step: StepRun) -> dict[str, float]:
     """Useful multiply-accumulates over what the array could have done in the time."""
     ideal = step.macs / step.config.macs_per_cycle
     return {
@@ -119,7 +135,7 @@ def _utilization(step: _Run) -> dict[str, float]:
     }
 
 
-def _throughput(sparse: _Run, dense: _Run, batch: int) -> dict[str, float]:
+def _throughput(sparse: StepRun, dense: StepRun, batch: int) -> dict[str, float]:
     seconds = sparse.result.cycles / sparse.config.clock_hz
     return {
         "step_seconds": seconds,
@@ -131,7 +147,7 @@ def _throughput(sparse: _Run, dense: _Run, batch: int) -> dict[str, float]:
     }
 
 
-def _layers(sparse: _Run, dense: _Run) -> Iterator[dict[str, Any]]:
+def _layers(sparse: StepRun, dense: StepRun) -> Iterator[dict[str, Any]]:
     """One row a layer and stage, in order of execution; the phases of a strided input gradient are one row."""
     dense_rows = {(row["name"], row["stage"]): row for row in _rows(dense)}
     for row in _rows(sparse):
@@ -139,7 +155,7 @@ def _layers(sparse: _Run, dense: _Run) -> Iterator[dict[str, Any]]:
         yield row | {f"dense_{key}": beside[key] for key in ("cycles", "macs", "memory_bytes", "utilization")}
 
 
-def _rows(step: _Run) -> Iterator[dict[str, Any]]:
+def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
     spans = step.result.timeline.by_product()
     costs = {(job.layer, job.stage): job for job in step.jobs if job.unit == "array"}
     for key, group in groupby(step.program.products, key=lambda product: (product.layer, product.stage)):
@@ -161,6 +177,8 @@ def _rows(step: _Run) -> Iterator[dict[str, Any]]:
             "memory_bytes": sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes,
             "utilization": macs / cycles / step.config.macs_per_cycle,
             "order": job.products[0][1].order,
+            "repeats": products[0].count,
+            "dataflow": str(products[0].dataflow),
             "interleave": "x".join(map(str, products[0].interleave)),
         }
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.costs import Cost, update_cost, vector_cost
+from dataflow.pins import Choice
 from dataflow.program import Product, Program, Stage, Vector
 from dataflow.schedule import Schedule, schedule
 from hw.config import AcceleratorConfig
@@ -48,9 +49,10 @@ def jobs(config: AcceleratorConfig, program: Program) -> Iterator[Job]:
             yield _job("vector", command.layer, command.stage, fused, cost, command.reads, command.writes, config, program)
             pending = [] if command.fused else pending
         else:
-            cost = update_cost(config, command)
-            yield _job("update", command.layer, Stage.WEIGHT_GRADIENT, tuple(pending), cost, (), (), config, program)
-            pending = []
+            cost, tensors = update_cost(config, command), (command.reads, command.writes)
+            fused = () if command.writes else tuple(pending)
+            yield _job("update", command.layer, Stage.WEIGHT_GRADIENT, fused, cost, *tensors, config, program)
+            pending = pending if command.writes else []
 
 
 def _job(
@@ -71,8 +73,14 @@ def _job(
         unit="array" if products else unit,
         layer=layer,
         stage=stage,
-        products=tuple((product, schedule(config, product, regions)) for product in products),
+        products=tuple((product, schedule(config, product, regions, _order(program, product))) for product in products),
         cost=cost,
         reads=(*tensors, *reads),
         writes=writes,
     )
+
+
+def _order(program: Program, product: Product) -> str | None:
+    """The loop order that is given, or that a machine without scheduling has."""
+    pinned = program.pins.get((product.layer, product.stage), Choice()).order
+    return pinned or (None if program.techniques.schedule else "stream")

@@ -1,7 +1,7 @@
 """From a network to a program: one training step as commands over described memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -9,10 +9,14 @@ from dataflow import products
 from dataflow.backward import Backward
 from dataflow.forward import Forward, Step
 from dataflow.geometry import BatchMatMul, Geometry, measure, measure_matmul
+from dataflow.interleave import choose_mapping
 from dataflow.network import Layer, Network, Weighted
 from dataflow.passes import Pass
+from dataflow.pins import Choice, Pins, check
 from dataflow.program import Product, Program, Region, Stage, Update
+from dataflow.selection import select_late
 from dataflow.sizes import Sizes
+from dataflow.techniques import ALL, Techniques
 from dataflow.tokens import MatMul
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -28,6 +32,8 @@ def lower(
     sparse_stages: frozenset[Stage] = frozenset(),
     prune_first: bool = False,
     prune_last: bool = False,
+    techniques: Techniques = ALL,
+    pins: Pins | None = None,
 ) -> Program:
     """One training step of `network` as a program.
 
@@ -45,6 +51,10 @@ def lower(
         Of `FORWARD` and `INPUT_GRADIENT`: which products read packed weights.
     prune_first, prune_last : bool
         Whether the first and the last layer with weights are pruned, too.
+    techniques : Techniques
+        What the schedule makes use of.
+    pins : mapping of (layer, stage) to Choice, optional
+        Choices that are given, see `dataflow.pins`.
 
     Raises
     ------
@@ -65,7 +75,7 @@ def lower(
     dense |= set() if prune_first else {weighted[0].name}
     dense |= set() if prune_last else {weighted[-1].name}
     sites = {layer.name: _site(network, config, layer, batch, ratio, sparse_stages, layer.name in dense) for layer in weighted}
-    return _Lowering(network, config, batch, ratio, sparse_stages, sites).program()
+    return _Lowering(network, config, batch, ratio, sparse_stages, sites, techniques, pins or {}).program()
 
 
 @dataclass(frozen=True)
@@ -149,6 +159,8 @@ class _Lowering:
     ratio: Ratio
     sparse_stages: frozenset[Stage]
     sites: dict[str, Site]
+    techniques: Techniques
+    pins: Pins
 
     @cached_property
     def matmuls(self) -> dict[str, BatchMatMul]:
@@ -176,14 +188,15 @@ class _Lowering:
             self._attention,
         )
         backward.run()
-        commands = tuple(step.freeze() if isinstance(step, Pass) else step for step in steps)
+        commands = tuple(step.freeze() if isinstance(step, Pass) else self._mapped(step) for step in steps)
+        check(self.pins, ((c.layer, c.stage) for c in commands if isinstance(c, Product)))
         regions = {
             region.name: region
             for name, site in self.sites.items()
             for region in site.regions(first=name not in backward.propagated)
         }
         regions |= {region.name: region for matmul in self.matmuls.values() for region in _matmul_regions(matmul)}
-        return Program(
+        program = Program(
             network=self.network.name,
             batch=self.batch,
             ratio=self.ratio,
@@ -192,7 +205,18 @@ class _Lowering:
             commands=commands,
             cleared=frozenset(_partial(commands, regions)),
             aliases=self._aliases(forward, backward),
+            techniques=self.techniques,
+            pins=self.pins,
         )
+        return program if self.techniques.pregenerate else select_late(program)
+
+    def _mapped(self, step: Product | Update) -> Product | Update:
+        """A product as it is pinned, or as a machine without some technique has it."""
+        if not isinstance(step, Product):
+            return step
+        pin = self.pins.get((step.layer, step.stage), Choice())
+        dataflow, interleave = choose_mapping(self.config, step.m, step.n, step.kept, self.techniques)
+        return replace(step, dataflow=pin.dataflow or dataflow, interleave=pin.interleave or interleave)
 
     def _aliases(self, forward: Forward, backward: Backward) -> dict[str, str]:
         aliases = {f"{layer.name}.input": forward.tensors[layer.inputs[0]] for layer in self.network.weighted()}

@@ -55,7 +55,7 @@ class Result:
 
 def run(program: Program, config: AcceleratorConfig) -> Result:
     """Run `program` on `config` and say where its cycles go."""
-    machine = _Machine(jobs(config, program), config)
+    machine = _Machine(jobs(config, program), config, overlap=program.techniques.schedule)
     machine.run()
     return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes)
 
@@ -63,7 +63,7 @@ def run(program: Program, config: AcceleratorConfig) -> Result:
 class _Machine:
     """The units, their queues and their tokens."""
 
-    def __init__(self, work: Iterator[Job], config: AcceleratorConfig) -> None:
+    def __init__(self, work: Iterator[Job], config: AcceleratorConfig, *, overlap: bool) -> None:
         self.config = config
         self.env = simpy.Environment()
         self.memory = simpy.PriorityResource(self.env)
@@ -73,7 +73,7 @@ class _Machine:
         self.operands: simpy.Store = simpy.Store(self.env)
         self.sums: simpy.Store = simpy.Store(self.env)
         self.jobs = tuple(work)
-        self.after = dict(_dependencies(self.jobs))
+        self.after = dict(_dependencies(self.jobs, overlap=overlap))
         self.done = {job: self.env.event() for job in self.jobs}
         self.ready_at: dict[Job, int] = {}
         self.done_at: dict[Job, int] = {}
@@ -198,9 +198,10 @@ class _Machine:
         return job.cost.engine if convoy.engine_cycles > moved else "memory"
 
 
-def _dependencies(work: tuple[Job, ...]) -> Iterator[tuple[Job, tuple[Job, ...]]]:
-    """For each job, the earlier jobs that write what it reads."""
+def _dependencies(work: tuple[Job, ...], *, overlap: bool) -> Iterator[tuple[Job, tuple[Job, ...]]]:
+    """For each job, the earlier jobs that write what it reads, and without `overlap` also the one right before it."""
     writer: dict[str, Job] = {}
-    for job in work:
-        yield job, tuple(dict.fromkeys(writer[name] for name in job.reads if name in writer))
+    for place, job in enumerate(work):
+        before = () if overlap else work[max(0, place - 1) : place]
+        yield job, tuple(dict.fromkeys((*(writer[name] for name in job.reads if name in writer), *before)))
         writer.update(dict.fromkeys(job.writes, job))

@@ -16,7 +16,7 @@ from itertools import product as combinations
 from math import prod
 
 from dataflow.geometry import BatchMatMul, Geometry
-from dataflow.interleave import choose_interleave
+from dataflow.interleave import choose_mapping
 from dataflow.program import Loop, MatrixView, Product, Stage
 from hw.config import AcceleratorConfig
 from hw.ratio import DENSE, Ratio
@@ -213,6 +213,7 @@ def _product(
     """Close a product: `terms` are the real multiply-accumulates of one output."""
     weights, activations, output = views
     (m, walked), n = weights.shape, activations.shape[0]
+    dataflow, interleave = choose_mapping(config, m, n, walked)
     return Product(
         layer=layer,
         stage=stage,
@@ -220,6 +221,7 @@ def _product(
         weights=weights,
         activations=activations,
         output=output,
-        interleave=choose_interleave(config, m, n, walked),
+        interleave=interleave,
         macs=output.count * m * n * terms,
+        dataflow=dataflow,
     )

@@ -5,27 +5,14 @@ N-dimensional strided accesses that read zero outside a region, so that a convol
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from math import prod
 
+from dataflow.pins import Pins
+from dataflow.stages import Dataflow, Stage
+from dataflow.techniques import ALL, Techniques
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
-
-
-class Stage(StrEnum):
-    """The three products of a layer's training step."""
-
-    FORWARD = "forward"
-    INPUT_GRADIENT = "input_gradient"
-    WEIGHT_GRADIENT = "weight_gradient"
-
-
-class Dataflow(StrEnum):
-    """What stays in the array's elements while a product runs."""
-
-    OUTPUT_STATIONARY = "os"
-    WEIGHT_STATIONARY = "ws"
 
 
 @dataclass(frozen=True)
@@ -122,6 +109,8 @@ class Product:
         configuration's `interleave_slots`.
     macs : int
         Useful multiply-accumulates of the whole batch: kept elements of the real shape, paddings not counted.
+    dataflow : Dataflow
+        What stays in the array.
     """
 
     layer: str
@@ -132,6 +121,7 @@ class Product:
     output: MatrixView
     interleave: tuple[int, int]
     macs: int
+    dataflow: Dataflow = Dataflow.OUTPUT_STATIONARY
 
     def __post_init__(self) -> None:
         (m, kept), (n, k), out = self.weights.shape, self.activations.shape, self.output.shape
@@ -226,6 +216,8 @@ class Update:
         Of the packed copies.
     dense_copy : bool
         Whether a dense copy in the storage format is written, because some stage reads it.
+    reads, writes : tuple of str
+        Tensors of a selection that stands by itself, right before the product that reads the packed copy.
     """
 
     layer: str
@@ -233,7 +225,11 @@ class Update:
     packed: tuple[int, ...] = ()
     ratio: Ratio = DENSE
     dense_copy: bool = False
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
+
+__all__ = ["Command", "Dataflow", "Loop", "MatrixView", "Product", "Program", "Region", "Stage", "Update", "Vector"]
 
 Command = Product | Vector | Update
 
@@ -261,6 +257,10 @@ class Program:
         A strided convolution's input gradient is one where its stride skips pixels.
     aliases : mapping of str to str
         For ``<layer>.input``, the tensor ``<other layer>.output`` that it is.
+    techniques : Techniques
+        What the schedule makes use of.
+    pins : mapping of (layer, stage) to Choice
+        What of the schedule is given.
     """
 
     network: str
@@ -271,6 +271,8 @@ class Program:
     commands: tuple[Command, ...]
     cleared: frozenset[str]
     aliases: Mapping[str, str]
+    techniques: Techniques = ALL
+    pins: Pins = field(default_factory=dict)
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -8,15 +8,19 @@ one, unless its half holds it for longer::
     keep activations  once a block of columns   once
     stream            once a tile column        once a tile row
 
-and either of them only once where all of it fits. Tiles accumulate their whole reduction inside the array, so that no partial
-sum goes to memory.
+and either of them only once where all of it fits. A block of activations is held as the rows of the tensor that it touches;
+windows are cut from it on the chip, so that a pass over the activations moves each element once a block. Where no block fits
+with its whole reduction, as in weight gradients, windows pass by one after the other. Tiles accumulate their whole reduction
+inside the array, so that no partial sum goes to memory.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
-from dataflow.footprint import accesses
-from dataflow.program import Product, Region
-from dataflow.timing import tile
+from dataflow.footprint import Blocks, accesses, blocks
+from dataflow.program import Dataflow, MatrixView, Product, Region
+from dataflow.timing import TileShape, tile
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 
@@ -50,45 +54,138 @@ class Schedule:
     steps: int
 
 
-def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Region]) -> Schedule:
-    """The order of least traffic for `product`.
+def schedule(config: AcceleratorConfig, product: Product, regions: dict[str, Region], order: str | None = None) -> Schedule:
+    """The order of least traffic for `product`, or the one that is given.
 
     Raises
     ------
     InputError
-        If a buffer is too small for the smallest block.
+        If a buffer is too small for the smallest block, or for the order that is given.
     """
-    tiles = tile(config, product.m, product.n, product.kept, product.interleave)
-    weights = -(-_operand_bytes(config, product, regions, weights=True) // product.count)
-    activations = -(-_operand_bytes(config, product, regions, weights=False) // product.count)
-    tile_weights, tile_activations = -(-weights // tiles.tiles_m), -(-activations // tiles.tiles_n)
-    weight_half, activation_half = config.w2e_buffer_bytes // 2, config.n2s_buffer_bytes // 2
-    rows, columns = weight_half // tile_weights, activation_half // tile_activations
-
-    def once_or(times: int, size: int, half: int) -> int:
-        return 1 if size <= half else times
-
-    orders = []
-    if columns:  # a block is more than a column wide only if a tile's weights stay for the whole block
-        width = columns if rows else 1
-        orders.append(("keep activations", once_or(-(-tiles.tiles_n // width), weights, weight_half), 1))
-    if rows:
-        height = rows if columns else 1
-        orders.append(("keep weights", 1, once_or(-(-tiles.tiles_m // height), activations, activation_half)))
-    stream = once_or(tiles.tiles_n, weights, weight_half), once_or(tiles.tiles_m, activations, activation_half)
-    orders.append(("stream", *stream))
-    order, weight_reads, activation_reads = min(orders, key=lambda o: o[1] * weights + o[2] * activations)
-    parts = max(1, -(-tile_weights // weight_half), -(-tile_activations // activation_half))
+    fit = _Fit.of(config, product, regions)
+    orders = {found.order: found for found in fit.orders()}
+    if order is not None and order not in orders:
+        raise InputError(f"{product.layer}, {product.stage}: {order!r} does not fit the buffers; allowed: {', '.join(orders)}")
+    best = orders[order] if order else min(orders.values(), key=fit.traffic)
+    parts = fit.parts
     _check(config, product, parts)
     return Schedule(
-        order=order,
-        weight_reads=weight_reads,
-        activation_reads=activation_reads,
-        load_bytes=product.count * (weight_reads * weights + activation_reads * activations),
-        first_bytes=(tile_weights + tile_activations) // parts,
-        units=product.count * tiles.tiles_m * tiles.tiles_n * parts,
-        steps=product.count * tiles.steps,
+        order=best.order,
+        weight_reads=best.weight_reads,
+        activation_reads=best.activation_reads,
+        load_bytes=product.count * fit.traffic(best),
+        first_bytes=(fit.tile_weights + fit.tile_activations) // parts,
+        units=product.count * fit.tiles.tiles_m * fit.tiles.tiles_n * parts,
+        steps=product.count * (fit.tiles.steps + fit.flush),
     )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A loop order and how often it reads each operand."""
+
+    order: str
+    weight_reads: int
+    activation_reads: int
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A single product of a batch beside the halves of the buffers.
+
+    Parameters
+    ----------
+    tiles : TileShape
+        Its tiles.
+    weights : int
+        Bytes of the weights.
+    gathered : int
+        Bytes of the activations with every window by itself.
+    block : Blocks or None
+        The largest block of activations that a half of the buffer holds with the whole reduction, each element once.
+    word : int
+        Bytes of an activation.
+    weight_half, activation_half : int
+        Bytes of the halves.
+    flush : int
+        Steps in which nothing is computed between products.
+    """
+
+    tiles: TileShape
+    weights: int
+    gathered: int
+    block: Blocks | None
+    word: int
+    weight_half: int
+    activation_half: int
+    flush: int
+
+    @classmethod
+    def of(cls, config: AcceleratorConfig, product: Product, regions: dict[str, Region]) -> "_Fit":
+        """What `schedule` decides from."""
+        tiles = tile(config, product.m, product.n, product.kept, product.interleave, product.dataflow)
+        weights, gathered = (
+            -(-_operand_bytes(config, product, regions, weights=west) // product.count) for west in (True, False)
+        )
+        word, half = config.storage_format.width // 8, config.n2s_buffer_bytes // 2
+        single = product.activations.single(0)
+        block = largest_block(single, regions[single.region].shape, half // word, -(-product.n // tiles.tiles_n))
+        stationary = product.dataflow is Dataflow.WEIGHT_STATIONARY
+        flush = tiles.flush_steps + 1 if stationary else 0
+        return cls(tiles, weights, gathered, block, word, config.w2e_buffer_bytes // 2, half, flush)
+
+    @property
+    def tile_weights(self) -> int:
+        """Bytes of a tile row's weights."""
+        return -(-self.weights // self.tiles.tiles_m)
+
+    @property
+    def tile_activations(self) -> int:
+        """Bytes of a tile column's activations."""
+        return -(-self.activations // self.tiles.tiles_n)
+
+    @property
+    def activations(self) -> int:
+        """Bytes of one pass over the activations: what blocks share once for each, and every window where none fits."""
+        return max(1, self.block.total * self.word) if self.block else self.gathered
+
+    @property
+    def parts(self) -> int:
+        """Pieces in which a tile is loaded."""
+        return max(1, -(-self.tile_weights // self.weight_half), -(-self.tile_activations // self.activation_half))
+
+    def traffic(self, order: _Order) -> int:
+        """Bytes that the product loads."""
+        return order.weight_reads * self.weights + order.activation_reads * self.activations
+
+    def orders(self) -> Iterator[_Order]:
+        """All orders that fit."""
+        rows, block = self.weight_half // self.tile_weights, self.block
+        one_block = block is not None and block.count == 1
+        if block is not None:  # a tile's weights that do not stay for a block pass by for every column of tiles
+            passes = block.count if rows else self.tiles.tiles_n
+            yield _Order("keep activations", 1 if self.weights <= self.weight_half else passes, 1)
+        if rows:
+            height = rows if block is not None else 1
+            yield _Order("keep weights", 1, 1 if one_block else -(-self.tiles.tiles_m // height))
+        whole_weights = self.weights <= self.weight_half
+        yield _Order("stream", 1 if whole_weights else self.tiles.tiles_n, 1 if one_block else self.tiles.tiles_m)
+
+
+def largest_block(view: MatrixView, shape: tuple[int, ...], elements: int, least: int) -> Blocks | None:
+    """The largest block of the view's rows that is at most `elements` large and at least `least` rows long, if any."""
+    for place, loop in enumerate(view.rows):
+        if blocks(view, shape, place, 1).elements > elements:
+            continue
+        low, high = 1, loop.size
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if blocks(view, shape, place, middle).elements <= elements else (low, middle - 1)
+        if place == len(view.rows) - 1 and low < loop.size:
+            low = max(low // least * least, 1)
+        found = blocks(view, shape, place, low)
+        return found if found.rows >= min(least, prod(outer.size for outer in view.rows)) else None
+    return None
 
 
 def element_bits(config: AcceleratorConfig, product: Product, *, weights: bool) -> int:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,15 @@ def page(result: dict[str, Any], *, command: str = "") -> str:
 
 def layers_csv(result: dict[str, Any]) -> str:
     """The layers as comma-separated values; names of columns carry their units."""
+    return rows_csv(result["layers"])
+
+
+def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the same keys as comma-separated values."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(result["layers"][0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(result["layers"])
+    writer.writerows(rows)
     return text.getvalue()
 
 

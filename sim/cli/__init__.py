@@ -15,6 +15,7 @@ COMMANDS = {
     "gemm": "run one random product on NumPy, the cycle model and the RTL",
     "cosim": "run the products of training steps on the RTL and compare",
     "report": "estimate a training step's cycles on an accelerator",
+    "study": "estimate networks without a technique, at other ratios, bandwidths and batches",
     "workloads": "list the networks with layers, MACs, parameters and bytes",
     "export": "write an accelerator as Verilog",
     "fp": "run a floating-point block of the RTL on a vector file",

@@ -21,6 +21,9 @@ from sim.cli.common import config_option, log, output_options, ratio_option, sho
 @ratio_option()
 @click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
 @click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
+@click.option("--schedule", type=click.Path(path_type=Path, dir_okay=False), help="pin the choices in this file")
+@click.option("--save-schedule", type=click.Path(path_type=Path, dir_okay=False), help="write what was chosen to this file")
+@click.option("--without", multiple=True, metavar="TECHNIQUE", help="switch off interleave, pregenerate or schedule")
 @output_options("out/report")
 @click.pass_context
 def command(
@@ -31,6 +34,9 @@ def command(
     ratio: Ratio,
     batch: int,
     skip_unknown: bool,
+    schedule: Path | None,
+    save_schedule: Path | None,
+    without: tuple[str, ...],
     out: Path,
     as_json: bool,
 ) -> None:
@@ -43,7 +49,11 @@ def command(
     Example:
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
-    result = estimate(workload, config, method, ratio, batch, skip_unknown=skip_unknown)
+    result = estimate(workload, config, method, ratio, batch, skip_unknown=skip_unknown, schedule=schedule, without=without)
+    if save_schedule is not None:
+        from dataflow.pins import save
+
+        save(save_schedule, result["workload"], config.name, result["layers"])
     if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
         from reports.estimate import page, write
 
@@ -55,10 +65,18 @@ def command(
 
 
 def estimate(
-    workload: str, config: AcceleratorConfig, method: str, ratio: Ratio, batch: int, *, skip_unknown: bool = False
+    workload: str,
+    config: AcceleratorConfig,
+    method: str,
+    ratio: Ratio,
+    batch: int,
+    *,
+    skip_unknown: bool = False,
+    schedule: Path | None = None,
+    without: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The result object; `InputError` for an unknown workload or method."""
-    from dataflow import importers
+    from dataflow import importers, pins, techniques
     from dataflow.estimate import estimate as run
     from training import methods
 
@@ -67,7 +85,16 @@ def estimate(
     config.check_ratio(ratio)
     stages = methods.load(method).sparse_stages
     found = importers.load(workload, skip_unknown=skip_unknown)
-    result = run(found.network, config, method=method, sparse_stages=stages, ratio=ratio, batch=batch)
+    result = run(
+        found.network,
+        config,
+        method=method,
+        sparse_stages=stages,
+        ratio=ratio,
+        batch=batch,
+        techniques=techniques.without(*without),
+        pins=pins.read(schedule, config) if schedule else None,
+    )
     result["assumptions"] += found.notes
     for note in found.notes:
         log.print(f"[yellow]note:[/yellow] {note}")

@@ -44,7 +44,7 @@ def test_files_where_they_are_asked_for(tmp_path):
     ("arguments", "message"),
     [
         (["alexnet"], "unknown workload 'alexnet'; allowed: mlp, cnn, "),
-        (["mlp", "--method", "magic"], "unknown method 'magic'; allowed: bdwp, dense, "),
+        (["mlp", "--method", "magic"], "unknown method 'magic'; allowed: bdwp, "),
         (["mlp", "--batch", "0"], "--batch must be at least 1, not 0"),
         (["mlp", "--batch", "many"], "Invalid value for '--batch'"),
         (["mlp", "--ratio", "5:4"], "n must be in 1..m, not 5 (m = 4)"),
