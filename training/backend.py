@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from hw.formats import BINARY16, FloatFormat
+from hw.formats import BINARY16, BINARY32, FloatFormat
 from training import exact, fast
 from training.nm import Packed
 from training.numbers import Array, to_storage
@@ -51,6 +51,9 @@ class ExactBackend(Backend):
 
 class FastBackend(Backend):
     """BLAS products: the same roundings between layers, sums within `training.fast.fast_error_bound`."""
+
+    def store(self, values: Array) -> Array:
+        return values.astype(np.float32, copy=False) if self.storage == BINARY32 else super().store(values)
 
     def product(self, operand: Operand, activations: Array) -> Array:
         weights = operand.weights

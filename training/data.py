@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from hw.errors import InputError
 
+Augmentation = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+"""Changes a batch of images at random; labels stay."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -19,12 +22,20 @@ class Data:
         In 0..1.
     train_labels, test_labels : ndarray of int, (samples,)
         Classes.
+    augment : callable or None
+        Of training images, batch by batch.
     """
 
     train_images: NDArray[np.float32]
     train_labels: NDArray[np.integer]
     test_images: NDArray[np.float32]
     test_labels: NDArray[np.integer]
+    augment: Augmentation | None = None
+
+    def batch(self, chosen: NDArray[np.integer], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
+        """Training images and labels, the images augmented with `rng`."""
+        images = self.train_images[chosen]
+        return (self.augment(images, rng) if self.augment else images), self.train_labels[chosen]
 
 
 def digits() -> Data:

@@ -5,16 +5,26 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dataflow import zoo
+from dataflow.network import Network
+from hw.errors import InputError
+from hw.formats import parse_format
 from hw.ratio import DENSE, Ratio
 from training import methods
+from training.adamw import AdamW
 from training.backend import ExactBackend, FastBackend
 from training.data import load_data
+from training.journal import Journal
+from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
 from training.model import Model
-from training.optimiser import Sgd
+from training.optimiser import Optimiser, Sgd
 from training.widen import widen
+
+SMALL_MACS = 500_000_000
+"""Multiply-accumulates of a forward pass below which one core is faster than two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +37,14 @@ class Experiment:
         Names in `training.data`, `dataflow.zoo`, `training.methods` and `training.schedule`.
     ratio : Ratio
         N kept of every M; without effect on the dense method.
-    epochs, batch, learning_rate
+    epochs, batch, learning_rate, warm_up, label_smoothing
         See `training.loop.Options`.
+    optimiser : str
+        ``sgd`` or ``adamw``.
+    storage : str
+        Name in `hw.formats.FORMATS` of weights, activations and gradients between products.
+    dropout : float
+        Share of the classifier's inputs that training drops.
     momentum, weight_decay : float
         See `training.optimiser.Sgd`.
     seed : int
@@ -56,9 +72,23 @@ class Experiment:
     prune_first: bool = False
     prune_last: bool = False
     wide: bool = False
+    optimiser: str = "sgd"
+    storage: str = "binary16"
+    warm_up: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields as JSON holds them."""
+        return asdict(self) | {"ratio": str(self.ratio)}
 
 
-def run(experiment: Experiment, progress: Callable[[Progress], None] = lambda where: None) -> tuple[Model, dict[str, Any]]:
+def run(
+    experiment: Experiment,
+    progress: Callable[[Progress], None] = lambda where: None,
+    journal: Journal | None = None,
+) -> tuple[Model, dict[str, Any]]:
     """Train; equal experiments give equal bits.
 
     Returns
@@ -74,29 +104,55 @@ def run(experiment: Experiment, progress: Callable[[Progress], None] = lambda wh
     InputError
         Where a name is unknown, a number out of range, data and network do not fit, or training diverges.
     """
-    method, network, data = methods.load(experiment.method), zoo.load(experiment.model), load_data(experiment.data)
-    check_fit(network, data)
-    ratio = experiment.ratio if method.prunes else DENSE
-    network = widen(network, ratio) if experiment.wide else network
-    optimiser = Sgd(momentum=experiment.momentum, weight_decay=experiment.weight_decay, pruned_decay=method.pruned_decay)
     options = Options(
         epochs=experiment.epochs,
         batch=experiment.batch,
         learning_rate=experiment.learning_rate,
         schedule=experiment.schedule,
+        warm_up=experiment.warm_up,
+        label_smoothing=experiment.label_smoothing,
     )
+    network, data = zoo.load(experiment.model), load_data(experiment.data)
+    check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
-    model = Model(
+    optimiser = build_optimiser(experiment)
+    with threadpool_limits(_threads(network, experiment.batch)):
+        model = build_model(experiment, weights_rng)
+        result = train(model, optimiser, data, options, order_rng, progress, journal)
+    pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
+    outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
+    sizes = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
+    return model, outcome | experiment.identity | {"ratio": str(model.ratio)} | sizes
+
+
+def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
+    """The experiment's network with fresh weights."""
+    method = methods.load(experiment.method)
+    ratio = experiment.ratio if method.prunes else DENSE
+    network = zoo.load(experiment.model)
+    network = with_dropout(widen(network, ratio) if experiment.wide else network, experiment.dropout)
+    storage = parse_format(experiment.storage)
+    return Model(
         network,
-        ExactBackend() if experiment.exact else FastBackend(),
-        weights_rng,
+        ExactBackend(storage) if experiment.exact else FastBackend(storage),
+        rng,
         method=method,
         ratio=ratio,
         prune_first=experiment.prune_first,
         prune_last=experiment.prune_last,
     )
-    result = train(model, optimiser, data, options, order_rng, progress)
-    pruned = [] if ratio.is_dense else [layer.name for layer in network.weighted() if layer.name in model.pruned]
-    outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
-    sizes = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
-    return model, outcome | asdict(experiment) | {"ratio": str(ratio)} | sizes
+
+
+def build_optimiser(experiment: Experiment) -> Optimiser:
+    """The experiment's optimiser; `InputError` names the allowed ones."""
+    pruned_decay = methods.load(experiment.method).pruned_decay
+    if experiment.optimiser == "sgd":
+        return Sgd(momentum=experiment.momentum, weight_decay=experiment.weight_decay, pruned_decay=pruned_decay)
+    if experiment.optimiser == "adamw":
+        return AdamW(weight_decay=experiment.weight_decay, pruned_decay=pruned_decay)
+    raise InputError(f"unknown optimiser {experiment.optimiser!r}; allowed: sgd, adamw")
+
+
+def _threads(network: Network, batch: int) -> int | None:
+    """One for small products, which lose more by waiting than they win; else as many as BLAS wants."""
+    return 1 if network.forward_macs * batch < SMALL_MACS else None

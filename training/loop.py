@@ -1,8 +1,9 @@
 """The training loop."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from dataflow.network import Network
 from hw.errors import InputError
 from training.data import Data
+from training.journal import Journal
 from training.methods.site import Moment
 from training.model import Model
 from training.numbers import Array
-from training.optimiser import Sgd
+from training.optimiser import Optimiser
 from training.schedule import load_schedule
 from training.step import training_step
 
@@ -34,12 +36,18 @@ class Options:
         η at the start, above 0.
     schedule : str
         Name in `training.schedule.SCHEDULES`, over all steps.
+    warm_up : float
+        Fraction of the training in which the rate first rises from 0; see `training.schedule`.
+    label_smoothing : float
+        At least 0 and below 1; see `training.loss`.
     """
 
     epochs: int
     batch: int = 32
     learning_rate: float = 0.1
     schedule: str = "cosine"
+    warm_up: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -47,7 +55,9 @@ class Options:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate}")
-        load_schedule(self.schedule)
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing must be in 0..1, below 1, not {self.label_smoothing}")
+        load_schedule(self.schedule, self.warm_up)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,32 @@ class Progress:
     accuracy: float
 
 
+@dataclass
+class Standing:
+    """Where a training stands between two steps, as a checkpoint notes it.
+
+    Parameters
+    ----------
+    epochs : list of dict
+        Metrics of the epochs that ended.
+    trained, correct : int
+        Images of the running epoch so far.
+    loss : float
+        Their losses' sum.
+    skipped : int
+        Steps whose gradients were not finite.
+    generator : dict or None
+        State of the generator at the running epoch's start.
+    """
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    trained: int = 0
+    correct: int = 0
+    loss: float = 0.0
+    skipped: int = 0
+    generator: Any = None
+
+
 @dataclass(frozen=True)
 class Result:
     """What a training came to.
@@ -94,11 +130,12 @@ class Result:
 
 def train(
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     data: Data,
     options: Options,
     rng: np.random.Generator,
     progress: Callable[[Progress], None] = lambda where: None,
+    journal: Journal | None = None,
 ) -> Result:
     """Train a model; equal generators give equal bits.
 
@@ -111,36 +148,105 @@ def train(
     options : Options
         How long and how fast.
     rng : numpy.random.Generator
-        Shuffles the images of each epoch.
+        Shuffles the images of each epoch and draws their augmentation.
     progress : callable
         Called after every step.
+    journal : Journal or None
+        Keeps metrics and checkpoints, and gives back where a stopped training was.
 
     Raises
     ------
     InputError
         Where the images do not fit the network, or training diverges.
+    KeyboardInterrupt
+        Where the journal was told to stop; its checkpoint is then written.
     """
     check_fit(model.network, data)
-    schedule = load_schedule(options.schedule)
-    count = len(data.train_labels)
-    total, seen, skipped = options.epochs * count, 0, 0
-    losses, accuracies = [], []
-    model.moment = Moment(0, options.epochs * -(-count // options.batch))
-    model.prepare()
-    for epoch in range(1, options.epochs + 1):
-        loss, correct, trained = 0.0, 0, 0
-        for chosen in _batches(count, options.batch, rng):
-            rate = options.learning_rate * schedule(seen / total)
-            outcome = training_step(model, optimiser, data.train_images[chosen], data.train_labels[chosen], rate)
-            if not isfinite(outcome.loss):
-                raise InputError("training diverged: the loss is not finite; lower the learning rate")
-            seen, trained = seen + len(chosen), trained + len(chosen)
-            loss, correct = loss + outcome.loss * len(chosen), correct + outcome.correct
-            skipped += not outcome.updated
-            progress(Progress(epoch, options.epochs, seen, total, loss / trained, correct / trained))
-        losses.append(loss / count)
-        accuracies.append(correct / count)
-    return Result(losses, accuracies, evaluate(model, data.test_images, data.test_labels), skipped)
+    training = Training(model, optimiser, data, options, rng, progress, journal or Journal())
+    return training.run()
+
+
+class Training:
+    """A training as it stands; see `train`."""
+
+    def __init__(
+        self,
+        model: Model,
+        optimiser: Optimiser,
+        data: Data,
+        options: Options,
+        rng: np.random.Generator,
+        progress: Callable[[Progress], None],
+        journal: Journal,
+    ) -> None:
+        self.model, self.optimiser, self.data, self.options = model, optimiser, data, options
+        self.rng, self.progress, self.journal = rng, progress, journal
+        self.schedule = load_schedule(options.schedule, options.warm_up)
+        self.count = len(data.train_labels)
+        self.standing = Standing()
+        model.moment = Moment(0, options.epochs * -(-self.count // options.batch))
+        notes = journal.resume(model, optimiser)
+        if notes:
+            self.standing = Standing(**notes)
+        else:
+            model.prepare()
+
+    def run(self) -> Result:
+        """All epochs that are left."""
+        standing = self.standing
+        while len(standing.epochs) < self.options.epochs:
+            self._epoch()
+        losses, accuracies = ([epoch[name] for epoch in standing.epochs] for name in ("train_loss", "train_accuracy"))
+        return Result(losses, accuracies, evaluate(self.model, self.data.test_images, self.data.test_labels), standing.skipped)
+
+    def _epoch(self) -> None:
+        """One pass over the images, or what is left of it."""
+        standing = self.standing
+        if standing.generator:
+            self.rng.bit_generator.state = standing.generator
+        standing.generator = self.rng.bit_generator.state
+        order, drawn = self.rng.permutation(self.count), self.rng.spawn(1)[0].integers(2**63)
+        while standing.trained < self.count:
+            chosen = order[standing.trained : standing.trained + self.options.batch]
+            self._step(chosen, np.random.default_rng([int(drawn), standing.trained]))
+            if self.journal.stopped:
+                self._checkpoint()
+                raise KeyboardInterrupt
+        self._end_epoch()
+
+    def _step(self, chosen: NDArray[np.integer], rng: np.random.Generator) -> None:
+        standing, options = self.standing, self.options
+        seen = len(standing.epochs) * self.count + standing.trained
+        total = options.epochs * self.count
+        rate = options.learning_rate * self.schedule(seen / total)
+        images, labels = self.data.batch(chosen, rng)
+        outcome = training_step(self.model, self.optimiser, images, labels, rate, smoothing=options.label_smoothing)
+        if not isfinite(outcome.loss):
+            raise InputError("training diverged: the loss is not finite; lower the learning rate")
+        standing.trained += len(chosen)
+        standing.loss += outcome.loss * len(chosen)
+        standing.correct += outcome.correct
+        standing.skipped += not outcome.updated
+        loss, accuracy = standing.loss / standing.trained, standing.correct / standing.trained
+        self.progress(Progress(len(standing.epochs) + 1, options.epochs, seen + len(chosen), total, loss, accuracy))
+
+    def _end_epoch(self) -> None:
+        standing = self.standing
+        metrics = {
+            "epoch": len(standing.epochs) + 1,
+            "train_loss": standing.loss / self.count,
+            "train_accuracy": standing.correct / self.count,
+        }
+        if self.journal.folder:
+            metrics["test_accuracy"] = evaluate(self.model, self.data.test_images, self.data.test_labels)
+        standing.epochs.append(metrics)
+        standing.trained, standing.correct, standing.loss, standing.generator = 0, 0, 0.0, None
+        self.journal.write_metrics(standing.epochs)
+        standing.generator = self.rng.bit_generator.state
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self.journal.write_checkpoint(self.model, self.optimiser, asdict(self.standing))
 
 
 def evaluate(model: Model, images: Array, labels: NDArray[np.integer]) -> float:
@@ -150,12 +256,6 @@ def evaluate(model: Model, images: Array, labels: NDArray[np.integer]) -> float:
         part = slice(start, start + EVALUATION_BATCH)
         right += int((model.forward(images[part]).argmax(axis=1) == labels[part]).sum())
     return right / len(labels)
-
-
-def _batches(count: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.integer]]:
-    """All indices below `count` once, shuffled."""
-    order = rng.permutation(count)
-    return (order[start : start + batch] for start in range(0, count, batch))
 
 
 def check_fit(network: Network, data: Data) -> None:

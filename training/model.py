@@ -1,6 +1,6 @@
 """A trainable model of a network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +124,19 @@ class Model:
         """Masters and statistics, all that a trained model consists of."""
         return {f"{name}.{kind}": array for name, module in self.modules.items() for kind, array in module.state.items()}
 
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take what `state` gave; `KeyError` or `ValueError` where it is another network's."""
+        for name, module in self.modules.items():
+            for kind, parameter in module.parameters.items():
+                parameter.value = _like(parameter.value, state[f"{name}.{kind}"])
+            for kind, array in module.statistics.items():
+                module.statistics[kind] = _like(array, state[f"{name}.{kind}"])
+
+    def generators(self) -> dict[str, np.random.Generator]:
+        """Everything that is drawn from during training, by name."""
+        drawn = {f"module {name}": module.rng for name, module in self.modules.items() if module.rng is not None}
+        return drawn | {f"site {name}": site.rng for name, site in self.sites.items()}
+
     def _sites(self, shapes: dict[str, Shape], rng: np.random.Generator) -> dict[str, Site]:
         """What the method knows of each weighted layer; layers that stay dense have no ratio."""
         pruned = {} if self.ratio.is_dense else {name: shape for name, shape in shapes.items() if name in self.pruned}
@@ -151,3 +164,9 @@ class Model:
             if below or module.parameters:
                 learned.add(name)
         return frozenset(learned)
+
+
+def _like(present: Array, array: Array) -> Array:
+    if array.shape != present.shape or array.dtype != present.dtype:
+        raise ValueError(f"{array.dtype} {array.shape} is not {present.dtype} {present.shape}")
+    return array

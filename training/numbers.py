@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
-from hw.formats import BINARY16, BINARY32, FloatFormat
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
 
 Array = NDArray[np.floating]
 
@@ -40,12 +40,22 @@ def to_storage(values: Array, storage: FloatFormat) -> Array:
     ndarray, same shape, `storage_dtype(storage)`
         Representable values; a NaN is the canonical quiet NaN.
     """
+    if storage == BFLOAT16 and values.dtype == np.float32:
+        return _to_bfloat16(values)
     if storage != BINARY16:
         return from_bits(to_bits(values, storage), storage)
     with np.errstate(all="ignore"):
         rounded = np.asarray(values).astype(np.float16)
     nan = np.isnan(rounded)
     return np.where(nan, np.float16("nan"), rounded) if nan.any() else rounded
+
+
+def _to_bfloat16(values: Array) -> Array:
+    """Of binary32, whose upper half bfloat16 is: a carry out of the significand lands in the exponent, as it should."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = (bits + (np.uint32(0x7FFF) + (bits >> 16 & 1))) & np.uint32(0xFFFF0000)
+    nan = np.isnan(values)
+    return np.where(nan, CANONICAL_NAN, rounded.view(np.float32)) if nan.any() else rounded.view(np.float32)
 
 
 def to_bits(values: Array, storage: FloatFormat) -> NDArray[np.uint32]:

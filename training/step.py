@@ -9,7 +9,7 @@ from training.layers.module import Capture, Pass
 from training.loss import cross_entropy
 from training.model import Model
 from training.numbers import Array
-from training.optimiser import Sgd
+from training.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class Outcome:
 
 def training_step(
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     images: Array,
     labels: NDArray[np.integer],
     learning_rate: float,
     capture: Capture | None = None,
+    smoothing: float = 0.0,
 ) -> Outcome:
     """Train on one batch.
 
@@ -57,10 +58,12 @@ def training_step(
         inputs), what the dense products read; ``.weight_forward`` and ``.weight_backward`` `Packed`, where a product is
         sparse; ``.output``, before the bias, ``.input_gradient`` (but of the first layers) and ``.weight_gradient``, float32.
         Gradients are times the loss scale.
+    smoothing : float
+        Of the labels; see `training.loss`.
     """
     how = Pass(training=True, capture=capture)
     logits = model.forward(images, how)
-    loss, gradient = cross_entropy(logits, labels)
+    loss, gradient = cross_entropy(logits, labels, smoothing)
     model.backward(model.backend.store(gradient * optimiser.loss_scale.scale), how)
     updated = optimiser.step(model.parameters(), learning_rate)
     model.advance()

@@ -1,5 +1,7 @@
 """``nmtrain train``."""
 
+import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from sim.cli.common import log, output_options, ratio_option, show
 
 if TYPE_CHECKING:
     from training import loop
+    from training.journal import Journal
 
 
 @click.command("train")
@@ -24,34 +27,66 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
-@click.option("--schedule", default="cosine", show_default=True, help="of the learning rate: cosine or constant")
+@click.option("--schedule", default="cosine", show_default=True, help="of the learning rate: cosine, step or constant")
+@click.option("--warm-up", type=float, default=0.0, show_default=True, help="share of the training in which the rate rises")
+@click.option("--optimiser", default="sgd", show_default=True, help="sgd or adamw")
 @click.option("--momentum", type=float, default=0.9, show_default=True, help="of the weight update")
 @click.option("--weight-decay", type=float, default=1e-4, show_default=True, help="of the weight update")
+@click.option("--label-smoothing", type=float, default=0.0, show_default=True, help="of the loss")
+@click.option("--dropout", type=float, default=0.0, show_default=True, help="share of the classifier's inputs to drop")
+@click.option("--storage", default="binary16", show_default=True, help="binary16, bfloat16, float8_e4m3, float8_e5m2, binary32")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the order of images")
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")
 @click.option("--prune-last", is_flag=True, help="prune the classifier too")
 @click.option("--wide", is_flag=True, help="hidden widths times sqrt(M/N): Sparse-Wide")
+@click.option("--resume", is_flag=True, help="go on from the checkpoint in --out")
 @output_options("out/train")
-def command(out: Path, as_json: bool, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
-    """Train a network in the accelerator's mixed precision; write metrics.json and weights.npz.
+def command(out: Path, as_json: bool, resume: bool, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
+    """Train a network in the accelerator's mixed precision; write metrics.json, weights.npz and curves.png.
+
+    As it goes, metrics.jsonl gets a line an epoch, and checkpoint.npz holds what --resume needs to go on bit for bit:
+    after each epoch, and after Ctrl-C.
 
     \b
     Example:
       nmtrain train --data digits --model cnn --method bdwp --ratio 2:8 --seed 1 --out out/train
     """
+    from training.curves import write_curves
     from training.experiment import Experiment, run
+    from training.journal import Journal
     from training.weights import write_weights
 
     _make_folder(out)
-    with _progress_bar() as progress:
-        model, metrics = run(Experiment(**fields), progress)
+    experiment = Experiment(**fields)
+    journal = Journal(out, experiment.identity, goes_on=resume)
+    with _stopping(journal), _progress_bar() as progress:
+        model, metrics = run(experiment, progress, journal)
     write_weights(out / "weights.npz", model)
     write_json(out / "metrics.json", metrics)
+    epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    write_curves(out / "curves.png", epochs, f"{metrics['model']}, {metrics['method']} {metrics['ratio']}, {metrics['data']}")
+    journal.close()
     show(metrics, as_json=as_json)
     log.print(
         f"{out / 'metrics.json'}: test accuracy {metrics['test_accuracy']:.2%}, {metrics['method']}, ratio {metrics['ratio']}"
     )
+
+
+@contextmanager
+def _stopping(journal: "Journal") -> Iterator[None]:
+    """Let the first Ctrl-C end the training after the running step, with a checkpoint; a second one ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        if journal.stopped:
+            raise KeyboardInterrupt
+        journal.stopped = True
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _make_folder(out: Path) -> None:

@@ -8,6 +8,7 @@ from hw.errors import InputError
 from hw.ratio import DENSE
 from training.backend import Backend
 from training.layers import module_type
+from training.layers.dropout import Dropout
 from training.layers.module import Pass
 from training.layers.weighted import Weighted
 from training.methods.dense import Dense
@@ -143,6 +144,16 @@ def test_relu_makes_positive_zeros_and_passes_nan():
     output = module.forward(inputs, how=Pass())
     assert not np.signbit(output[0, :2]).any() and np.isnan(output[0, 2]) and output[0, 3] == 2
     assert not np.signbit(module.backward(np.full((1, 4), -1.0), Pass())[0][0, :2]).any()
+
+
+def test_dropout_drops_in_training_alone_and_keeps_the_mean():
+    module = build((1000,), layer(Dropout, rate=0.25), np.random.default_rng(0))
+    ones = np.ones((10, 1000))
+    output = module.forward(ones, how=Pass(training=True))
+    assert set(np.unique(output)) == {0, 1 / 0.75}
+    assert output.mean() == pytest.approx(1, abs=5 * np.sqrt(0.25 / 0.75 / output.size))
+    np.testing.assert_array_equal(module.backward(ones, Pass(training=True))[0], output)
+    np.testing.assert_array_equal(module.forward(ones, how=Pass()), ones)
 
 
 def test_an_unknown_layer_is_refused():

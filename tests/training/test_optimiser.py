@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hw.errors import InputError
+from training.adamw import AdamW
 from training.layers.module import Parameter
 from training.loss import cross_entropy
 from training.loss_scale import LossScale
@@ -54,6 +55,19 @@ def test_a_bad_gradient_skips_every_parameter_and_halves_the_scale(bad):
     assert optimiser.velocities == {} and optimiser.loss_scale.scale == 512
 
 
+def test_adamw_by_its_formula():
+    parameter, rng = Parameter(np.ones(3)), np.random.default_rng(0)
+    optimiser = AdamW(weight_decay=0.5, loss_scale=LossScale(1.0))
+    weight, first, second = np.ones(3), 0.0, 0.0
+    for step in range(1, 4):
+        parameter.gradient = gradient = rng.standard_normal(3)
+        optimiser.step([("w", parameter)], 0.25)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        weight = weight * (1 - 0.25 * 0.5)
+        weight = weight - 0.25 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        np.testing.assert_allclose(parameter.value, weight, rtol=1e-12)
+
+
 def test_the_scale_doubles_after_good_steps_in_a_row_up_to_a_limit():
     scale = LossScale(2.0**23, growth_steps=3)
     history = []
@@ -75,17 +89,20 @@ def test_constants_out_of_range(arguments, message):
         Sgd(**arguments)
 
 
-def test_cross_entropy_and_its_gradient():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_and_its_gradient(smoothing):
     rng = np.random.default_rng(0)
     logits, labels = rng.standard_normal((4, 5)), np.array([0, 3, 4, 1])
-    loss, gradient = cross_entropy(logits, labels)
+    loss, gradient = cross_entropy(logits, labels, smoothing)
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert loss == pytest.approx(-np.log(softmax[np.arange(4), labels]).mean())
+    target = (1 - smoothing) * np.eye(5)[labels] + smoothing / 5
+    assert loss == pytest.approx(-(target * np.log(softmax)).sum(1).mean())
     slopes = np.zeros_like(logits)
     for where in np.ndindex(logits.shape):
         step = np.zeros_like(logits)
         step[where] = 1e-6
-        slopes[where] = (cross_entropy(logits + step, labels)[0] - cross_entropy(logits - step, labels)[0]) / 2e-6
+        above, below = (cross_entropy(logits + change, labels, smoothing)[0] for change in (step, -step))
+        slopes[where] = (above - below) / 2e-6
     np.testing.assert_allclose(gradient, slopes, atol=1e-8)
 
 

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from hw.errors import InputError
 from sim.cli import main
 from sim.cli.train import command
-from training.experiment import Experiment
+from training.experiment import Experiment, run
+from training.journal import Journal
 
 
 def call(*arguments):
@@ -29,7 +31,11 @@ def test_writes_metrics_and_weights_and_prints_the_same_object(tmp_path, capsys)
     assert len(metrics["train_loss"]) == 2 and 0 < metrics["test_accuracy"] <= 1
     weights = np.load(tmp_path / "weights.npz")
     assert weights["fc2.weight"].shape == (64, 64) and weights["fc3.bias"].dtype == np.float32
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "weights.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "metrics.json", "metrics.jsonl", "weights.npz"]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["train_loss"] for line in lines] == metrics["train_loss"]
+    assert lines[-1]["test_accuracy"] == metrics["test_accuracy"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_equal_seeds_write_equal_bytes(tmp_path):
@@ -56,6 +62,11 @@ def test_the_dense_method_has_no_ratio(tmp_path):
         (["--epochs", "0"], "Invalid value for '--epochs'"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
         (["--learning-rate", "nan"], "learning_rate must be above 0, not nan"),
+        (["--storage", "x"], "unknown format 'x'; allowed: binary16"),
+        (["--optimiser", "x"], "unknown optimiser 'x'; allowed: sgd, adamw"),
+        (["--warm-up", "1"], "warm_up must be in 0..1, below 1, not 1.0"),
+        (["--label-smoothing", "-1"], "label_smoothing must be in 0..1, below 1, not -1.0"),
+        (["--dropout", "1"], "dropout must be in 0..1, below 1, not 1.0"),
         (["--momentum", "1"], "momentum must be in 0..1"),
         (["--out", "/dev/null/x"], "/dev/null/x: cannot be written"),
     ],
@@ -76,15 +87,43 @@ def test_help_has_an_example(capsys):
     assert "nmtrain train --data digits --model cnn" in capsys.readouterr().out
 
 
-def test_interruption_leaves_no_partial_result(tmp_path):
-    program = "from sim.cli import main; main(['train', '--model', 'cnn', '--epochs', '1000', '--out', 'out'])"
+def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
+    """Interrupted in the middle of an epoch, with everything that draws: order, dropout, sampled gradients."""
+    options = ["--model", "mlp", "--method", "bdwp-mvue", "--epochs", "12", "--dropout", "0.2"]
+    options += ["--optimiser", "adamw", "--learning-rate", "0.01"]
+    program = f"from sim.cli import main; main(['train', *{options}, '--out', 'part'])"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1)
+    metrics = tmp_path / "part" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.decode().splitlines()[-1] == "nmtrain: interrupted"
-    assert list((tmp_path / "out").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == ["checkpoint.npz", "metrics.jsonl"]
+    assert 0 < len(metrics.read_text().splitlines()) < 12
+    assert call(*options, "--out", str(tmp_path / "part"), "--resume") == 0
+    assert call(*options, "--out", str(tmp_path / "whole")) == 0
+    for file in ("metrics.json", "metrics.jsonl", "weights.npz", "curves.png"):
+        assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_a_foreign_or_damaged_checkpoint_is_refused(tmp_path, capsys):
+    assert call("--out", str(tmp_path), "--resume") == 2
+    assert "checkpoint.npz: no checkpoint to resume from" in capsys.readouterr().err
+    (tmp_path / "checkpoint.npz").write_bytes(b"x")
+    assert call("--out", str(tmp_path), "--resume") == 2
+    assert "checkpoint.npz: not a checkpoint, or a damaged one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [({"seed": 1}, "its training has seed 0, not 1"), ({"model": "cnn"}, "the checkpoint of another network")],
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, fields, message):
+    experiment = Experiment(epochs=1, batch=512)
+    run(experiment, journal=Journal(tmp_path, experiment.identity))
+    other = replace(experiment, **fields)
+    with pytest.raises(InputError, match=message):
+        run(other, journal=Journal(tmp_path, other.identity, goes_on=True))

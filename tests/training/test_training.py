@@ -86,6 +86,18 @@ def test_other_storage_formats_train():
     assert dense.dtype == np.float32 and not (dense.view(np.uint32) & 0xFFFF).any()
 
 
+@pytest.mark.parametrize("storage", ["binary16", "bfloat16", "float8_e5m2", "float8_e4m3", "binary32"])
+def test_every_storage_format_learns(storage):
+    """FP8 gradients keep two or three bits: less is asked of them."""
+    _, metrics = run(Experiment(epochs=4, storage=storage))
+    assert metrics["test_accuracy"] >= (0.8 if "8_" in storage else 0.93)
+
+
+def test_adamw_label_smoothing_and_dropout_learn():
+    changed = Experiment(epochs=5, optimiser="adamw", learning_rate=0.003, label_smoothing=0.1, dropout=0.1, warm_up=0.1)
+    assert run(changed)[1]["test_accuracy"] >= 0.9
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_equal_seeds_give_equal_bits_and_others_do_not(exact):
     experiment = Experiment(epochs=1, exact=exact, batch=64)
@@ -124,6 +136,8 @@ def test_the_split_is_fixed_and_stratified():
 
 def test_schedules():
     assert [load_schedule("constant")(fraction) for fraction in (0, 0.5, 1)] == [1, 1, 1]
+    assert [load_schedule("step")(fraction) for fraction in (0, 0.5, 0.75)] == [1, 0.1, 0.01]
+    assert [load_schedule("step", 0.2)(fraction) for fraction in (0, 0.1, 0.2, 0.7, 1)] == [0, 0.5, 1, 0.1, 0.01]
     np.testing.assert_allclose([load_schedule("cosine")(fraction) for fraction in (0, 0.5, 1)], [1, 0.5, 0], atol=1e-15)
 
 
@@ -131,7 +145,7 @@ def test_schedules():
     "fields, message",
     [
         ({"data": "x"}, "unknown data 'x'; allowed: digits"),
-        ({"schedule": "x"}, "unknown schedule 'x'; allowed: constant, cosine"),
+        ({"schedule": "x"}, "unknown schedule 'x'; allowed: constant, cosine, step"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
         ({"learning_rate": 1e9, "epochs": 1}, "training diverged: the loss is not finite; lower the learning rate"),

@@ -5,7 +5,7 @@
     module        what every layer is: forward, backward, parameters
     weighted      conv, linear: three products through one backend, operands that a method may prune
     normalising   batch_norm
-    elementwise   relu, add, flatten
+    elementwise   relu, add, flatten, dropout
     pooling       max_pool, global_pool
 
 Every output and every gradient is rounded once to the storage format; inside a layer everything is binary32.
@@ -16,6 +16,7 @@ from hw.errors import InputError
 from training.layers.add import Add
 from training.layers.batch_norm import BatchNorm
 from training.layers.conv import Conv
+from training.layers.dropout import Dropout, DropoutModule
 from training.layers.flatten import Flatten
 from training.layers.global_pool import GlobalPool
 from training.layers.linear import Linear
@@ -27,6 +28,7 @@ MODULES: dict[type[network.Layer], type[Module]] = {
     network.Add: Add,
     network.BatchNorm: BatchNorm,
     network.Conv: Conv,
+    Dropout: DropoutModule,
     network.Flatten: Flatten,
     network.GlobalPool: GlobalPool,
     network.Linear: Linear,

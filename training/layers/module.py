@@ -79,6 +79,8 @@ class Module(ABC, Generic[L]):
         self.backend = backend
         self.parameters: dict[str, Parameter] = {}
         self.statistics: dict[str, Array] = {}
+        self.rng: np.random.Generator | None = None
+        """The layer's own, where its forward pass draws."""
         self.setup(weight_shape, rng)
 
     def setup(self, shape: network.Shape, rng: np.random.Generator) -> None:
