@@ -1,23 +1,44 @@
-# make setup | demo | test | bench | lint ; everything runs in .venv, which needs only Python 3.11, g++, make and perl.
-PYTHON ?= python3.11
+# make setup | demo | test | bench | lint | clean. Everything lives in .venv; needed are Python 3.11 or later, g++, make and perl.
+# make PYTHON=/path/to/python3.12 setup takes that interpreter; without PYTHON the first that is new enough is taken.
+PYTHON ?= python3.11 python3 python3.12 python3.13
 BIN := .venv/bin
-JOBS ?= $(shell nproc)
+JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test bench lint clean
+
+# Matrices here are small: BLAS threads would mostly wait for each other, and the last bits would depend on their number.
+export OPENBLAS_NUM_THREADS := 1
 
 setup: .venv/ready
 
-# Installed again when a pin changes.
+# Installed again when a pin changes. -qq: pip stays silent but for errors.
 .venv/ready: pyproject.toml
-	$(shell command -v $(PYTHON) || command -v python3) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	touch $@
+	@for python in $(PYTHON); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "setting up .venv with $$($$python --version)"; \
+	    $$python -m venv .venv; exit; \
+	  fi; \
+	done; echo "Python 3.11 or later is needed; none of these is: $(PYTHON)" >&2; exit 1
+	@echo "installing the pinned packages (650 MB) ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test]'
+	@touch $@
+	@echo "ready: $(BIN)/nmtrain --help"
 
 demo: setup
 	$(BIN)/nmtrain demo --out out/demo
 
-test: setup lint
+test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Synthesis and place and route, which only measurements need.
+.venv/synth: .venv/ready
+	@echo "installing the synthesis tools ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[synth]'
+	@touch $@
+
+# All figures, or some: make bench ONLY=engine
+bench: .venv/synth
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(ONLY)
 
 lint: setup
 	$(BIN)/ruff check .
