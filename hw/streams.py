@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -76,3 +76,12 @@ class Fork(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += taken.eq(done & ~done.all().replicate(self.outputs))
         return m
+
+
+def move(m: Module, source: stream.Interface, target: stream.Interface, payload: ValueLike) -> None:
+    """Hand the words of `source` to `target` as `payload` has them."""
+    m.d.comb += [
+        Value.cast(target.payload).eq(payload),
+        target.valid.eq(source.valid),
+        source.ready.eq(target.ready),
+    ]

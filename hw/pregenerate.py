@@ -1,0 +1,126 @@
+"""Pre-generation: both packed copies of a weight are made while its update is in hand."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.modules import place
+from hw.sore import SORE, packed_layout
+from hw.streams import Fork, move
+from hw.transpose import Transpose, check_lanes
+from hw.wuve import MASTER, NUMBER, RATES, WUVE
+
+MOVED = data.StructLayout({"weight": NUMBER, "velocity": NUMBER})
+"""A master weight and its velocity after an update."""
+
+
+def ratio_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """N and M, see `hw.sore.elements_layout`; M must divide `max_group`."""
+    bits = config.max_group.bit_length()
+    return data.StructLayout({"n": bits, "m": bits})
+
+
+def check_pregeneration(config: AcceleratorConfig) -> None:
+    """Raise `InputError` unless the update engine's words fit the reduction engine's lanes and can be turned."""
+    if config.wuve_lanes != config.sore_lanes:
+        raise InputError(
+            f"wuve_lanes and sore_lanes must be equal for pre-generation, not {config.wuve_lanes} and {config.sore_lanes}"
+        )
+    check_lanes(config.sore_lanes, config.max_group)
+
+
+def forward_latency_cycles(config: AcceleratorConfig) -> int:
+    """Cycles from taking the last word of a forward group to offering its first packed word."""
+    return config.wuve_latency_cycles + Fork.latency_cycles + SORE.latency_cycles
+
+
+def backward_latency_cycles(config: AcceleratorConfig) -> int:
+    """Cycles, beyond the M of its group, from taking a block's last word to offering its first packed word."""
+    # A group's first turned word is taken in the cycle in which it is offered, its last one M - 1 cycles later.
+    return forward_latency_cycles(config) + Transpose.latency_cycles - 1
+
+
+class Pregenerate(wiring.Component):
+    """Updates master weights and packs them along both axes in one pass: no dense copy is written or read back.
+
+    ::
+
+        i_master ───► WUVE ─ fork ─┬──────────────────────► o_master
+        i_gradient ─►              ├─────────────► SORE ──► o_forward
+                                   └─ transpose ─► SORE ──► o_backward
+
+    Weights come in blocks of `max_group` output channels × `max_group` input channels, padded with zeros: the lanes are output
+    channels and the input channels follow in time (with fewer lanes than output channels in bands, see `hw.transpose`). So the
+    forward groups, along the input channels, are packed as they come, and the backward groups after each block is turned.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        With as many `wuve_lanes` as `sore_lanes`, a power of two.
+
+    Members
+    -------
+    i_master, i_gradient, rates, overflow, clear
+        As of `hw.wuve.WUVE`.
+    ratio : In(ratio_layout)
+        N:M of both copies; it must hold while a tensor is inside.
+    o_master : Out(stream of MOVED × wuve_lanes)
+        The masters, in the order they came.
+    o_forward : Out(stream of packed_layout)
+        Groups along the input channels; a lane is an output channel.
+    o_backward : Out(stream of packed_layout)
+        Groups along the output channels; a lane is an input channel.
+
+    Attributes
+    ----------
+    interval_cycles : int
+        Cycles from one word to the next: 1.
+    forward_latency_cycles, backward_latency_cycles : int
+        See the functions of these names.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        check_pregeneration(config)
+        self.config = config
+        self.forward_latency_cycles = forward_latency_cycles(config)
+        self.backward_latency_cycles = backward_latency_cycles(config)
+        super().__init__(
+            {
+                "i_master": In(stream.Signature(data.ArrayLayout(MASTER, config.wuve_lanes))),
+                "i_gradient": In(stream.Signature(data.ArrayLayout(NUMBER, config.wuve_lanes))),
+                "rates": In(RATES),
+                "ratio": In(ratio_layout(config)),
+                "overflow": Out(1),
+                "clear": In(1),
+                "o_master": Out(stream.Signature(data.ArrayLayout(MOVED, config.wuve_lanes))),
+                "o_forward": Out(stream.Signature(packed_layout(config))),
+                "o_backward": Out(stream.Signature(packed_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, lanes, width = self.config, self.config.sore_lanes, self.config.storage_format.width
+        wuve = place(m, platform, lambda: WUVE(config), module="wuve", name="wuve")
+        forward = place(m, platform, lambda: SORE(config), module="sore", name="forward")
+        backward = place(m, platform, lambda: SORE(config), module="sore", name="backward")
+        m.submodules.turn = turn = Transpose(width, size=config.max_group, lanes=lanes)
+        m.submodules.fork = fork = Fork(len(wuve.o.payload.as_value()), outputs=3)
+
+        words = data.ArrayLayout(wuve.o.payload.shape().elem_shape, lanes)
+        masters, forwards, backwards = (words(port.payload) for port in (fork.o_0, fork.o_1, fork.o_2))
+        move(m, self.i_master, wuve.i_master, self.i_master.payload)
+        move(m, self.i_gradient, wuve.i_gradient, self.i_gradient.payload)
+        move(m, wuve.o, fork.i, wuve.o.payload)
+        move(m, fork.o_0, self.o_master, Cat(Cat(word.weight, word.velocity) for word in masters))
+        move(m, fork.o_1, forward.i, Cat(*(word.copy for word in forwards), self.ratio))
+        move(m, fork.o_2, turn.i, Cat(word.copy for word in backwards))
+        move(m, turn.o, backward.i, Cat(turn.o.payload, self.ratio))
+        move(m, forward.o, self.o_forward, forward.o.payload)
+        move(m, backward.o, self.o_backward, backward.o.payload)
+        m.d.comb += [wuve.rates.eq(self.rates), wuve.clear.eq(self.clear), self.overflow.eq(wuve.overflow)]
+        return m
