@@ -14,7 +14,6 @@ from training.data import Data
 from training.journal import Journal
 from training.methods.site import Moment
 from training.model import Model
-from training.numbers import Array
 from training.optimiser import Optimiser
 from training.schedule import load_schedule
 from training.step import training_step
@@ -197,7 +196,7 @@ class Training:
         while len(standing.epochs) < self.options.epochs:
             self._epoch()
         losses, accuracies = ([epoch[name] for epoch in standing.epochs] for name in ("train_loss", "train_accuracy"))
-        return Result(losses, accuracies, evaluate(self.model, self.data.test_images, self.data.test_labels), standing.skipped)
+        return Result(losses, accuracies, evaluate(self.model, self.data), standing.skipped)
 
     def _epoch(self) -> None:
         """One pass over the images, or what is left of it."""
@@ -238,7 +237,7 @@ class Training:
             "train_accuracy": standing.correct / self.count,
         }
         if self.journal.folder:
-            metrics["test_accuracy"] = evaluate(self.model, self.data.test_images, self.data.test_labels)
+            metrics["test_accuracy"] = evaluate(self.model, self.data)
         standing.epochs.append(metrics)
         standing.trained, standing.correct, standing.loss, standing.generator = 0, 0, 0.0, None
         self.journal.write_metrics(standing.epochs)
@@ -249,13 +248,13 @@ class Training:
         self.journal.write_checkpoint(self.model, self.optimiser, asdict(self.standing))
 
 
-def evaluate(model: Model, images: Array, labels: NDArray[np.integer]) -> float:
-    """Fraction of `images` that the model classifies right."""
-    right = 0
-    for start in range(0, len(labels), EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        right += int((model.forward(images[part]).argmax(axis=1) == labels[part]).sum())
-    return right / len(labels)
+def evaluate(model: Model, data: Data) -> float:
+    """Fraction of the test images that the model classifies right."""
+    right, count = 0, len(data.test_labels)
+    for start in range(0, count, EVALUATION_BATCH):
+        images, labels = data.test_batch(slice(start, start + EVALUATION_BATCH))
+        right += int((model.forward(images).argmax(axis=1) == labels).sum())
+    return right / count
 
 
 def check_fit(network: Network, data: Data) -> None:
