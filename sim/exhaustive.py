@@ -3,6 +3,7 @@
 All 2^32 pairs, on all cores, in pieces that are written as they end: an interrupted run goes on where it stopped.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,23 +14,24 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from hw.export import source_hash, to_verilog
+from hw.export import to_verilog
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
 from hw.fp.multiply import FloatMultiply
 from sim.cli.common import log
 from sim.verilator import build_program
 
+BLOCK = "FloatMultiply, binary16 to binary32"
 PIECE = 1024
 """Values of the first operand in a piece, each with all of the second."""
 
 
 def main(result: Path) -> int:
     """Run what `result` does not hold yet, and write it there; 1 where a product differs."""
+    verilog = multiplier()
     done = json.loads(result.read_text()) if result.is_file() else {}
-    if done.get("source_hash") != source_hash():
-        done = {"source_hash": source_hash(), "pieces": {}}
-    verilog = to_verilog(FloatMultiply(BINARY16, BINARY32, 0), "top")
+    if done.get("verilog_hash") != digest(verilog):
+        done = {"block": BLOCK, "verilog_hash": digest(verilog), "pieces": {}}
     harness = (Path(__file__).parent / "harness" / "exhaustive_multiply.cpp").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder, Progress(console=log) as bar:
         program = build_program({"top.v": verilog}, harness, Path(folder))
@@ -45,6 +47,16 @@ def main(result: Path) -> int:
                 bar.advance(task)
     log.print(f"{done['compared']:,} products compared, {done['different']:,} differ: {result}")
     return int(done["different"] > 0)
+
+
+def multiplier() -> str:
+    """The block's Verilog, without pipeline registers."""
+    return to_verilog(FloatMultiply(BINARY16, BINARY32, 0), "top")
+
+
+def digest(verilog: str) -> str:
+    """SHA-256 of the text."""
+    return hashlib.sha256(verilog.encode()).hexdigest()
 
 
 def _piece(program: Path, start: int) -> list[int]:
