@@ -1,5 +1,6 @@
 """What an estimate rests on, in words for its reader."""
 
+from dataflow.energy import SOURCE
 from hw.config import AcceleratorConfig
 
 MEBI = 1024 * 1024
@@ -24,5 +25,7 @@ def assumptions(config: AcceleratorConfig) -> list[str]:
         " gradient as it leaves the array and write both packed copies for the next step.",
         "The loss is the host's and not counted. The first and the last layer with weights stay dense.",
         "MACs are those of the real shapes: taps in a convolution's padding count, the padding of groups does not.",
+        f"Energy is that of operations, buffer reads and memory traffic by {SOURCE}, without leakage and clocks: for comparing"
+        " steps, not boards.",
         "Only the array itself has been compared with RTL: memory, vector and update units are modelled.",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from dataflow.assumptions import assumptions
 from dataflow.bounds import bounds
+from dataflow.energy import SOURCE, energy
 from dataflow.jobs import Job, jobs
 from dataflow.lower import lower
 from dataflow.model import Result, run
@@ -57,7 +58,24 @@ def estimate(
     techniques: Techniques = ALL,
     pins: Pins | None = None,
 ) -> dict[str, Any]:
-    """Estimate a training step.
+    """Estimate a training step; arguments as in `run_both`, the result as in `describe`."""
+    sparse, dense = run_both(
+        network, config, sparse_stages=sparse_stages, ratio=ratio, batch=batch, techniques=techniques, pins=pins
+    )
+    return describe(network, sparse, dense, method=method)
+
+
+def run_both(
+    network: Network,
+    config: AcceleratorConfig,
+    *,
+    sparse_stages: frozenset[Stage],
+    ratio: Ratio,
+    batch: int,
+    techniques: Techniques = ALL,
+    pins: Pins | None = None,
+) -> tuple[StepRun, StepRun]:
+    """Run a training step and its dense twin.
 
     Parameters
     ----------
@@ -65,17 +83,26 @@ def estimate(
         As in `lower`.
     techniques, pins
         As in `lower`, for the dense step as well.
-    method : str
-        What the result calls the set of sparse stages.
-
-    Returns
-    -------
-    dict
-        Plain data, for JSON; cycles and bytes are of one step of the whole batch.
     """
     given = {"techniques": techniques, "pins": pins}
     sparse = run_step(network, config, sparse_stages, ratio, batch, **given)
     dense = run_step(network, config, frozenset(), DENSE, batch, **given) if sparse.program.sparse_stages else sparse
+    return sparse, dense
+
+
+def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) -> dict[str, Any]:
+    """A step beside its dense twin as plain data, for JSON; cycles, bytes and joules are of one step of the whole batch.
+
+    Parameters
+    ----------
+    network : Network
+        What both train.
+    sparse, dense : StepRun
+        Of `run_both`.
+    method : str
+        What the result calls the set of sparse stages.
+    """
+    config, batch = sparse.config, sparse.program.batch
     return {
         "workload": network.name,
         "config": config.name,
@@ -84,7 +111,7 @@ def estimate(
         "batch": batch,
         "estimated": True,
         "assumptions": assumptions(config),
-        "techniques": asdict(techniques),
+        "techniques": asdict(sparse.program.techniques),
         "accelerator": asdict(config) | {"dram_bytes_per_cycle": config.dram_bytes_per_cycle},
         "network": {
             "parameters": network.parameters,
@@ -105,6 +132,7 @@ def estimate(
         "utilization": _utilization(sparse),
         "dense_utilization": _utilization(dense),
         "throughput": _throughput(sparse, dense, batch),
+        "energy": _energy(sparse, dense),
         "memory_bytes": {"step": sparse.result.memory_bytes, "dense_step": dense.result.memory_bytes},
         "busy_cycles": sparse.result.busy,
         "bound_cycles": bounds(sparse.program, config),
@@ -144,6 +172,21 @@ def _throughput(sparse: StepRun, dense: StepRun, batch: int) -> dict[str, float]
         "effective_gops": 2 * dense.macs / seconds / 1e9,
         "executed_gops": 2 * sparse.macs / seconds / 1e9,
         "peak_gops": 2 * sparse.config.macs_per_cycle * sparse.config.clock_hz / 1e9,
+    }
+
+
+def _energy(sparse: StepRun, dense: StepRun) -> dict[str, Any]:
+    """Joules of both steps, by a published table."""
+    joules, dense_joules = (energy(step.config, step.program, step.jobs, step.result.memory_bytes) for step in (sparse, dense))
+    seconds = sparse.result.cycles / sparse.config.clock_hz
+    return {
+        "estimated": True,
+        "source": SOURCE,
+        "joules": joules,
+        "dense_joules": dense_joules,
+        "images_per_joule": sparse.program.batch / joules["step"],
+        "effective_gops_per_watt": 2 * dense.macs / joules["step"] / 1e9,
+        "average_watts": joules["step"] / seconds,
     }
 
 

@@ -13,7 +13,7 @@ buffer ahead. The last results leave the array `stce_latency_cycles` after its l
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
@@ -22,13 +22,16 @@ import simpy
 from dataflow.convoys import Convoy, array_convoys, engine_convoys
 from dataflow.jobs import Job, jobs
 from dataflow.program import Program
-from dataflow.timeline import Timeline
+from dataflow.timeline import Slice, Slices, Timeline
 from hw.config import AcceleratorConfig
 
 Process = Generator[Any, Any, None]
 
 LOAD, DRAIN, PASS = 0, 1, 2
 """Priorities on the memory channel."""
+
+PURPOSES = ("load", "drain", "pass")
+"""What they are called on a timeline."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,22 @@ class Result:
         Cycles in which ``array``, ``memory``, ``vector`` and ``update`` worked.
     memory_bytes : int
         Traffic of the step.
+    slices : tuple of Slice
+        What each unit did when.
     """
 
     cycles: int
     timeline: Timeline
     busy: dict[str, int]
     memory_bytes: int
+    slices: tuple[Slice, ...] = field(repr=False, default=())
 
 
 def run(program: Program, config: AcceleratorConfig) -> Result:
     """Run `program` on `config` and say where its cycles go."""
     machine = _Machine(jobs(config, program), config, overlap=program.techniques.schedule)
     machine.run()
-    return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes)
+    return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes, machine.all_slices())
 
 
 class _Machine:
@@ -81,6 +87,7 @@ class _Machine:
         self.timeline = Timeline()
         self.busy = dict.fromkeys(("array", "memory", "vector", "update"), 0)
         self.memory_bytes = 0
+        self.slices = Slices()
 
     @property
     def now(self) -> int:
@@ -99,13 +106,19 @@ class _Machine:
         self.timeline.add(self.timeline.end + self.config.stce_latency_cycles, "drain", last.layer, last.stage)
         self.timeline.add(max(self.done_at.values()), last.cost.engine, last.layer, last.stage)
 
+    def all_slices(self) -> tuple[Slice, ...]:
+        """Of the array, which are the timeline's, and of the other units."""
+        spans = self.timeline.spans
+        array = (Slice("array", span.start, span.end, span.cause, span.layer, span.stage) for span in spans)
+        return (*array, *self.slices.done)
+
     def _load(self, queue: list[Job]) -> Process:
         """Bring operands into a free half of the buffers."""
         for job in queue:
             yield from self._wait(job)
             for convoy in array_convoys(job):
                 yield self.input_halves.get(1)
-                yield from self._move(convoy.load_bytes, LOAD)
+                yield from self._move(convoy.load_bytes, LOAD, job)
                 self.env.process(self._arrive(convoy))
 
     def _arrive(self, convoy: Convoy) -> Process:
@@ -152,16 +165,18 @@ class _Machine:
         with self.engines[engine].request() as lanes:
             yield lanes
             start = self.now
-            yield from self._move(convoy.drain_bytes, priority)
+            yield from self._move(convoy.drain_bytes, priority, job)
             yield self.env.timeout(max(0, start + convoy.engine_cycles - self.now))
             self.busy[engine] += convoy.engine_cycles
+            self.slices.add(engine, start, self.now, PURPOSES[priority], job.layer, job.stage)
 
-    def _move(self, size_bytes: int, priority: int) -> Process:
+    def _move(self, size_bytes: int, priority: int, job: Job) -> Process:
         """Occupy the memory channel."""
         cycles = ceil(size_bytes / self.config.dram_bytes_per_cycle)
         with self.memory.request(priority) as channel:
             yield channel
             yield self.env.timeout(cycles)
+            self.slices.add("memory", self.now - cycles, self.now, PURPOSES[priority], job.layer, job.stage)
         self.busy["memory"] += cycles
         self.memory_bytes += size_bytes
 

@@ -1,7 +1,7 @@
 """Where every cycle of a step goes: the array's line of intervals, each computing or waiting for something."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dataflow.program import Stage
 
@@ -19,6 +19,39 @@ class Span:
     cause: str
     layer: str
     stage: Stage
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What `unit` did from cycle `start` to `end`: `what` of the command of (layer, stage)."""
+
+    unit: str
+    start: int
+    end: int
+    what: str
+    layer: str
+    stage: Stage
+
+
+@dataclass
+class Slices:
+    """Work of all units; neighbouring slices of one command are one."""
+
+    done: list[Slice] = field(default_factory=list)
+    _last: dict[str, int] = field(default_factory=dict)
+
+    def add(self, unit: str, start: int, end: int, what: str, layer: str, stage: Stage) -> None:
+        """`unit` worked from `start` to `end`; each unit's slices come in order."""
+        if end <= start:
+            return
+        last = self._last.get(unit)
+        if last is not None:
+            before = self.done[last]
+            if (before.end, before.what, before.layer, before.stage) == (start, what, layer, stage):
+                self.done[last] = replace(before, end=end)
+                return
+        self._last[unit] = len(self.done)
+        self.done.append(Slice(unit, start, end, what, layer, stage))
 
 
 @dataclass

@@ -25,3 +25,21 @@ GEMM = ("forward", "input_gradient", "weight_gradient")
 
 METHODS = ("#7a8590", "#2f6db5", "#c2506c", "#2a9d8a", "#8d6fb8", "#e2902c")
 """Lines of training curves, in order; the first is what the others are compared with."""
+
+ENERGY = {
+    "multiply_accumulate": "#2f6db5",
+    "buffers": "#2a9d8a",
+    "memory": "#e2902c",
+    "vector": "#8d6fb8",
+    "update": "#c2506c",
+}
+"""By what joules are spent on."""
+
+ENERGY_NAMES = {
+    "multiply_accumulate": "multiply-accumulates",
+    "buffers": "buffers",
+    "memory": "memory",
+    "vector": "vector",
+    "update": "update",
+}
+"""What readers call them."""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ def parts(result: dict[str, Any]) -> list[Section]:
         sections.layers,
         sections.utilization,
         sections.roof,
+        sections.traffic,
+        sections.energy,
         sections.layer_table,
     )
     return [make(result) for make in makers]
@@ -50,8 +53,18 @@ def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def write(folder: Path, result: dict[str, Any], *, html: str, data: dict[str, Any] | None = None) -> list[Path]:
-    """Write ``report.html``, ``report.json`` (`data`, or the result), ``layers.csv`` and the plots; return their paths."""
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    *,
+    html: str,
+    data: dict[str, Any] | None = None,
+    timeline: dict[str, Any] | None = None,
+) -> list[Path]:
+    """Write ``report.html``, ``report.json`` (`data`, or the result), ``layers.csv``, the plots, and the timeline if given.
+
+    Returns their paths.
+    """
     from reports.plots import draw  # matplotlib takes longer to import than the estimate to make
 
     write_json(folder / "report.json", result if data is None else data)
@@ -60,4 +73,8 @@ def write(folder: Path, result: dict[str, Any], *, html: str, data: dict[str, An
     plots = draw(result)
     for name, image in plots.items():
         write_whole(folder / name, image)
-    return [folder / name for name in ("report.html", "report.json", "layers.csv", *plots)]
+    names = ["report.html", "report.json", "layers.csv", *plots]
+    if timeline is not None:
+        write_whole(folder / "timeline.json", json.dumps(timeline, separators=(",", ":")) + "\n")
+        names.append("timeline.json")
+    return [folder / name for name in names]

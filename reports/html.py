@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.colours import NAMES, STAGES
+from reports.colours import ENERGY, ENERGY_NAMES, NAMES, STAGES
 from reports.units import grouped, percent, si
 
 
@@ -64,5 +64,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(si=si, grouped=grouped, percent=percent)
-    environment.globals.update(colours=STAGES, names=NAMES)
+    environment.globals.update(colours=ENERGY | STAGES, names=ENERGY_NAMES | NAMES)
     return environment

@@ -1,4 +1,4 @@
-"""PNG plots of an estimate, for slides and papers."""
+"""Plots of an estimate, for slides and papers."""
 
 import io
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.charts import roofline_position
-from reports.colours import GEMM, NAMES, STAGES
+from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.sections import method_name
 from reports.units import si
 
@@ -21,16 +21,19 @@ Result = dict[str, Any]
 
 
 def draw(result: Result) -> dict[str, bytes]:
-    """PNG images by file name."""
-    return {
-        "step.png": _step(result),
-        "layers.png": _layers(result),
-        "utilization.png": _utilization(result),
-        "roofline.png": _roofline(result),
+    """Images by file name, each as PNG and as SVG."""
+    figures = {
+        "step": _step(result),
+        "layers": _layers(result),
+        "utilization": _utilization(result),
+        "roofline": _roofline(result),
+        "traffic": _traffic(result),
+        "energy": _energy(result),
     }
+    return {f"{name}.{kind}": _image(figure, kind) for name, figure in figures.items() for kind in ("png", "svg")}
 
 
-def _step(result: Result) -> bytes:
+def _step(result: Result) -> Figure:
     """Dense and sparse step as two stacked bars."""
     figure, axes = _figure(8, 2.4)
     names = ["dense", method_name(result)]
@@ -43,10 +46,10 @@ def _step(result: Result) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("million cycles of a training step")
     _legend(figure, tuple(STAGES))
-    return _png(figure)
+    return figure
 
 
-def _layers(result: Result) -> bytes:
+def _layers(result: Result) -> Figure:
     """Each layer's products, dense (pale) beside sparse."""
     names = list(dict.fromkeys(row["name"] for row in result["layers"]))
     figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 4)
@@ -62,10 +65,10 @@ def _layers(result: Result) -> bytes:
     axes.set_xlim(-0.7, len(names) - 0.3)
     axes.set_ylabel("million cycles, dense (pale) and sparse")
     _legend(figure, GEMM)
-    return _png(figure)
+    return figure
 
 
-def _utilization(result: Result) -> bytes:
+def _utilization(result: Result) -> Figure:
     """Use of the array by layer and stage."""
     names = list(dict.fromkeys(row["name"] for row in result["layers"]))
     figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 3.4)
@@ -78,10 +81,45 @@ def _utilization(result: Result) -> bytes:
     axes.set_ylim(0, 100)
     axes.set_ylabel("useful MACs, % of peak")
     _legend(figure, GEMM)
-    return _png(figure)
+    return figure
 
 
-def _roofline(result: Result) -> bytes:
+def _traffic(result: Result) -> Figure:
+    """Memory traffic of each layer's products, dense (pale) beside sparse."""
+    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
+    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 3.6)
+    for offset, key, alpha in ((-0.2, "dense_memory_bytes", 0.42), (0.2, "memory_bytes", 1.0)):
+        floor = dict.fromkeys(names, 0.0)
+        for stage in GEMM:
+            rows = [row for row in result["layers"] if row["stage"] == stage]
+            heights = [row[key] / 1e6 for row in rows]
+            places = [names.index(row["name"]) + offset for row in rows]
+            axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
+            floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    axes.set_ylabel("MB, dense (pale) and sparse")
+    _legend(figure, GEMM)
+    return figure
+
+
+def _energy(result: Result) -> Figure:
+    """Estimated energy of the dense and the sparse step as two stacked bars."""
+    figure, axes = _figure(8, 2.4)
+    for place, joules in enumerate((result["energy"]["dense_joules"], result["energy"]["joules"])):
+        left = 0.0
+        for key, colour in ENERGY.items():
+            axes.barh(place, joules[key], left=left, color=colour, height=0.62)
+            left += joules[key]
+    axes.set_yticks([0, 1], ["dense", method_name(result)])
+    axes.invert_yaxis()
+    axes.set_xlabel("joules of a training step (estimated)")
+    patches = [Patch(color=colour, label=ENERGY_NAMES[key]) for key, colour in ENERGY.items()]
+    figure.legend(handles=patches, loc="outside upper center", ncols=len(ENERGY), frameon=False, fontsize=9)
+    return figure
+
+
+def _roofline(result: Result) -> Figure:
     """Every product under the roof; rings are dense."""
     machine = result["accelerator"]
     peak, bandwidth = machine["rows"] * machine["columns"], machine["dram_bytes_per_cycle"]
@@ -103,7 +141,7 @@ def _roofline(result: Result) -> bytes:
     axes.set_xlabel("MACs per byte of memory traffic")
     axes.set_ylabel("MACs per cycle")
     _legend(figure, GEMM)
-    return _png(figure)
+    return figure
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -119,7 +157,9 @@ def _legend(figure: Figure, keys: tuple[str, ...]) -> None:
     figure.legend(handles=patches, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9, columnspacing=1.2)
 
 
-def _png(figure: Figure) -> bytes:
+def _image(figure: Figure, kind: str) -> bytes:
+    """The same bytes for the same figure."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=144)
+    with matplotlib.rc_context({"svg.hashsalt": "nmtrain"}):  # names inside an SVG do not change from run to run
+        figure.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reports.charts import Point, roofline, roofline_position
-from reports.colours import GEMM, NAMES, STAGES
+from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.html import Section, fill
 from reports.tables import Column, table
 from reports.units import TIMES, grouped, percent, si
@@ -104,6 +104,43 @@ def roof(result: Result) -> Section:
     return Section("Roofline", legend + chart, lead)
 
 
+def traffic(result: Result) -> Section:
+    """Each layer's memory traffic, dense above sparse."""
+    rows = []
+    most = 0
+    for name, stages in _by_layer(result).items():
+        both = [
+            [_amount(key, stages[key][f"{prefix}memory_bytes"], "B") for key in GEMM if key in stages]
+            for prefix in ("dense_", "")
+        ]
+        sums = [sum(segment["value"] for segment in segments) for segments in both]
+        rows.append({"name": name, "bars": [(part, si(size, "B")) for part, size in zip(both, sums, strict=True)]})
+        most = max(most, *sums)
+    step, dense = (si(result["memory_bytes"][key], "B") for key in ("step", "dense_step"))
+    lead = (
+        f"Bytes between memory and chip for each layer's products and what rides on their drains: dense (pale) above"
+        f" {method_name(result)}. The whole step moves {step}, vector passes included; dense {dense}."
+    )
+    return Section("Memory traffic", fill("bars.html", rows=rows, whole=most, kind="layers", keys=GEMM, stall=False), lead)
+
+
+def energy(result: Result) -> Section:
+    """Joules of the step by what they are spent on."""
+    known = result["energy"]
+    bars = [("dense", known["dense_joules"]), (method_name(result), known["joules"])]
+    rows = [
+        {"name": name, "bars": [([_amount(key, joules[key], "J", joules["step"]) for key in ENERGY], si(joules["step"], "J"))]}
+        for name, joules in (bars if result["sparse_stages"] else bars[1:])
+    ]
+    lead = (
+        f"Estimated by {known['source']}: operations, buffer reads and memory traffic, without leakage and clocks;"
+        f" {known['images_per_joule']:,.1f} images and {known['effective_gops_per_watt']:,.0f} effective G operations a joule."
+    )
+    whole = max(joules["step"] for _, joules in bars)
+    body = fill("bars.html", rows=rows, whole=whole, kind="step", keys=list(ENERGY), stall=False)
+    return Section("Energy, estimated", body, lead)
+
+
 def layer_table(result: Result) -> Section:
     """All products as a table."""
     columns = [
@@ -142,6 +179,13 @@ def _segment(key: str, value: int, whole: int = 0, *, stall: bool = False) -> di
     text = f"{NAMES[key]}{', waiting for memory' if stall else ''}: {si(value)} cycles{share}"
     label = f"{100 * value / whole:.0f}\xa0%" if whole and value > 0.06 * whole else ""
     return {"key": key, "value": value, "text": text, "label": label, "stall": stall}
+
+
+def _amount(key: str, value: float, unit: str, whole: float = 0) -> dict[str, Any]:
+    """A segment in another unit than cycles."""
+    name = (NAMES | ENERGY_NAMES)[key]
+    label = f"{100 * value / whole:.0f}\xa0%" if whole and value > 0.06 * whole else ""
+    return {"key": key, "value": value, "text": f"{name}: {si(value, unit)}", "label": label, "stall": False}
 
 
 def _with_stall(row: dict[str, Any]) -> list[dict[str, Any]]:

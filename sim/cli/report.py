@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -12,6 +12,9 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.ratio import Ratio
 from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
+    from dataflow.estimate import StepRun
 
 
 @click.command("report")
@@ -49,15 +52,20 @@ def command(
     Example:
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
-    result = estimate(workload, config, method, ratio, batch, skip_unknown=skip_unknown, schedule=schedule, without=without)
+    result, step = estimate(
+        workload, config, method, ratio, batch, skip_unknown=skip_unknown, schedule=schedule, techniques_off=without
+    )
     if save_schedule is not None:
         from dataflow.pins import save
 
         save(save_schedule, result["workload"], config.name, result["layers"])
     if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
         from reports.estimate import page, write
+        from reports.trace import trace
 
-        paths = write(out, result, html=page(result, command=shlex.join(["nmtrain", *sys.argv[1:]])))
+        html = page(result, command=shlex.join(["nmtrain", *sys.argv[1:]]))
+        title = f"{result['workload']} on {result['config']}, {result['method']} {result['ratio']}"
+        paths = write(out, result, html=html, timeline=trace(step.result.slices, clock_hz=step.config.clock_hz, title=title))
         log.print(f"wrote {', '.join(path.name for path in paths)} to {out}")
     if not as_json:
         _summary(result)
@@ -73,11 +81,11 @@ def estimate(
     *,
     skip_unknown: bool = False,
     schedule: Path | None = None,
-    without: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """The result object; `InputError` for an unknown workload or method."""
+    techniques_off: tuple[str, ...] = (),
+) -> "tuple[dict[str, Any], StepRun]":
+    """The result object and the sparse step; `InputError` for an unknown workload or method."""
     from dataflow import importers, pins, techniques
-    from dataflow.estimate import estimate as run
+    from dataflow.estimate import describe, run_both
     from training import methods
 
     if batch < 1:
@@ -85,20 +93,20 @@ def estimate(
     config.check_ratio(ratio)
     stages = methods.load(method).sparse_stages
     found = importers.load(workload, skip_unknown=skip_unknown)
-    result = run(
+    sparse, dense = run_both(
         found.network,
         config,
-        method=method,
         sparse_stages=stages,
         ratio=ratio,
         batch=batch,
-        techniques=techniques.without(*without),
+        techniques=techniques.without(*techniques_off),
         pins=pins.read(schedule, config) if schedule else None,
     )
+    result = describe(found.network, sparse, dense, method=method)
     result["assumptions"] += found.notes
     for note in found.notes:
         log.print(f"[yellow]note:[/yellow] {note}")
-    return result
+    return result, sparse
 
 
 def _summary(result: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def test_page_is_whole_and_offline(result):
     text = page(result, command="nmtrain report cnn")
     outline = Outline(text)
     assert outline.headings[0] == "What was assumed"
-    assert len(outline.headings) == 7
+    assert len(outline.headings) == 9
     assert not outline.loads
     assert "http" not in text
     assert "url(" not in text
@@ -66,7 +66,7 @@ def test_page_is_whole_and_offline(result):
 def test_dense_page_shows_one_bar():
     dense = estimate(zoo.load("mlp"), PRESETS["tiny"], method="dense", sparse_stages=frozenset(), ratio=DENSE, batch=2)
     assert dense["speedup_over_dense"] == {"gemm": 1, "step": 1, "ideal": 1}
-    assert page(dense).count('<div class="bars step">') == 1
+    assert page(dense).count('<div class="bars step">') == 2  # cycles and joules, one bar each
     Outline(page(dense))
 
 
