@@ -34,6 +34,12 @@ class Backend(ABC):
     def product(self, operand: Operand, activations: Array) -> Array:
         """Multiply weights, as (m, k) or packed, by activations (n, k padded to whole groups) to (m, n), `wide`."""
 
+    def products(self, left: Array, right: Array) -> Array:
+        """Multiply (..., m, k) by (..., n, k) to (..., m, n), `wide`, one product a leading index."""
+        m, n, k = left.shape[-2], right.shape[-2], left.shape[-1]
+        pairs = zip(left.reshape(-1, m, k), right.reshape(-1, n, k), strict=True)
+        return np.stack([self.product(Operand(one), other) for one, other in pairs]).reshape(*left.shape[:-1], n)
+
     def sum_rows(self, rows: Array) -> Array:
         """Sum (k, n) to (n,), `wide`: a product with ones, so that its order of accumulation is the products'."""
         return self.product(Operand(np.ones((1, len(rows)), self.wide)), rows.T)[0]
@@ -60,3 +66,6 @@ class FastBackend(Backend):
         if isinstance(weights, Packed):
             return fast.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
         return fast.matmul(weights, activations)
+
+    def products(self, left: Array, right: Array) -> Array:
+        return left.astype(np.float32) @ right.astype(np.float32).swapaxes(-1, -2)

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from float64_backend import Float64Backend
 
+from dataflow.axes import Axis, AxisPool
 from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Layer, Linear, MaxPool, Network, Relu
+from dataflow.rearrange import Concat, Reshape, Slice, Transpose
+from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 from hw.errors import InputError
 from hw.ratio import DENSE
-from training.backend import Backend
 from training.layers import module_type
 from training.layers.dropout import Dropout
 from training.layers.module import Pass
@@ -16,18 +19,6 @@ from training.methods.site import Site
 from training.model import Model
 
 STEP = 1e-6
-
-
-class Float64Backend(Backend):
-    """Stores and multiplies dense operands in binary64, without roundings to speak of."""
-
-    wide = np.float64
-
-    def store(self, values):
-        return values.astype(np.float64)
-
-    def product(self, operand, activations):
-        return operand.weights @ activations.T
 
 
 def layer(layer_type, name="layer", inputs=(INPUT,), **fields):
@@ -53,6 +44,20 @@ CASES = {
     "max-pool-remainder": ((7, 5, 2), layer(MaxPool, kernel=2, stride=3)),
     "global-mean": ((3, 4, 2), layer(GlobalPool)),
     "global-max": ((3, 4, 2), layer(GlobalPool, kind="max")),
+    "mean-pool": ((6, 7, 2), layer(AxisPool, axes=(Axis(3, 2, 1, 1), Axis(2, 1, 0, 1)), kind="mean")),
+    "mean-pool-ceil": ((6, 5, 2), layer(AxisPool, axes=(Axis(3, 2), Axis(2, 2)), kind="mean", ceil=True)),
+    "axis-max-pool": ((6, 7, 2), layer(AxisPool, axes=(Axis(3, 2, 1, 0), Axis(2, 1, 0, 1)))),
+    "layer-norm": ((3, 5), layer(LayerNorm)),
+    "softmax": ((3, 5), layer(Softmax)),
+    "gelu": ((3, 5), layer(Activation)),
+    "embed": ((2, 3, 4), layer(Embed)),
+    "select": ((3, 4), layer(Select, index=1)),
+    "slice": ((3, 6), layer(Slice, axis=1, start=2, size=3)),
+    "reshape": ((3, 6), layer(Reshape, shape=(2, 9))),
+    "transpose": ((3, 4, 2), layer(Transpose, axes=(2, 0, 1))),
+    "matmul-itself": ((2, 3, 3), layer(MatMul, inputs=(INPUT, INPUT))),
+    "matmul-transposed": ((2, 3, 4), layer(MatMul, inputs=(INPUT, INPUT), transposed=True)),
+    "concat": ((2, 3, 4), layer(Concat, inputs=(INPUT, INPUT))),
     "flatten": ((3, 2, 2), layer(Flatten)),
 }
 
@@ -89,10 +94,10 @@ def test_gradients_equal_central_differences(case):
     def run():
         if isinstance(module, Weighted):
             module.prepare(Dense(), Site(DENSE))
-        return module.forward(images, how=how)
+        return module.forward(*[images] * len(tested.inputs), how=how)
 
     seed = rng.standard_normal(run().shape)
-    (gradient,) = module.backward(seed, how)
+    gradient = sum(module.backward(seed, how))
     analytic = {"input": gradient} | {name: parameter.gradient for name, parameter in module.parameters.items()}
     arrays = {"input": images} | {name: parameter.value for name, parameter in module.parameters.items()}
     for name, array in arrays.items():
@@ -157,5 +162,5 @@ def test_dropout_drops_in_training_alone_and_keeps_the_mean():
 
 
 def test_an_unknown_layer_is_refused():
-    with pytest.raises(InputError, match=r"layer 'layer': Layer cannot be trained; allowed: Add, BatchNorm, Conv"):
+    with pytest.raises(InputError, match=r"layer 'layer': Layer cannot be trained; allowed: Activation, Add, AxisPool"):
         module_type(layer(Layer))
