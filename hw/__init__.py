@@ -3,14 +3,20 @@
 ::
 
                  activations, gradients (groups of M)
-                    │      │      │      │            config    what an accelerator is made of
-                    ▼      ▼      ▼      ▼            formats   number formats
-      weights ──► USPE ─ USPE ─ USPE ─ USPE ──► sums  ratio     N:M
-      and         │      │      │      │              fp/       multiply, add, convert
-      indices ──► USPE ─ USPE ─ USPE ─ USPE ──► sums  uspe      the unified sparse processing element
-                    ...   systolic array   ...        array     R × C of them
-                                                      stce      the array with its sequencer and streams
-                                                      export    Verilog, each distinct module once
+                    │      │      │      │            uspe         the unified sparse processing element
+                    ▼      ▼      ▼      ▼            array        R × C of them, skewed at the edges
+      weights ──► USPE ─ USPE ─ USPE ─ USPE ──► sums  sequencer    steps of products whose sums stay
+      and         │      │      │      │              stationary   steps of products whose weights stay
+      indices ──► USPE ─ USPE ─ USPE ─ USPE ──► sums  stce         the engine: array, sequencers, streams
+                    ...   systolic array   ...
+                                                      wuve         the update of master weights
+      gradients ─► WUVE ─► SORE ─► packed copies      sore         the selection of N of M
+                     pregenerate                      pregenerate  both packed copies while updating
+      sums ─► VPU ─► activations                      vpu          what lies between products
+
+    config, formats, ratio   what an accelerator is made of, number formats, N:M
+    fp/                      multiply, add, convert, parametric in format and pipeline depth
+    modules, export          Verilog, each distinct module once
 
 `config`, `formats`, `ratio`, `errors` and `files` are plain Python: every other folder may import them without Amaranth.
 """
