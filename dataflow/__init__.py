@@ -12,5 +12,10 @@
                           └ interleave         └──> views    the same views on NumPy arrays
                               outputs that share a USPE      array   a sequence of products on the array alone
 
+    importers   ONNX and SCALE-Sim files ──> network (layers of tokens, rearrange and axes beside those of network)
+    pins        choices that a schedule file gives          techniques  what an ablation switches off, selection
+    energy      joules by a published table                 studies     one question asked of several networks
+    workloads   sizes of a network
+
 Imports only the plain configuration of `hw`.
 """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -31,7 +32,7 @@ class StepRun:
     result: Result
     config: AcceleratorConfig
 
-    @property
+    @cached_property
     def cycles(self) -> dict[str, int]:
         """Cycles of the step, of each stage and of each other cause."""
         return {"step": self.result.cycles, **self.result.timeline.by_stage()}

@@ -22,7 +22,7 @@ import simpy
 from dataflow.convoys import Convoy, array_convoys, engine_convoys
 from dataflow.jobs import Job, jobs
 from dataflow.program import Program
-from dataflow.timeline import Slice, Slices, Timeline
+from dataflow.timeline import Slice, Timeline, Work, slices
 from hw.config import AcceleratorConfig
 
 Process = Generator[Any, Any, None]
@@ -48,22 +48,27 @@ class Result:
         Cycles in which ``array``, ``memory``, ``vector`` and ``update`` worked.
     memory_bytes : int
         Traffic of the step.
-    slices : tuple of Slice
-        What each unit did when.
+    work : list of Work
+        What the units beside the array did, in order of their ends.
     """
 
     cycles: int
     timeline: Timeline
     busy: dict[str, int]
     memory_bytes: int
-    slices: tuple[Slice, ...] = field(repr=False, default=())
+    work: list[Work] = field(repr=False, default_factory=list)
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """What each unit did when, for a timeline."""
+        return tuple(slices(self.timeline.spans, self.work))
 
 
 def run(program: Program, config: AcceleratorConfig) -> Result:
     """Run `program` on `config` and say where its cycles go."""
     machine = _Machine(jobs(config, program), config, overlap=program.techniques.schedule)
     machine.run()
-    return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes, machine.all_slices())
+    return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes, machine.work)
 
 
 class _Machine:
@@ -87,7 +92,7 @@ class _Machine:
         self.timeline = Timeline()
         self.busy = dict.fromkeys(("array", "memory", "vector", "update"), 0)
         self.memory_bytes = 0
-        self.slices = Slices()
+        self.work: list[Work] = []
 
     @property
     def now(self) -> int:
@@ -105,12 +110,6 @@ class _Machine:
         last = queues["array"][-1]
         self.timeline.add(self.timeline.end + self.config.stce_latency_cycles, "drain", last.layer, last.stage)
         self.timeline.add(max(self.done_at.values()), last.cost.engine, last.layer, last.stage)
-
-    def all_slices(self) -> tuple[Slice, ...]:
-        """Of the array, which are the timeline's, and of the other units."""
-        spans = self.timeline.spans
-        array = (Slice("array", span.start, span.end, span.cause, span.layer, span.stage) for span in spans)
-        return (*array, *self.slices.done)
 
     def _load(self, queue: list[Job]) -> Process:
         """Bring operands into a free half of the buffers."""
@@ -168,7 +167,7 @@ class _Machine:
             yield from self._move(convoy.drain_bytes, priority, job)
             yield self.env.timeout(max(0, start + convoy.engine_cycles - self.now))
             self.busy[engine] += convoy.engine_cycles
-            self.slices.add(engine, start, self.now, PURPOSES[priority], job.layer, job.stage)
+            self.work.append((engine, start, self.now, PURPOSES[priority], job.layer, job.stage))
 
     def _move(self, size_bytes: int, priority: int, job: Job) -> Process:
         """Occupy the memory channel."""
@@ -176,7 +175,7 @@ class _Machine:
         with self.memory.request(priority) as channel:
             yield channel
             yield self.env.timeout(cycles)
-            self.slices.add("memory", self.now - cycles, self.now, PURPOSES[priority], job.layer, job.stage)
+            self.work.append(("memory", self.now - cycles, self.now, PURPOSES[priority], job.layer, job.stage))
         self.busy["memory"] += cycles
         self.memory_bytes += size_bytes
 

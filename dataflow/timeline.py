@@ -1,7 +1,8 @@
 """Where every cycle of a step goes: the array's line of intervals, each computing or waiting for something."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from dataflow.program import Stage
 
@@ -33,25 +34,24 @@ class Slice:
     stage: Stage
 
 
-@dataclass
-class Slices:
-    """Work of all units; neighbouring slices of one command are one."""
+Work = tuple[str, int, int, str, str, Stage]
+"""The fields of a slice."""
 
-    done: list[Slice] = field(default_factory=list)
-    _last: dict[str, int] = field(default_factory=dict)
 
-    def add(self, unit: str, start: int, end: int, what: str, layer: str, stage: Stage) -> None:
-        """`unit` worked from `start` to `end`; each unit's slices come in order."""
-        if end <= start:
-            return
-        last = self._last.get(unit)
-        if last is not None:
-            before = self.done[last]
-            if (before.end, before.what, before.layer, before.stage) == (start, what, layer, stage):
-                self.done[last] = replace(before, end=end)
-                return
-        self._last[unit] = len(self.done)
-        self.done.append(Slice(unit, start, end, what, layer, stage))
+def slices(spans: Iterable[Span], work: Iterable[Work]) -> Iterator[Slice]:
+    """What the array did and waited for, and the work of the other units, neighbours of one command put together."""
+    for span in spans:
+        yield Slice("array", span.start, span.end, span.cause, span.layer, span.stage)
+    last: dict[str, Work] = {}
+    for unit, start, end, *command in work:
+        before = last.get(unit)
+        if before is not None and before[2] == start and before[3:] == tuple(command):
+            last[unit] = (unit, before[1], end, *before[3:])
+            continue
+        if before is not None and before[2] > before[1]:
+            yield Slice(*before)
+        last[unit] = (unit, start, end, *command)  # type: ignore[assignment]  # the other half of the same tuple
+    yield from (Slice(*rest) for rest in last.values() if rest[2] > rest[1])
 
 
 @dataclass

@@ -6,8 +6,10 @@
                                           │ tables  ├──> html.render ──> report.html, one file, opens offline
     co-simulation, accuracy, curves ──> sections ───┘
                        │ charts (SVG), units, colours
-                       ├──> plots ─────> PNG (matplotlib)
+                       ├──> plots ─────> PNG and SVG (matplotlib)
+                       ├──> trace ─────> timeline.json for the Perfetto viewer
+                       ├──> studies ───> pages on several networks
                        └──> files ─────> report.json, layers.csv and the others, whole or not at all
 
-Templates, style and the table sorter are in `templates/`; nothing is loaded from a network.
+report.json holds to `schema/report.schema.json`. Templates, style and the table sorter are in `templates/`; nothing is loaded from a network.
 """

@@ -1,0 +1,105 @@
+"""The page as a browser shows it: no error, every plot drawn, readable on a laptop and on a phone."""
+
+import browser
+import pytest
+
+from dataflow import zoo
+from dataflow.estimate import estimate
+from dataflow.program import Stage
+from dataflow.studies import bandwidth, batches
+from hw.config import PRESETS
+from hw.ratio import Ratio
+from reports import studies
+from reports.estimate import page
+
+pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium is installed")
+BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+LAPTOP, PHONE = 1366, 390
+SECTIONS = [
+    "What was assumed", "In short", "Where the time goes", "Layer by layer", "How well the array is used", "Roofline",
+    "Memory traffic", "Energy, estimated", "Every product",
+]  # fmt: skip
+
+SMALLEST = """Math.min(...[...document.querySelectorAll('main *, header *')]
+    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.getClientRects().length)
+    .map(e => e.ownerSVGElement
+        ? parseFloat(getComputedStyle(e).fontSize) * e.ownerSVGElement.getBoundingClientRect().width / 640
+        : parseFloat(getComputedStyle(e).fontSize)))"""
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    shown = browser.Browser(tmp_path_factory.mktemp("profile"))
+    yield shown
+    shown.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    config = PRESETS["vcu1525"]
+    result = estimate(zoo.load("resnet18"), config, method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=64)
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page(result, command="nmtrain report resnet18"), encoding="utf-8")
+    return path, result
+
+
+@pytest.fixture(params=[LAPTOP, PHONE], ids=["laptop", "phone"])
+def shown(request, chromium, report):
+    chromium.errors.clear()
+    chromium.open(report[0], request.param)
+    return chromium, request.param, report[1]
+
+
+def test_no_error_and_every_section(shown):
+    page, _, _ = shown
+    assert page.evaluate("[...document.querySelectorAll('h2')].map(h => h.textContent)") == SECTIONS
+    assert page.errors == []
+
+
+def test_every_plot_is_drawn(shown):
+    page, width, result = shown
+    drawn = "[...document.querySelectorAll('{}')].filter(e => e.getBoundingClientRect().width > 0.2).length"
+    layers = len({row["name"] for row in result["layers"]})
+    assert page.evaluate(drawn.format("section:nth-of-type(3) .bar i")) >= 6  # forward, two gradients, both steps
+    assert page.evaluate(drawn.format("section:nth-of-type(4) .row")) == layers
+    assert page.evaluate(drawn.format(".heat .cells i")) == 3 * layers
+    assert page.evaluate(drawn.format("svg circle")) >= len(result["layers"])
+    assert page.evaluate("document.querySelector('svg').getBoundingClientRect().width") > 0.75 * min(width, 860)
+    assert page.evaluate(drawn.format("section:nth-of-type(7) .row")) == layers
+    assert page.evaluate("document.querySelectorAll('tbody tr').length") == len(result["layers"])
+
+
+def test_nothing_hangs_over_the_side(shown):
+    page, width, _ = shown
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = "[...document.querySelectorAll('h1,h2,p,.headline div,.bar,svg')].filter(e => e.getBoundingClientRect().right >"
+    assert page.evaluate(f"{outside} {width} + 1).length") == 0
+
+
+def test_text_is_large_enough(shown):
+    page, _, _ = shown
+    assert page.evaluate(SMALLEST) >= 9.5  # pixels; a printed page's smallest notes are about as large
+
+
+def test_a_click_sorts_the_table(shown):
+    page, _, _ = shown
+    first = "Number(document.querySelector('tbody tr td:nth-of-type(8)').dataset.value)"
+    page.evaluate("document.querySelectorAll('th button')[7].click()")
+    most = page.evaluate("Math.max(...[...document.querySelectorAll('tbody td:nth-of-type(8)')].map(c => +c.dataset.value))")
+    assert page.evaluate(first) == most
+    assert page.evaluate("document.querySelector('th[aria-sort]').getAttribute('aria-sort')") == "descending"
+
+
+def test_a_study_draws_its_curves(chromium, tmp_path):
+    config, network = PRESETS["tiny"], zoo.load("cnn")
+    rates = list(bandwidth(network, config, ratio=Ratio(2, 8), batch=4))
+    sizes = list(batches(network, config, ratio=Ratio(2, 8)))
+    path = tmp_path / "study.html"
+    sections = [studies.sensitivity_section("cnn", rates, sizes)]
+    path.write_text(studies.page("Sensitivity", sections, subtitle="tiny", command="nmtrain study"), encoding="utf-8")
+    for width in (LAPTOP, PHONE):
+        chromium.errors.clear()
+        chromium.open(path, width)
+        assert chromium.evaluate("document.querySelectorAll('svg path.line').length") == 4
+        assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+        assert chromium.errors == []
