@@ -11,5 +11,6 @@
                        ├──> studies ───> pages on several networks
                        └──> files ─────> report.json, layers.csv and the others, whole or not at all
 
-report.json holds to `schema/report.schema.json`. Templates, style and the table sorter are in `templates/`; nothing is loaded from a network.
+report.json holds to `schema/report.schema.json`.
+Templates, style and the table sorter are in `templates/`; nothing is loaded from a network.
 """
