@@ -22,7 +22,7 @@ PLAIN = {"hw.config", "hw.errors", "hw.files", "hw.formats", "hw.ratio"}
 MAY_IMPORT = {
     "hw": set(),
     "dataflow": PLAIN,
-    "training": PLAIN | {"dataflow.network", "dataflow.zoo", "dataflow.program"},
+    "training": PLAIN | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "program")},
     "reports": PLAIN | {"dataflow"},
 }
 
