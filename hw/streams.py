@@ -1,6 +1,6 @@
 """What blocks with streams have in common: joining, forking, and a pipeline that holds while its output is held."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from amaranth.hdl import Cat, Module, Signal, Value, ValueLike
 from amaranth.lib import stream, wiring
@@ -9,13 +9,26 @@ from amaranth.lib.wiring import In, Out
 from hw.uspe import delay
 
 
-def join(m: Module, inputs: Iterable[stream.Interface], ready: Value) -> Signal:
-    """Take one word from each of `inputs` in the same cycle, when all have one and `ready` is high; whether all have one."""
-    inputs = list(inputs)
+def join(m: Module, inputs: Mapping[stream.Interface, ValueLike], ready: Value) -> Signal:
+    """Take one word from each of `inputs` that is in use, all in the same cycle, when `ready` is high and all have one.
+
+    Parameters
+    ----------
+    m : Module
+        Where the logic goes.
+    inputs : mapping of stream to 1 bit
+        The streams, and whether each is in use.
+    ready : Value
+        Whether words can be taken.
+
+    Returns
+    -------
+    Signal
+        Whether all that are in use have a word.
+    """
     valid = Signal(name="all_valid")
-    m.d.comb += valid.eq(Cat(port.valid for port in inputs).all())
-    for port in inputs:
-        m.d.comb += port.ready.eq(ready & valid)
+    m.d.comb += valid.eq(Cat(port.valid | ~Value.cast(used) for port, used in inputs.items()).all())
+    m.d.comb += [port.ready.eq(ready & valid & used) for port, used in inputs.items()]
     return valid
 
 

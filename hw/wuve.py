@@ -1,6 +1,6 @@
 """The weight update vector engine: stochastic gradient descent on binary32 masters."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -167,7 +167,7 @@ class WUVE(wiring.Component):
         m = Module()
         valid, en, wild = Signal(), Signal(), Signal(self.config.wuve_lanes)
         m.d.comb += [
-            valid.eq(join(m, [self.i_master, self.i_gradient], en)),
+            valid.eq(join(m, {self.i_master: Const(1), self.i_gradient: Const(1)}, en)),
             en.eq(advance(m, valid, self.o, self.latency_cycles)),
         ]
         for number in range(self.config.wuve_lanes):

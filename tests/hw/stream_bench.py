@@ -7,6 +7,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 IDLE_CYCLES = 400
+TAIL_CYCLES = 6
 
 
 @dataclass
@@ -17,58 +18,67 @@ class Traffic:
     cycles: list[int] = field(default_factory=list)
 
 
-def run(dut, sources, sinks, *, stall=0.0, seed=0, inputs=None, watch=()):
-    """Feed each source its words until each sink gave its number of words, and see that nothing follows.
+def run(dut, sources, sinks, *, inputs=None, **options):
+    """Feed each source its words until each sink gave its number of words; the `Traffic` by stream name."""
+    return run_phases(dut, [(sources, sinks, inputs or {})], **options)[0]
 
-    Returns the `Traffic` by stream name, and the last value of each of the watched outputs. A word offered must stay until
-    it is taken; a source that waits for its turn offers anything at all as payload.
+
+def run_phases(dut, phases, *, stall=0.0, seed=0):
+    """`Traffic` of phases one after another, each with its sources, its sinks and what other inputs are set to.
+
+    A word offered must stay until it is taken, and nothing may follow the words that are due. A source that waits for its turn
+    shows anything at all as payload.
     """
     rng = np.random.default_rng(seed)
-    traffic = {name: Traffic() for name in (*sources, *sinks)}
-    ports = {name: getattr(dut, name) for name in traffic}
-    last = {}
+    traffics = []
 
     async def bench(ctx):
-        for name, value in (inputs or {}).items():
-            ctx.set(Value.cast(getattr(dut, name)), value)
-        offering = dict.fromkeys(sources, False)
-        held = {}
-        cycle, idle, after = 0, 0, 0
-        signals = [Value.cast(signal) for port in ports.values() for signal in (port.valid, port.ready, port.payload)]
-        while after < 20:
-            for name, words in sources.items():
-                done = len(traffic[name].words)
-                offering[name] = done < len(words) and (offering[name] or rng.random() >= stall)
-                ctx.set(ports[name].valid, offering[name])
-                payload = Value.cast(ports[name].payload)
-                ctx.set(payload, words[done] if offering[name] else int.from_bytes(rng.bytes(len(payload) // 8 + 1), "big"))
-            for name in sinks:
-                ctx.set(ports[name].ready, rng.random() >= stall)
-            sampled = (await ctx.tick().sample(*signals))[2:]
-            idle += 1
-            for name, (valid, ready, payload) in zip(ports, zip(*[iter(sampled)] * 3, strict=True), strict=True):
-                if name in sinks and name in held:
-                    assert valid and payload == held.pop(name), f"{name} did not hold its word in cycle {cycle}"
-                if name in sinks and valid and not ready:
-                    held[name] = payload
-                if valid and ready:
-                    traffic[name].words.append(payload)
-                    traffic[name].cycles.append(cycle)
-                    idle = 0
-            cycle += 1
-            assert idle < IDLE_CYCLES, {name: len(stream.words) for name, stream in traffic.items()}
-            complete = all(len(traffic[name].words) >= count for name, count in sinks.items())
-            after += complete and all(len(traffic[name].words) == len(words) for name, words in sources.items())
-        for name in watch:
-            last[name] = ctx.get(Value.cast(getattr(dut, name)))
+        for sources, sinks, inputs in phases:
+            for name, value in inputs.items():
+                ctx.set(Value.cast(getattr(dut, name)), value)
+            traffics.append(await _phase(ctx, dut, sources, sinks, stall, rng))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
+    return traffics
+
+
+async def _phase(ctx, dut, sources, sinks, stall, rng):
+    traffic = {name: Traffic() for name in (*sources, *sinks)}
+    ports = {name: getattr(dut, name) for name in traffic}
+    signals = [Value.cast(signal) for port in ports.values() for signal in (port.valid, port.ready, port.payload)]
+    offering, held = dict.fromkeys(sources, False), {}
+    cycle, idle, after = 0, 0, 0
+    while after < TAIL_CYCLES:
+        for name, words in sources.items():
+            done = len(traffic[name].words)
+            offering[name] = done < len(words) and (offering[name] or rng.random() >= stall)
+            ctx.set(ports[name].valid, offering[name])
+            payload = Value.cast(ports[name].payload)
+            ctx.set(payload, words[done] if offering[name] else int.from_bytes(rng.bytes(len(payload) // 8 + 1), "big"))
+        for name in sinks:
+            ctx.set(ports[name].ready, rng.random() >= stall)
+        sampled = (await ctx.tick().sample(*signals))[2:]
+        idle += 1
+        for name, (valid, ready, payload) in zip(ports, zip(*[iter(sampled)] * 3, strict=True), strict=True):
+            if name in held:
+                assert valid and payload == held.pop(name), f"{name} did not hold its word in cycle {cycle}"
+            if name in sinks and valid and not ready:
+                held[name] = payload
+            if valid and ready:
+                traffic[name].words.append(payload)
+                traffic[name].cycles.append(cycle)
+                offering[name] = False
+                idle = 0
+        cycle += 1
+        assert idle < IDLE_CYCLES, {name: len(stream.words) for name, stream in traffic.items()}
+        due = {name: len(words) for name, words in sources.items()} | sinks
+        after += all(len(traffic[name].words) >= count for name, count in due.items())
     for name, count in sinks.items():
         assert len(traffic[name].words) == count, f"{name} gave {len(traffic[name].words)} words, not {count}"
-    return (traffic, last) if watch else traffic
+    return traffic
 
 
 def any_bits(form, count, rng):

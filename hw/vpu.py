@@ -1,0 +1,198 @@
+"""The vector post-processing unit: what lies between two matrix products of a training step."""
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.modules import place
+from hw.streams import advance, join
+from hw.uspe import delay
+from hw.vector import VectorArithmetic
+
+NUMBER = BINARY32.width
+
+PASS = data.StructLayout({"widen": 1, "scale": 1, "shift": 1, "residual": 1, "narrow": 1, "relu": 1, "gate": 1})
+"""Which operations a pass does; they are done in this order.
+
+Members
+-------
+widen : 1
+    The elements come in the storage format, in the low bits; otherwise in binary32.
+scale : 1
+    x ← x · a, one rounding.
+shift : 1
+    x ← x + b, one rounding: a bias, or the shift of a batch norm.
+residual : 1
+    x ← x + r, one rounding; r in the storage format.
+narrow : 1
+    x ← x in the storage format, one rounding.
+relu : 1
+    x ← +0 where x <= 0, so that of zeros and negatives nothing is left; NaN passes. What is compared is the rounded number.
+gate : 1
+    x ← +0 where the mask is low: the gradient of a ReLU.
+"""
+
+FACTORS = data.StructLayout({"scale": NUMBER, "shift": NUMBER})
+"""a and b of an element."""
+
+RESULT = data.StructLayout({"value": NUMBER, "mask": 1})
+"""An element, in the storage format in the low bits with zeros above where the pass narrows; whether the ReLU let it pass."""
+
+
+class VpuLane(wiring.Component):
+    """One element's way through a pass; what a pass leaves out lets the element by unchanged, in the same time.
+
+    ::
+
+        value ─ widen ─ × scale ─ + shift ─ + residual ─ narrow ─ relu ─ gate ─► o
+                                              widen ──┘
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Storage format and latency.
+
+    Members
+    -------
+    en : In(1)
+        Clock enable of everything.
+    steps : In(PASS)
+        What is done.
+    value, factors, residual, mask : In(32), In(FACTORS), In(storage format), In(1)
+        The element and its operands; those that the pass does not use may be anything.
+    o : Out(RESULT)
+        The result of `latency_cycles` enabled cycles before.
+
+    Attributes
+    ----------
+    latency_cycles, interval_cycles : int
+        Enabled cycles from operands to result, and between operands: 1.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.latency_cycles = config.vpu_latency_cycles
+        super().__init__(
+            {
+                "en": In(1),
+                "steps": In(PASS),
+                "value": In(NUMBER),
+                "factors": In(FACTORS),
+                "residual": In(config.storage_format.width),
+                "mask": In(1),
+                "o": Out(RESULT),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        steps, storage = self.steps, self.config.storage_format
+        unit = VectorArithmetic(m, platform, self.config, self.en)
+
+        def later(value: ValueLike, operations: int, name: str) -> Value:
+            return delay(m, self.en, value, operations * unit.latency_cycles, name)
+
+        def apply(done: Value, result: Value, value: Value, name: str) -> Value:
+            return Mux(done, result, later(value, 1, f"without_{name}"))
+
+        value = self.value
+        value = apply(steps.widen, unit.widen(value[: storage.width], "widen"), value, "widen")
+        value = apply(steps.scale, unit.multiply(value, later(self.factors.scale, 1, "a"), "scale"), value, "scale")
+        value = apply(steps.shift, unit.add(value, later(self.factors.shift, 2, "b"), "shift"), value, "shift")
+        residual = later(unit.widen(self.residual, "widen_residual"), 2, "r")
+        value = apply(steps.residual, unit.add(value, residual, "add_residual"), value, "residual")
+        value = apply(steps.narrow, unit.narrow(value, "narrow"), value, "narrow")
+
+        on = Signal()
+        m.d.comb += [
+            on.eq(Mux(steps.narrow, is_on(value, storage.width, storage.infinity), is_on(value, NUMBER, BINARY32.infinity))),
+            self.o.mask.eq(on),
+            self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~later(self.mask, 5, "gate"), 0, value)),
+        ]
+        return m
+
+
+def is_on(value: Value, width: int, infinity: int) -> Value:
+    """Whether the number in the low `width` bits is above zero, or NaN."""
+    magnitude = value[: width - 1]
+    return (magnitude != 0) & ~value[width - 1] | (magnitude > infinity)
+
+
+class VPU(wiring.Component):
+    """Bias, scale-and-shift, residual sum, ReLU and its gradient, conversion: any of them in one pass, P elements a cycle.
+
+    ::
+
+        i ──────────┬─► lane 0 ──┬─► o        each operand stream is taken in step with i,
+        i_factors ──┤   ...      │          and only in a pass that uses it
+        i_residual ─┤            │
+        i_mask ─────┴─► lane P-1 ┘
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        `vpu_lanes`, storage format and latencies.
+
+    Members
+    -------
+    steps : In(PASS)
+        What the pass does; it must hold from the first word taken to the last word offered.
+    i : In(stream of 32 × vpu_lanes)
+        The elements.
+    i_factors : In(stream of FACTORS × vpu_lanes)
+        In passes that scale or shift.
+    i_residual : In(stream of storage format × vpu_lanes)
+        In passes that add a residual.
+    i_mask : In(stream of 1 × vpu_lanes)
+        In passes that gate.
+    o : Out(stream of RESULT × vpu_lanes)
+        In the order of `i`. The mask says which elements are above zero or NaN, whether or not the pass does a ReLU.
+
+    Attributes
+    ----------
+    latency_cycles : int
+        Cycles from taking a word to offering its result, in every pass.
+    interval_cycles : int
+        Cycles from one word to the next: 1.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.latency_cycles = config.vpu_latency_cycles
+        lanes = config.vpu_lanes
+        shapes = {"i": NUMBER, "i_factors": FACTORS, "i_residual": config.storage_format.width, "i_mask": 1}
+        inputs = {name: In(stream.Signature(data.ArrayLayout(shape, lanes))) for name, shape in shapes.items()}
+        super().__init__({"steps": In(PASS), **inputs, "o": Out(stream.Signature(data.ArrayLayout(RESULT, lanes)))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        steps = self.steps
+        used = {
+            self.i: Const(1),
+            self.i_factors: steps.scale | steps.shift,
+            self.i_residual: steps.residual,
+            self.i_mask: steps.gate,
+        }
+        valid, en = Signal(), Signal()
+        m.d.comb += [
+            valid.eq(join(m, used, en)),
+            en.eq(advance(m, valid, self.o, self.latency_cycles)),
+        ]
+        for number in range(self.config.vpu_lanes):
+            lane = place(m, platform, lambda: VpuLane(self.config), module="vpu_lane", name=f"lane_{number}")
+            m.d.comb += [
+                lane.en.eq(en),
+                lane.steps.eq(steps),
+                lane.value.eq(self.i.payload[number]),
+                lane.factors.eq(self.i_factors.payload[number]),
+                lane.residual.eq(self.i_residual.payload[number]),
+                lane.mask.eq(self.i_mask.payload[number]),
+                self.o.payload[number].eq(lane.o),
+            ]
+        return m
