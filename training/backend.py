@@ -23,6 +23,9 @@ class Backend(ABC):
     wide: type[np.floating] = np.float32
     """What products, master weights and everything between two roundings are in."""
 
+    window_bytes: int | None = None
+    """How large a matrix of a convolution's windows may be; None makes one product of the whole batch."""
+
     def __init__(self, storage: FloatFormat = BINARY16) -> None:
         self.storage = storage
 
@@ -33,6 +36,10 @@ class Backend(ABC):
     @abstractmethod
     def product(self, operand: Operand, activations: Array) -> Array:
         """Multiply weights, as (m, k) or packed, by activations (n, k padded to whole groups) to (m, n), `wide`."""
+
+    def ready(self, operand: Operand) -> Operand:
+        """A (rows, reduction) operand as `product` likes it best, where it is used several times."""
+        return operand
 
     def products(self, left: Array, right: Array) -> Array:
         """Multiply (..., m, k) by (..., n, k) to (..., m, n), `wide`, one product a leading index."""
@@ -58,6 +65,9 @@ class ExactBackend(Backend):
 class FastBackend(Backend):
     """BLAS products: the same roundings between layers, sums within `training.fast.fast_error_bound`."""
 
+    window_bytes = 1 << 23
+    """What stays in cache between gathering and multiplying."""
+
     def store(self, values: Array) -> Array:
         return values.astype(np.float32, copy=False) if self.storage == BINARY32 else super().store(values)
 
@@ -66,6 +76,12 @@ class FastBackend(Backend):
         if isinstance(weights, Packed):
             return fast.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
         return fast.matmul(weights, activations)
+
+    def ready(self, operand: Operand) -> Operand:
+        weights = operand.weights
+        if isinstance(weights, Packed):
+            return Operand(fast.dense(weights.values, weights.indices, operand.ratio))
+        return Operand(weights.astype(np.float32, copy=False))
 
     def products(self, left: Array, right: Array) -> Array:
         return left.astype(np.float32) @ right.astype(np.float32).swapaxes(-1, -2)

@@ -16,17 +16,22 @@ UNIT_ROUNDOFF = 2.0**-24
 
 
 def matmul(weights: Array, activations: Array) -> Float32:
-    """(m, k) by (n, k) to (m, n) float32; see `training.exact.matmul`."""
+    """(m, k) by (n, k) to (m, n) float32, columns contiguous as the next layer reads them; see `training.exact.matmul`."""
     with np.errstate(all="ignore"):
-        return weights.astype(np.float32, copy=False) @ activations.astype(np.float32, copy=False).T
+        return (activations.astype(np.float32, copy=False) @ weights.astype(np.float32, copy=False).T).T
 
 
 def matmul_packed(values: Array, indices: NDArray[np.integer], activations: Array, ratio: Ratio) -> Float32:
     """Packed (m, groups * N) by (n, groups * M) to (m, n) float32; see `training.exact.matmul_packed`."""
+    return matmul(dense(values, indices, ratio), activations)
+
+
+def dense(values: Array, indices: NDArray[np.integer], ratio: Ratio) -> Float32:
+    """Packed (m, groups * N) as (m, groups * M) float32 with zeros in between."""
     groups = values.shape[1] // ratio.n
     shape = (values.shape[0], groups, ratio.n)
-    packed = Packed(values.reshape(shape), indices.astype(np.uint8).reshape(shape))
-    return matmul(unpack(packed, ratio, groups * ratio.m), activations)
+    packed = Packed(values.astype(np.float32).reshape(shape), indices.astype(np.uint8).reshape(shape))
+    return unpack(packed, ratio, groups * ratio.m)
 
 
 def fast_error_bound(k: int, absolute: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,6 +27,11 @@ class Operand:
     ratio: Ratio = DENSE
 
     @property
+    def values(self) -> Array:
+        """The numbers, packed or not."""
+        return self.weights.values if isinstance(self.weights, Packed) else self.weights
+
+    @property
     def channels(self) -> int:
         """Channels that the activations need: whole groups of M where packed."""
         if isinstance(self.weights, Packed):

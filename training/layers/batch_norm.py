@@ -20,21 +20,27 @@ class BatchNorm(Module[network.BatchNorm]):
         self.statistics = {"mean": np.zeros_like(ones, wide), "variance": ones.astype(wide)}
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
-        rows = inputs[0].reshape(-1, inputs[0].shape[-1]).astype(self.backend.wide)
+        rows = inputs[0].reshape(-1, inputs[0].shape[-1]).astype(self.backend.wide, copy=False)
         mean, variance = self._measure(rows) if how.training else (self.statistics["mean"], self.statistics["variance"])
         self.spread = np.sqrt(variance + self.backend.wide(self.layer.epsilon))
-        self.normal = (rows - mean) / self.spread
-        scaled = self.normal * self.parameters["scale"].value + self.parameters["shift"].value
+        self.normal = rows - mean
+        self.normal /= self.spread
+        scaled = self.normal * self.parameters["scale"].value
+        scaled += self.parameters["shift"].value
         return self.backend.store(scaled).reshape(inputs[0].shape)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        rows = gradient.reshape(-1, gradient.shape[-1]).astype(self.backend.wide)
+        rows = gradient.reshape(-1, gradient.shape[-1]).astype(self.backend.wide, copy=False)
         scale, shift = self.parameters["scale"], self.parameters["shift"]
         scale.gradient = self.backend.sum_rows(rows * self.normal)
         shift.gradient = self.backend.sum_rows(rows)
         share = self.backend.wide(1 / len(rows))
-        centred = rows - share * (shift.gradient + self.normal * scale.gradient)
-        return (self.backend.store(scale.value / self.spread * centred).reshape(gradient.shape),)
+        centred = self.normal * scale.gradient
+        centred += shift.gradient
+        centred *= share
+        np.subtract(rows, centred, out=centred)
+        centred *= scale.value / self.spread
+        return (self.backend.store(centred).reshape(gradient.shape),)
 
     def _measure(self, rows: Array) -> tuple[Array, Array]:
         """Mean and biased variance of the batch; the running ones move towards them."""

@@ -1,7 +1,7 @@
 """Convolution, NHWC, with stride, padding, dilation and groups."""
 
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
@@ -44,25 +44,39 @@ class Conv(Weighted[network.Conv]):
 
     def weight_product(self, gradient: Array) -> Array:
         rows, columns = self._positions(self.input)
-        shape = self.weight.value.shape
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        pruned = self.method.weight_gradient_operand(flat, self.site).reshape(gradient.shape)
         parts = []
-        for images, part in zip(self._split(self.input), self._split(gradient), strict=True):
-            outputs = self.method.weight_gradient_operand(part.reshape(-1, part.shape[-1]), self.site)
-            windows = gather(images, rows, columns, images.shape[-1]).reshape(len(outputs), -1)
-            parts.append(self.backend.product(Operand(outputs.T), windows.T))
-        return np.concatenate(parts).reshape(shape)
+        for images, part in zip(self._split(self.input), self._split(pruned), strict=True):
+            chunks = self._chunks(images, rows, columns, images.shape[-1])
+            parts.append(reduce(np.add, (self._weight_part(images[chunk], part[chunk], rows, columns) for chunk in chunks)))
+        return np.concatenate(parts).reshape(self.weight.value.shape)
+
+    def _weight_part(self, images: Array, gradient: Array, rows: Positions, columns: Positions) -> Array:
+        outputs = gradient.reshape(-1, gradient.shape[-1])
+        windows = gather(images, rows, columns, images.shape[-1]).reshape(len(outputs), -1)
+        return self.backend.product(Operand(outputs.T), windows.T)
 
     def _convolve(self, operand: Operand, images: Array, rows: Positions, columns: Positions) -> Array:
         """(batch, out_rows, out_columns, operand rows), one product a group."""
-        shape = (len(images), len(rows), len(columns), -1)
-        matrix = operand.matrix()
-        parts = []
+        matrix, groups = self.backend.ready(operand.matrix()), self.layer.groups
+        outputs = len(matrix.values) // groups
+        result = np.empty((len(images), len(rows), len(columns), outputs * groups), self.backend.wide)
         for number, part in enumerate(self._split(images)):
-            windows = gather(part, rows, columns, operand.channels)
-            windows = windows.reshape(len(images) * len(rows) * len(columns), -1)
-            weights = matrix.map(partial(_take_group, number=number, groups=self.layer.groups))
-            parts.append(self.backend.product(weights, windows).T.reshape(shape))
-        return np.concatenate(parts, axis=-1)
+            weights = matrix.map(partial(_take_group, number=number, groups=groups))
+            for chunk in self._chunks(part, rows, columns, operand.channels):
+                windows = gather(part[chunk], rows, columns, operand.channels)
+                windows = windows.reshape(-1, rows.shape[1] * columns.shape[1] * operand.channels)
+                product = self.backend.product(weights, windows).T
+                result[chunk, :, :, number * outputs : (number + 1) * outputs] = product.reshape(*result[chunk].shape[:3], -1)
+        return result
+
+    def _chunks(self, images: Array, rows: Positions, columns: Positions, channels: int) -> list[slice]:
+        """Images whose windows are gathered at once."""
+        limit = self.backend.window_bytes
+        size = max(rows.size * columns.size * channels * images.itemsize, 1)
+        step = len(images) if limit is None else max(limit // size, 1)
+        return [slice(start, start + step) for start in range(0, len(images), max(step, 1))]
 
     def _positions(self, images: Array) -> tuple[Positions, Positions]:
         layer = self.layer

@@ -5,7 +5,6 @@ import numpy as np
 from dataflow import network
 from training.layers.module import Module, Pass
 from training.numbers import Array
-from training.windows import gather, positions
 
 
 class MaxPool(Module[network.MaxPool]):
@@ -14,22 +13,29 @@ class MaxPool(Module[network.MaxPool]):
     def forward(self, *inputs: Array, how: Pass) -> Array:
         layer, images = self.layer, inputs[0]
         self.shape = images.shape
-        height, width, channels = layer.output_shape(images.shape[1:])
-        rows, columns = (positions(outputs, layer.kernel, layer.stride, layer.padding) for outputs in (height, width))
-        windows = gather(images, rows, columns, channels, outside=-np.inf)
-        windows = windows.reshape(len(images), height, width, layer.kernel**2, channels)
-        self.chosen = windows.argmax(axis=3)
-        return np.take_along_axis(windows, self.chosen[:, :, :, None], axis=3)[:, :, :, 0]
+        edges = ((0, 0), *((layer.padding, layer.padding),) * 2, (0, 0))
+        padded = np.pad(images, edges, constant_values=-np.inf) if layer.padding else images
+        height, width, _ = layer.output_shape(images.shape[1:])
+        largest = padded[:, *self._read(0, 0, height, width)].copy()
+        self.chosen = np.zeros(largest.shape, np.uint8 if layer.kernel < 16 else np.intp)
+        for tap, (row, column) in enumerate(np.ndindex(layer.kernel, layer.kernel)):
+            values = padded[:, *self._read(row, column, height, width)]
+            larger = ~(values <= largest) & (largest == largest)  # the first NaN stays
+            np.copyto(largest, values, where=larger)
+            self.chosen[larger] = tap
+        return largest
+
+    def _read(self, row: int, column: int, height: int, width: int) -> tuple[slice, slice]:
+        """The padded pixels that one tap of every window reads."""
+        stride = self.layer.stride
+        return slice(row, row + stride * (height - 1) + 1, stride), slice(column, column + stride * (width - 1) + 1, stride)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
         layer = self.layer
         batch, height, width, channels = self.shape
-        edge, stride = layer.padding, layer.stride
+        edge = layer.padding
         padded = np.zeros((batch, height + 2 * edge, width + 2 * edge, channels), self.backend.wide)
         for tap, (row, column) in enumerate(np.ndindex(layer.kernel, layer.kernel)):
-            read = (
-                slice(row, row + stride * (gradient.shape[1] - 1) + 1, stride),
-                slice(column, column + stride * (gradient.shape[2] - 1) + 1, stride),
-            )
+            read = self._read(row, column, *gradient.shape[1:3])
             padded[:, *read] += np.where(self.chosen == tap, gradient, 0)
         return (self.backend.store(padded[:, edge : edge + height, edge : edge + width]),)
