@@ -96,7 +96,7 @@ def check_steps(
         chosen = rng.choice(len(data.train_labels), batch, replace=False)
         image: Image = {}
         training_step(model, optimiser, data.train_images[chosen], data.train_labels[chosen], LEARNING_RATE, image)
-        operands = [load_operands(config, product, image) for product in program.products]
+        operands = [load_operands(config, product, image) for product in singles(program)]
         progress(step, f"{len(operands)} products on the RTL")
         yield check(config, program, image, operands, play_products(config, operands))
 
@@ -108,7 +108,7 @@ def check(
     finished = ArrayUnit(config, [one.tile(config) for one in operands]).run()
     measured, predicted = np.diff(played.cycles, prepend=0), np.diff(finished, prepend=0)
     rows = []
-    for product, one, result, rtl, model in zip(program.products, operands, played.results, measured, predicted, strict=True):
+    for product, one, result, rtl, model in zip(singles(program), operands, played.results, measured, predicted, strict=True):
         # What the program's views read must give NumPy's bits, and they must be what the trainer itself worked with.
         expected = bits(reference(config, one))
         trained = bits(gather(product.output, image[product.output.region]))
@@ -131,6 +131,11 @@ def check(
     return StepCheck(program, rows, played.seconds)
 
 
+def singles(program: Program) -> list[Product]:
+    """The program's products, those of a batch one by one."""
+    return [single for product in program.products for single in product.singles()]
+
+
 def load_operands(config: AcceleratorConfig, product: Product, image: Mapping[str, Any]) -> Operands:
     """Read a product's operands from the memory image through its views."""
     weights, indices = image[product.weights.region], None
@@ -143,6 +148,7 @@ def load_operands(config: AcceleratorConfig, product: Product, image: Mapping[st
         indices,
         _bits(config, product.activations, image[product.activations.region]),
         product.interleave,
+        product.dataflow,
     )
 
 

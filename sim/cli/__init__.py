@@ -1,6 +1,7 @@
 """The command line: one file a command, imported only when it is called."""
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -51,6 +52,9 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (a command line returns nothing to type)
     """Run the command line: exit 0 on success, 1 where a comparison failed, 2 for bad input with one line."""
+    # The matrices of small networks are small: BLAS threads would mostly wait for each other, and the last bits would depend
+    # on how many there are. Who trains large ones sets more.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         status = cli.main(arguments, prog_name="nmtrain", standalone_mode=False)
     except click.ClickException as error:

@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 
+from dataflow import zoo
 from dataflow.array import ArrayUnit
+from dataflow.lower import lower
+from dataflow.pins import Choice
 from dataflow.program import Dataflow
 from hw.config import PRESETS
-from hw.ratio import parse_ratio
+from hw.ratio import Ratio, parse_ratio
+from sim.cosim import check, load_operands, singles, summary
 from sim.gemm import Gemm, reference
 from sim.rtl import play_products
+from training import methods
+from training.backend import ExactBackend
+from training.data import load_data
+from training.model import Model
+from training.optimiser import Sgd
+from training.step import training_step
 
 RATIOS = ["dense", "1:4", "2:4", "1:8", "2:8", "4:8", "1:16", "2:16", "4:16", "3:5"]
 
@@ -51,3 +61,19 @@ def test_special_values_pass_through_the_array_bit_by_bit():
         expected = reference(config, one).view(np.uint32)
         assert np.isnan(expected.view(np.float32)).any()
         np.testing.assert_array_equal(result.view(np.uint32), expected)
+
+
+def test_a_pinned_schedule_is_what_the_array_plays():
+    """A step whose products are pinned weight-stationary gives the trainer's words in the model's cycles."""
+    config, stages = PRESETS["tiny"], methods.load("bdwp").sparse_stages
+    model = Model(zoo.load("cnn"), ExactBackend(), np.random.default_rng(0), method=methods.load("bdwp"), ratio=Ratio(2, 8))
+    image = {}
+    images, labels = load_data("digits").train_images[:6], load_data("digits").train_labels[:6]
+    training_step(model, Sgd(), images, labels, 0.01, image)
+    free = lower(model.network, config, batch=6, ratio=Ratio(2, 8), sparse_stages=stages)
+    pins = {(one.layer, one.stage): Choice(dataflow=Dataflow.WEIGHT_STATIONARY) for one in free.products}
+    program = lower(model.network, config, batch=6, ratio=Ratio(2, 8), sparse_stages=stages, pins=pins)
+    operands = [load_operands(config, product, image) for product in singles(program)]
+    assert {one.dataflow for one in operands} == {Dataflow.WEIGHT_STATIONARY}
+    result = summary([check(config, program, image, operands, play_products(config, operands))])
+    assert (result["words_different"], result["cycles_equal"]) == (0, True)
