@@ -42,7 +42,7 @@ def figures() -> Iterator[Figure]:
     steps = [our_step()]
     if find_spec("torch"):
         steps.append(torch_step())
-    with threadpool_limits(THREADS):
+    with threadpool_limits(1, user_api="blas"):
         seconds = alternate(steps)
     yield Figure("training step", seconds[0], "s", CONFIGURATION)
     if find_spec("torch"):
@@ -100,7 +100,7 @@ def packing() -> Callable[[], object]:
 
 def _model(method: str, ratio: Ratio) -> Model:
     rng = np.random.default_rng(0)
-    return Model(zoo.load("resnet9"), FastBackend(BINARY32), rng, method=methods.load(method), ratio=ratio)
+    return Model(zoo.load("resnet9"), FastBackend(BINARY32, threads=THREADS), rng, method=methods.load(method), ratio=ratio)
 
 
 def _batch() -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +140,7 @@ def _peak_bytes(name: str) -> int:
     program = (
         f"from bench.training import *; {'import torch;' if name == 'torch_step' else ''}"
         "before = peak_bytes()\n"
-        f"with threadpool_limits(THREADS):\n    step = {name}(); step(); step(); step()\n"
+        f"with threadpool_limits(1, user_api='blas'):\n    step = {name}(); step(); step(); step()\n"
         "print(peak_bytes() - before)"
     )
     return int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)

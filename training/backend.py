@@ -1,6 +1,9 @@
 """The arithmetic of a training step: what multiplies, and what is stored between layers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +12,9 @@ from training import exact, fast
 from training.nm import Packed
 from training.numbers import Array, to_storage
 from training.operand import Operand
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Backend(ABC):
@@ -37,6 +43,10 @@ class Backend(ABC):
     def product(self, operand: Operand, activations: Array) -> Array:
         """Multiply weights, as (m, k) or packed, by activations (n, k padded to whole groups) to (m, n), `wide`."""
 
+    def map(self, function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        """Results in the order of `items`, which do not depend on each other."""
+        return [function(item) for item in items]
+
     def ready(self, operand: Operand) -> Operand:
         """A (rows, reduction) operand as `product` likes it best, where it is used several times."""
         return operand
@@ -63,10 +73,25 @@ class ExactBackend(Backend):
 
 
 class FastBackend(Backend):
-    """BLAS products: the same roundings between layers, sums within `training.fast.fast_error_bound`."""
+    """BLAS products: the same roundings between layers, sums within `training.fast.fast_error_bound`.
+
+    Parameters
+    ----------
+    storage : FloatFormat
+        See `Backend`.
+    threads : int
+        Parts of a batch to work on at once. Each is to use one BLAS thread; the result does not depend on their number.
+    """
 
     window_bytes = 1 << 23
     """What stays in cache between gathering and multiplying."""
+
+    def __init__(self, storage: FloatFormat = BINARY16, *, threads: int = 1) -> None:
+        super().__init__(storage)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def map(self, function: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        return list(self.pool.map(function, items)) if self.pool and len(items) > 1 else super().map(function, items)
 
     def store(self, values: Array) -> Array:
         return values.astype(np.float32, copy=False) if self.storage == BINARY32 else super().store(values)

@@ -1,5 +1,6 @@
 """A whole training by names and numbers: what the command line runs."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -116,7 +117,7 @@ def run(
     check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
-    with threadpool_limits(_threads(network, experiment.batch)):
+    with threadpool_limits(1):
         model = build_model(experiment, weights_rng)
         result = train(model, optimiser, data, options, order_rng, progress, journal)
     pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
@@ -134,7 +135,7 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     storage = parse_format(experiment.storage)
     return Model(
         network,
-        ExactBackend(storage) if experiment.exact else FastBackend(storage),
+        ExactBackend(storage) if experiment.exact else FastBackend(storage, threads=_threads(network, experiment.batch)),
         rng,
         method=method,
         ratio=ratio,
@@ -153,6 +154,6 @@ def build_optimiser(experiment: Experiment) -> Optimiser:
     raise InputError(f"unknown optimiser {experiment.optimiser!r}; allowed: sgd, adamw")
 
 
-def _threads(network: Network, batch: int) -> int | None:
-    """One for small products, which lose more by waiting than they win; else as many as BLAS wants."""
-    return 1 if network.forward_macs * batch < SMALL_MACS else None
+def _threads(network: Network, batch: int) -> int:
+    """One for small products, which lose more by waiting than they win; else one a core."""
+    return 1 if network.forward_macs * batch < SMALL_MACS else os.cpu_count() or 1

@@ -49,12 +49,13 @@ class Conv(Weighted[network.Conv]):
         parts = []
         for images, part in zip(self._split(self.input), self._split(pruned), strict=True):
             chunks = self._chunks(images, rows, columns, images.shape[-1])
-            parts.append(reduce(np.add, (self._weight_part(images[chunk], part[chunk], rows, columns) for chunk in chunks)))
+            sums = self.backend.map(partial(self._weight_part, images, part, rows, columns), chunks)
+            parts.append(reduce(np.add, sums))
         return np.concatenate(parts).reshape(self.weight.value.shape)
 
-    def _weight_part(self, images: Array, gradient: Array, rows: Positions, columns: Positions) -> Array:
-        outputs = gradient.reshape(-1, gradient.shape[-1])
-        windows = gather(images, rows, columns, images.shape[-1]).reshape(len(outputs), -1)
+    def _weight_part(self, images: Array, gradient: Array, rows: Positions, columns: Positions, chunk: slice) -> Array:
+        outputs = gradient[chunk].reshape(-1, gradient.shape[-1])
+        windows = gather(images[chunk], rows, columns, images.shape[-1]).reshape(len(outputs), -1)
         return self.backend.product(Operand(outputs.T), windows.T)
 
     def _convolve(self, operand: Operand, images: Array, rows: Positions, columns: Positions) -> Array:
@@ -64,12 +65,26 @@ class Conv(Weighted[network.Conv]):
         result = np.empty((len(images), len(rows), len(columns), outputs * groups), self.backend.wide)
         for number, part in enumerate(self._split(images)):
             weights = matrix.map(partial(_take_group, number=number, groups=groups))
-            for chunk in self._chunks(part, rows, columns, operand.channels):
-                windows = gather(part[chunk], rows, columns, operand.channels)
-                windows = windows.reshape(-1, rows.shape[1] * columns.shape[1] * operand.channels)
-                product = self.backend.product(weights, windows).T
-                result[chunk, :, :, number * outputs : (number + 1) * outputs] = product.reshape(*result[chunk].shape[:3], -1)
+            place = result[..., number * outputs : (number + 1) * outputs]
+            chunks = self._chunks(part, rows, columns, operand.channels)
+            self.backend.map(partial(self._fill, place, part, weights, rows, columns, operand.channels), chunks)
         return result
+
+    def _fill(
+        self,
+        result: Array,
+        images: Array,
+        weights: Operand,
+        rows: Positions,
+        columns: Positions,
+        channels: int,
+        chunk: slice,
+    ) -> None:
+        """Write some images' products to their place."""
+        windows = gather(images[chunk], rows, columns, channels)
+        reduction = rows.shape[1] * columns.shape[1] * channels
+        product = self.backend.product(weights, windows.reshape(-1, reduction)).T
+        result[chunk] = product.reshape(result[chunk].shape)
 
     def _chunks(self, images: Array, rows: Positions, columns: Positions, channels: int) -> list[slice]:
         """Images whose windows are gathered at once."""
