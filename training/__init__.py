@@ -2,13 +2,18 @@
 
 ::
 
+    sweep ──── many experiments as one table
+      │
     experiment ── by names and numbers, what the command line runs
         │
-      loop ───── data, schedule ───► step: forward, loss, backward, update, prune anew
-                                        │
-      model ─── layers/ ─── windows     ├── optimiser, loss_scale     FP32 masters, as the WUVE does it
-        │         │                     └── methods/                  which product reads which pruned weights
+      loop ───── data, readers/, schedule ─► step: forward, loss, backward, update, prune anew
+        │          │
+      journal    checkpoint, curves       what a training leaves behind, and goes on from
+        │
+      model ─── layers/ ─── windows     ├── optimiser, adamw, loss_scale    FP32 masters, as the WUVE does it
+        │         │                     └── methods/                  which product reads which pruned operand
         │      operand ─── nm           N:M selection and packing, as the SORE does it
+        │         │                     transposable, sampling, erk, widen: what some methods are made of
         │         │
       backend: exact │ fast             the three products, as the STCE does them, or by BLAS
                numbers                  storage formats

@@ -6,7 +6,7 @@ import pytest
 from dataflow.network import INPUT, Conv, Linear, Network
 from hw.formats import BINARY16
 from hw.ratio import DENSE, Ratio
-from training.backend import ExactBackend
+from training.backend import ExactBackend, FastBackend
 from training.layers import module_type
 from training.layers.module import Pass
 from training.methods.bdwp import Bdwp
@@ -124,3 +124,18 @@ def test_packed_shapes_of_the_contract():
     assert linear["L.weight"].shape == (6, 10)
     assert linear["L.weight_forward"].values.shape == (6, 3, 2)
     assert linear["L.weight_backward"].values.shape == (10, 2, 2)
+
+
+def test_threads_change_no_bits():
+    """A batch whose windows need several parts, in one thread and in three."""
+    layer = Conv(name="c", inputs=(INPUT,), out_channels=32, kernel=3, padding=1)
+    rng = np.random.default_rng(0)
+    images, gradient = (rng.standard_normal((24, 16, 16, 64 if first else 32)).astype(np.float16) for first in (True, False))
+    results = []
+    for threads in (1, 3):
+        module = module_type(layer)(layer, FastBackend(threads=threads), (32, 3, 3, 64), np.random.default_rng(1))
+        module.backend.window_bytes = 1 << 20
+        module.prepare(Bdwp(), Site(RATIO))
+        output = module.forward(images, how=Pass(training=True))
+        results.append((output, *module.backward(gradient, Pass(training=True)), module.weight.gradient))
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(*results, strict=True))
