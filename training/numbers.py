@@ -65,7 +65,8 @@ def to_bits(values: Array, storage: FloatFormat) -> NDArray[np.uint32]:
     exponent's field, its hidden one and a carry out of rounding both land where IEEE 754 wants them.
     """
     storage_dtype(storage)
-    wide = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        wide = np.asarray(values).astype(np.float64)
     finite = np.where(np.isfinite(wide), np.abs(wide), 0.0)
     least = 1 - storage.bias
     exponent = np.maximum(np.frexp(finite)[1] - 1, least)
