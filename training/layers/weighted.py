@@ -65,7 +65,7 @@ class Weighted(Module[W]):
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
         self.weight.gradient = self.method.weight_gradient(self.weight_product(gradient), self.site)
-        how.record(self.layer.name, output_gradient=gradient, weight_gradient=self.weight.gradient)
+        self._record_gradients(gradient, how)
         if self.layer.bias:
             self.parameters["bias"].gradient = self.backend.sum_rows(gradient.reshape(-1, gradient.shape[-1]))
         if not self.needs_input_gradient:
@@ -76,6 +76,13 @@ class Weighted(Module[W]):
         if not self.backward_operand.ratio.is_dense:
             how.record(self.layer.name, weight_backward=self.backward_operand.weights)
         return (self.backend.store(product),)
+
+    def _record_gradients(self, gradient: Array, how: Pass) -> None:
+        """In the method's order of output channels, which is how the accelerator has them."""
+        weight = self.weight.gradient
+        if self.order is not None:
+            gradient, weight = gradient[..., self.order], weight[self.order]
+        how.record(self.layer.name, output_gradient=gradient, weight_gradient=weight)
 
     @abstractmethod
     def transposed(self, weights: Array) -> Array:
