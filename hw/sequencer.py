@@ -154,7 +154,7 @@ class Sequencer(wiring.Component):
         """
         config = self.config
         wait = Signal(config.uspe_latency_cycles)
-        left = Signal(range(config.drain_steps))
+        left = Signal(range(max(config.drain_steps, 2)))
         emit = Signal()
         m.d.comb += emit.eq(wait[-1] | (left != 0))
         with m.If(self.en):

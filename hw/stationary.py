@@ -54,7 +54,7 @@ class StationarySequencer(wiring.Component):
         active, left = Signal(), Signal(range(tail + 1))
         tiles, rounds, vectors, period = (Signal(COUNT_BITS, name=name) for name in ("tiles", "rounds", "vectors", "period"))
         tile, round_, step = (Signal(COUNT_BITS, name=name) for name in ("tile", "round_", "step"))
-        column, until_column = Signal(range(config.columns + 1)), Signal(range(config.add_latency_cycles))
+        column, until_column = Signal(range(config.columns + 1)), Signal(range(max(config.add_latency_cycles, 2)))
 
         real, handover, final = active & (step < vectors), Signal(), round_ == rounds - 1
         end_of_round, end_of_tile, end_of_command = Signal(), Signal(), Signal()
@@ -66,7 +66,7 @@ class StationarySequencer(wiring.Component):
         ]
 
         want_partial = delay(m, self.en, real & (round_ != 0), 1 + config.multiply_latency_cycles, "want_partial", reset=True)
-        want_groups = active | (left > tail - skew)
+        want_groups = active | (left > tail - skew) if skew else active
         fed = (~handover | self.weight_valid) & (~want_groups | self.groups_valid) & (~want_partial | self.partial_valid)
         m.d.comb += [
             self.emit.eq(delay(m, self.en, real & final, tail, "emit_line", reset=True)),

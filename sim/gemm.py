@@ -92,6 +92,7 @@ class Gemm:
         macs, cycles = self.useful_macs(), played.cycles[0]
         return {
             "config": self.config.name,
+            "format": self.config.storage,
             "m": self.m,
             "n": self.n,
             "k": self.k,

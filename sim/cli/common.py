@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 
 from hw.config import AcceleratorConfig, load_config
+from hw.errors import InputError
+from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.ratio import Ratio, parse_ratio
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +35,35 @@ class RatioType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Ratio:  # noqa: ANN401
         return value if isinstance(value, Ratio) else parse_ratio(value)
+
+
+SHORT_FORMATS = {"f16": "binary16", "bf16": "bfloat16", "f32": "binary32", "e4m3": "float8_e4m3", "e5m2": "float8_e5m2"}
+"""Short names of number formats; TestFloat has the first three."""
+
+
+class FormatType(click.ParamType):
+    """A number format's name or short name.
+
+    Parameters
+    ----------
+    most_bits : int
+        Wider formats are refused.
+    """
+
+    name = "FORMAT"
+
+    def __init__(self, most_bits: int = 32) -> None:
+        self.allowed = [name for name in (*FORMATS, *SHORT_FORMATS) if self._parse(name).width <= most_bits]
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FloatFormat:  # noqa: ANN401
+        if isinstance(value, FloatFormat):
+            return value
+        if value not in self.allowed:
+            raise InputError(f"unknown format {value!r}; allowed: {', '.join(self.allowed)}")
+        return self._parse(value)
+
+    def _parse(self, name: str) -> FloatFormat:
+        return parse_format(SHORT_FORMATS.get(name, name))
 
 
 def config_option(default: str = "tiny") -> Callable[[F], F]:

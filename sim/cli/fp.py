@@ -1,32 +1,16 @@
 """``nmtrain fp``: a floating-point block of the RTL on a vector file."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from hw.errors import InputError
 from hw.files import write_json
-from hw.formats import FORMATS, FloatFormat, parse_format
-from sim.cli.common import log, output_options, show
+from hw.formats import FloatFormat
+from sim.cli.common import FormatType, log, output_options, show
 from sim.fp import LATENCY_CYCLES, OPERANDS, check_operation, run_vectors
 from sim.vectors import differing, read_vectors
 
-SHORT_NAMES = {"f16": "binary16", "bf16": "bfloat16", "f32": "binary32"}
 MISMATCHES_SHOWN = 10
-
-
-class FormatType(click.ParamType):
-    """A format's name, or the short one that TestFloat uses."""
-
-    name = "FORMAT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FloatFormat:  # noqa: ANN401
-        if isinstance(value, FloatFormat):
-            return value
-        if value not in FORMATS and value not in SHORT_NAMES:
-            raise InputError(f"unknown format {value!r}; allowed: {', '.join([*FORMATS, *SHORT_NAMES])}")
-        return parse_format(SHORT_NAMES.get(value, value))
 
 
 @click.command(name="fp")
@@ -48,7 +32,7 @@ def command(
 
     \b
     Formats:
-      binary16 (f16), bfloat16 (bf16), binary32 (f32), float8_e4m3, float8_e5m2
+      binary16 (f16), bfloat16 (bf16), binary32 (f32), float8_e4m3 (e4m3), float8_e5m2 (e5m2)
     \b
     Example:
       testfloat_gen f32_add > add.txt

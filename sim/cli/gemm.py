@@ -1,5 +1,6 @@
 """``nmtrain gemm``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ from rich.table import Table
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
+from hw.formats import FloatFormat
 from hw.ratio import Ratio
-from sim.cli.common import config_option, log, output_options, ratio_option, show
+from sim.cli.common import FormatType, config_option, log, output_options, ratio_option, show
 
 
 @click.command(name="gemm")
@@ -19,6 +21,7 @@ from sim.cli.common import config_option, log, output_options, ratio_option, sho
 @click.option("--n", type=int, default=64, show_default=True, help="columns of the result")
 @click.option("--k", type=int, default=256, show_default=True, help="reduction length before pruning")
 @ratio_option()
+@click.option("--format", "storage", type=FormatType(most_bits=16), help="of the operands  [default: the configuration's]")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), default="os", show_default=True, help="what stays in a PE")
 @click.option("--seed", type=int, default=0, show_default=True, help="of the operands and the stalls")
 @click.option("--stall-probability", type=float, default=0.0, show_default=True, help="chance that a stream stalls in a cycle")
@@ -29,6 +32,7 @@ def command(
     n: int,
     k: int,
     ratio: Ratio,
+    storage: FloatFormat | None,
     dataflow: str,
     seed: int,
     stall_probability: float,
@@ -42,12 +46,17 @@ def command(
     \b
     Example:
       nmtrain gemm --config tiny --m 33 --n 5 --k 70 --ratio 2:8
+    \b
+    Formats:
+      binary16 (f16), bfloat16 (bf16), float8_e4m3 (e4m3), float8_e5m2 (e5m2)
     """
     from dataflow.program import Dataflow
     from sim.gemm import Gemm
 
     if seed < 0:
         raise InputError(f"--seed must be at least 0, not {seed}")
+    if storage:
+        config = replace(config, storage=storage.name)
     gemm = Gemm(
         config=config, m=m, n=n, k=k, ratio=ratio, dataflow=Dataflow(dataflow), seed=seed, stall_probability=stall_probability
     )

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dataflow.array import ArrayUnit
 from dataflow.program import Dataflow
@@ -14,10 +16,11 @@ from sim.gemm import Gemm, reference
 from sim.player import play
 
 
-def config(rows, columns, *, multiply=2, add=4, group=8):
+def config(rows, columns, *, multiply=2, add=4, group=8, storage="binary16"):
     return AcceleratorConfig(
         name="test",
         rows=rows,
+        storage=storage,
         partial_sum_words=32,
         columns=columns,
         max_group=group,
@@ -87,9 +90,42 @@ PRODUCTS = [
 )
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_products_back_to_back_are_numpys_bits(config, stall):
+    check(config, PRODUCTS, stall)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    config=st.builds(
+        config,
+        st.integers(1, 4),
+        st.integers(1, 4),
+        multiply=st.integers(1, 3),
+        add=st.integers(1, 4),
+        group=st.sampled_from([4, 8, 16]),
+        storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e5m2"]),
+    ),
+    products=st.lists(
+        st.tuples(
+            st.integers(1, 9),
+            st.integers(1, 9),
+            st.integers(1, 20),
+            st.sampled_from(["dense", "1:2", "1:4", "2:4", "3:4"]),
+            st.sampled_from(["os", "ws"]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    stall=st.sampled_from([0.0, 0.4]),
+)
+def test_any_array(config, products, stall):
+    check(config, products, stall)
+
+
+def check(config, products, stall):
+    """Play (m, n, k, ratio, dataflow) back to back, and compare words with NumPy and cycles with the model."""
     gemms = [
         Gemm(config=config, m=m, n=n, k=k, ratio=parse_ratio(ratio), seed=seed, dataflow=Dataflow(dataflow))
-        for seed, (m, n, k, ratio, dataflow) in enumerate(PRODUCTS)
+        for seed, (m, n, k, ratio, dataflow) in enumerate(products)
     ]
     plays = [play(config, gemm.operands()) for gemm in gemms]
     words, times = simulate(config, plays, stall)
@@ -99,7 +135,7 @@ def test_products_back_to_back_are_numpys_bits(config, stall):
     model = ArrayUnit(config, [one.operands.tile(config) for one in plays]).run()
     measured = [times[end - 1] for end in ends]
     if stall:
-        assert measured[-1] > model[-1]
+        assert measured[-1] >= model[-1]
     else:
         assert measured == model
 

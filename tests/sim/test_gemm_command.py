@@ -25,6 +25,15 @@ def test_three_executors_agree(capsys, tmp_path, shape, ratio, dataflow):
     assert result["utilization"] == pytest.approx(result["macs"] / (16 * result["rtl_cycles"]))
 
 
+def test_a_format_replaces_the_configurations(capsys, tmp_path):
+    (tmp_path / "dot.toml").write_text("rows = 1\ncolumns = 1\nmax_group = 4\nadd_latency_cycles = 1\n")
+    product = ["--config", str(tmp_path / "dot.toml"), "--m", "3", "--n", "2", "--k", "9", "--ratio", "2:4"]
+    status, printed = run(capsys, *product, "--format", "e4m3", "--out", str(tmp_path), "--json")
+    result = json.loads(printed.out)
+    assert (status, result["format"], result["words_different"]) == (0, "float8_e4m3", 0)
+    assert result["rtl_cycles"] == result["model_cycles"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -34,6 +43,7 @@ def test_three_executors_agree(capsys, tmp_path, shape, ratio, dataflow):
         (["--ratio", "2:32"], "needs groups of 32, but tiny is elaborated for max_group = 16"),
         (["--config", "huge"], "unknown configuration 'huge'; allowed: tiny, small, medium, vcu1525"),
         (["--dataflow", "sideways"], "'os', 'ws'"),
+        (["--format", "f32"], "unknown format 'f32'; allowed: binary16, bfloat16, float8_e4m3, float8_e5m2, f16, bf16, e4m3"),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--stall-probability", "1"], "must be in 0..0.95"),
     ],

@@ -8,7 +8,7 @@ from dataflow.array import ArrayUnit
 from dataflow.lower import lower
 from dataflow.pins import Choice
 from dataflow.program import Dataflow
-from hw.config import PRESETS
+from hw.config import PRESETS, AcceleratorConfig
 from hw.ratio import Ratio, parse_ratio
 from sim.cosim import check, load_operands, singles, summary
 from sim.gemm import Gemm, reference
@@ -23,18 +23,28 @@ from training.step import training_step
 RATIOS = ["dense", "1:4", "2:4", "1:8", "2:8", "4:8", "1:16", "2:16", "4:16", "3:5"]
 
 
-def random_gemms(count, seed):
+ARRAYS = [
+    PRESETS["tiny"],
+    AcceleratorConfig(name="dot", rows=1, columns=1, storage="float8_e5m2", multiply_latency_cycles=1, add_latency_cycles=1),
+    AcceleratorConfig(name="line", rows=1, columns=5, storage="bfloat16", max_group=8, add_latency_cycles=3),
+    AcceleratorConfig(name="odd", rows=3, columns=2, storage="float8_e4m3", add_latency_cycles=2, partial_sum_words=24),
+]
+
+
+def random_gemms(config, count, seed):
+    """Every ratio that the array can run, in turn, either dataflow, any shape."""
     rng = np.random.default_rng(seed)
+    ratios = [ratio for ratio in map(parse_ratio, RATIOS) if ratio.m <= config.max_group]
     for number in range(count):
         m, n, k = (int(rng.integers(1, 40)) for _ in "mnk")
-        ratio, dataflow = parse_ratio(RATIOS[number % len(RATIOS)]), Dataflow(rng.choice(list(Dataflow)))
-        yield Gemm(config=PRESETS["tiny"], m=m, n=n, k=k, ratio=ratio, dataflow=dataflow, seed=number)
+        dataflow = Dataflow(rng.choice(list(Dataflow)))
+        yield Gemm(config=config, m=m, n=n, k=k, ratio=ratios[number % len(ratios)], dataflow=dataflow, seed=number)
 
 
+@pytest.mark.parametrize("config", ARRAYS, ids=lambda config: f"{config.name}-{config.storage}")
 @pytest.mark.parametrize("stall", [0.0, 0.2, 0.7])
-def test_random_products(stall):
-    config = PRESETS["tiny"]
-    operands = [gemm.operands() for gemm in random_gemms(100, seed=int(100 * stall))]
+def test_random_products(config, stall):
+    operands = [gemm.operands() for gemm in random_gemms(config, 60, seed=int(100 * stall))]
     played = play_products(config, operands, stall_probability=stall, seed=3)
     for one, result in zip(operands, played.results, strict=True):
         np.testing.assert_array_equal(result.view(np.uint32), reference(config, one).view(np.uint32))
@@ -45,21 +55,25 @@ def test_random_products(stall):
         assert played.cycles == model
 
 
-def test_special_values_pass_through_the_array_bit_by_bit():
-    """Infinities, NaN, subnormals and signed zeros among the operands, dense and sparse."""
-    config, rng = PRESETS["tiny"], np.random.default_rng(5)
-    specials = np.array([0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E01, 0x3C00], np.uint16)
+@pytest.mark.parametrize("config", ARRAYS, ids=lambda config: f"{config.name}-{config.storage}")
+def test_special_values_pass_through_the_array_bit_by_bit(config):
+    """Infinities, NaN, subnormals, signed zeros and the largest numbers among the operands, dense and sparse."""
+    form, rng = config.storage_format, np.random.default_rng(5)
+    least, one = 1 << form.mantissa_bits, form.bias << form.mantissa_bits
+    positive = [0, 1, least - 1, least, one, form.infinity - 1, form.infinity]
+    specials = np.array([*positive, *(bits | 1 << form.width - 1 for bits in positive), form.infinity + 1], np.uint16)
     operands = []
     for ratio in ("dense", "2:8"):
-        one = Gemm(config=config, m=32, n=32, k=24, ratio=parse_ratio(ratio), seed=1).operands()
-        for array in (one.weights, one.activations):
+        product = Gemm(config=config, m=32, n=32, k=24, ratio=parse_ratio(ratio), seed=1).operands()
+        for array in (product.weights, product.activations):
             where = rng.random(array.shape) < 0.1
             array[where] = rng.choice(specials, int(where.sum()))
-        operands.append(one)
+        operands.append(product)
     played = play_products(config, operands)
-    for one, result in zip(operands, played.results, strict=True):
-        expected = reference(config, one).view(np.uint32)
+    for product, result in zip(operands, played.results, strict=True):
+        expected = reference(config, product).view(np.uint32)
         assert np.isnan(expected.view(np.float32)).any()
+        assert np.isfinite(expected.view(np.float32)).any()
         np.testing.assert_array_equal(result.view(np.uint32), expected)
 
 
