@@ -8,8 +8,11 @@ from amaranth.lib import wiring
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32, FloatFormat
-from hw.fp import FloatAdd, FloatConvert, FloatMultiply
+from hw.fp import FloatAdd, FloatConvert, FloatMultiply, FloatScale
 from hw.modules import place
+
+PLACES_BITS = 8
+"""Width of the exponent of a power of two, signed."""
 
 
 class VectorArithmetic:
@@ -36,6 +39,11 @@ class VectorArithmetic:
         """The product of two binary32 numbers."""
         make = partial(FloatMultiply, BINARY32, BINARY32, self.latency_cycles)
         return self._place(make, "float_multiply_binary32", name, a=a, b=b)
+
+    def scale(self, a: ValueLike, places: ValueLike, name: str) -> Value:
+        """The product of a binary32 number and 2**places, `PLACES_BITS` wide."""
+        make = partial(FloatScale, BINARY32, PLACES_BITS, self.latency_cycles)
+        return self._place(make, "float_scale_binary32", name, a=a, places=places)
 
     def add(self, a: ValueLike, b: ValueLike, name: str) -> Value:
         """The sum of two binary32 numbers."""

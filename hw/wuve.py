@@ -1,6 +1,6 @@
 """The weight update vector engine: stochastic gradient descent on binary32 masters."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,14 +9,20 @@ from hw.formats import BINARY32
 from hw.modules import place
 from hw.streams import advance, join
 from hw.uspe import delay
-from hw.vector import VectorArithmetic
+from hw.vector import PLACES_BITS, VectorArithmetic
 
 NUMBER = BINARY32.width
 
 RATES = data.StructLayout(
-    {"unscale": NUMBER, "pruned_decay": NUMBER, "weight_decay": NUMBER, "momentum": NUMBER, "learning_rate": NUMBER}
+    {
+        "unscale": signed(PLACES_BITS),
+        "pruned_decay": NUMBER,
+        "weight_decay": NUMBER,
+        "momentum": NUMBER,
+        "learning_rate": NUMBER,
+    }
 )
-"""The hyper-parameters, binary32: 1/loss scale, λ_w, λ, μ, η."""
+"""The hyper-parameters: the exponent of 1/loss scale, which is a power of two; in binary32 λ_w, λ, μ, η."""
 
 MASTER = data.StructLayout({"weight": NUMBER, "velocity": NUMBER, "pruned": 1})
 """A master weight, its velocity, and whether the SR-STE term pulls at it."""
@@ -32,7 +38,7 @@ class WuveLane(wiring.Component):
 
     ::
 
-        gradient ─ × unscale ───────┬─────────────┐
+        gradient ─ · 2^unscale ─────┬─────────────┐
         weight ─── × pruned_decay ─ + ─ pruned? ──┴─ + ─ + ─┬─ × learning_rate ─ − ─┬─ round ─► copy
               ├─── × weight_decay ───────────────────┘   │  │                    │  └─────────► weight
               └──────────────────────────────────────────┼──┼────────────────────┘
@@ -79,7 +85,7 @@ class WuveLane(wiring.Component):
         def later(value: ValueLike, operations: int, name: str) -> Value:
             return delay(m, self.en, value, operations * unit.latency_cycles, name)
 
-        unscaled = unit.multiply(self.gradient, rates.unscale, "unscale")
+        unscaled = unit.scale(self.gradient, rates.unscale, "unscale")
         pull = unit.multiply(rates.pruned_decay, old.weight, "pull")
         decay = unit.multiply(rates.weight_decay, old.weight, "decay")
         momentum = unit.multiply(rates.momentum, old.velocity, "momentum")
@@ -103,7 +109,7 @@ class WuveLane(wiring.Component):
 class WUVE(wiring.Component):
     """Updates P master weights a cycle.
 
-    In binary32, each operation rounded once: g ← g · unscale; g ← g + pruned_decay · w where pruned; g ← g + weight_decay · w;
+    In binary32, each operation rounded once: g ← g · 2**unscale; g ← g + pruned_decay · w where pruned; g ← g + weight_decay · w;
     v ← momentum · v + g; w ← w − learning_rate · v; copy ← w in the storage format.
 
     ::

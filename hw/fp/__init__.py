@@ -4,7 +4,8 @@
 
     FloatMultiply   unpack ─ multiply ─────────────┐
     FloatAdd        order ─ distance ─ align ─ add ├─ Finish: count zeros ─ shift left ─ shift right ─ round ─ pack
-    FloatConvert    unpack ────────────────────────┘
+    FloatConvert    unpack ────────────────────────┤
+    FloatScale      unpack ────────────────────────┘
 
     pipeline        spreads the latency's registers over these steps
     unpack, leading_zeros, shift
@@ -14,5 +15,6 @@
 from hw.fp.add import FloatAdd
 from hw.fp.convert import FloatConvert
 from hw.fp.multiply import FloatMultiply
+from hw.fp.scale import FloatScale
 
-__all__ = ["FloatAdd", "FloatConvert", "FloatMultiply"]
+__all__ = ["FloatAdd", "FloatConvert", "FloatMultiply", "FloatScale"]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,12 +68,17 @@ class FloatConvert(wiring.Component):
         return m
 
     def _unpack(self, m: Module, x: _Operand) -> Exact:
-        a = unpack(m, x.a, self.source, "a")
-        return Exact(
-            significand=a.significand,
-            headroom=wire(m, a.exponent + (self._rebias - 1), "headroom"),
-            sign=a.sign,
-            sign_if_zero=a.sign,
-            is_nan=a.is_special & a.has_fraction,
-            is_infinity=a.is_special,
-        )
+        return exact(m, x.a, self.source, self._rebias)
+
+
+def exact(m: Module, bits: Value, form: FloatFormat, places: ValueLike) -> Exact:
+    """The stored number `bits`, its exponent changed by `places`."""
+    a = unpack(m, bits, form, "a")
+    return Exact(
+        significand=a.significand,
+        headroom=wire(m, a.exponent - 1 + places, "headroom"),
+        sign=a.sign,
+        sign_if_zero=a.sign,
+        is_nan=a.is_special & a.has_fraction,
+        is_infinity=a.is_special,
+    )

@@ -16,7 +16,7 @@ from training.loss_scale import LossScale
 from training.numbers import canonical, to_bits
 from training.optimiser import Sgd
 
-RATES = {"unscale": 2.0**-10, "pruned_decay": 2e-4, "weight_decay": 5e-4, "momentum": 0.9, "learning_rate": 0.1}
+RATES = {"unscale": -10, "pruned_decay": 2e-4, "weight_decay": 5e-4, "momentum": 0.9, "learning_rate": 0.1}
 
 
 def config(lanes=2, *, add=4, storage="binary16"):
@@ -28,7 +28,8 @@ def bits(values):
 
 
 def rates_word(rates):
-    return join_fields((bits(rates[name]), 32) for name in RATES)
+    exponent, *numbers = (rates[name] for name in RATES)
+    return join_fields([(exponent & 0xFF, 8), *((bits(number), 32) for number in numbers)])
 
 
 def words(lanes, columns):
@@ -48,9 +49,10 @@ def sources(config, weight, velocity, gradient, pruned):
 
 def update(config, rates, weight, velocity, gradient, pruned):
     """The formula, one rounding an operation; rows of weight, velocity and copy, as bits."""
-    unscale, pruned_decay, weight_decay, momentum, learning_rate = (np.float32(rates[name]) for name in RATES)
+    unscale, *numbers = (rates[name] for name in RATES)
+    pruned_decay, weight_decay, momentum, learning_rate = map(np.float32, numbers)
     with np.errstate(all="ignore"):
-        g = gradient * unscale
+        g = gradient * np.float32(2.0**unscale)
         g = np.where(pruned, g + pruned_decay * weight, g)
         g = g + weight_decay * weight
         v = canonical(momentum * velocity + g)
@@ -91,6 +93,7 @@ def test_updates_are_numpys_bits(lanes, add, storage, stall, wild, seed):
     rng = np.random.default_rng(seed)
     some, draw, count = config(lanes, add=add, storage=storage), numbers if wild else tame, 60
     rates = {name: rng.choice([value, 0.0, 1.0, abs(float(tame(rng, 1)[0]))]) for name, value in RATES.items()}
+    rates["unscale"] = int(rng.integers(-24, 25))
     check(some, rates, (*(draw(rng, count) for _ in range(3)), rng.integers(0, 2, count)), stall=stall)
 
 

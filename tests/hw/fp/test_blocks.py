@@ -5,10 +5,10 @@ import pytest
 from amaranth.back import verilog
 from amaranth.sim import Simulator
 from fp_operands import operands, partners
-from fp_oracle import expect
+from fp_oracle import decode, encode, expect
 
 from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2
-from hw.fp import FloatAdd, FloatConvert, FloatMultiply
+from hw.fp import FloatAdd, FloatConvert, FloatMultiply, FloatScale
 
 NARROW = [BINARY16, BFLOAT16, FLOAT8_E4M3, FLOAT8_E5M2]
 FORMATS = [*NARROW, BINARY32]
@@ -16,14 +16,18 @@ VECTORS = 150
 
 
 def check(block, op, source, target, seed, freeze=0.3):
-    """Stream operands, enabled at random: after every cycle the output belongs to `latency_cycles` enabled ones ago."""
+    """Stream operands of every class, see `stream`."""
     rng = np.random.default_rng(seed)
     rows = operands(source, VECTORS, rng)[:, np.newaxis]
     if op != "convert":
         rows = np.hstack([rows, partners(op, source, target, rows[:, 0], rng)[:, np.newaxis]])
-    expected = expect(op, source, target, rows)
+    stream(block, ["a"] if op == "convert" else ["a", "b"], rows, expect(op, source, target, rows), rng, freeze)
+
+
+def stream(block, ports, rows, expected, rng, freeze=0.3):
+    """Feed rows, enabled at random: after every cycle the output belongs to `latency_cycles` enabled ones ago."""
     latency_cycles = block.latency_cycles
-    ports = [block.a] if op == "convert" else [block.a, block.b]
+    ports = [getattr(block, port) for port in ports]
 
     def compare(context, index):
         if 0 <= index < len(rows):
@@ -34,7 +38,7 @@ def check(block, op, source, target, seed, freeze=0.3):
         accepted = 0
         while accepted < len(rows) + latency_cycles:
             enable = rng.random() >= freeze
-            row = rows[min(accepted, len(rows) - 1)] if enable else [rng.integers(1 << source.width)] * 2
+            row = rows[min(accepted, len(rows) - 1)] if enable else [rng.integers(1 << len(port)) for port in ports]
             for port, bits in zip(ports, row, strict=False):
                 context.set(port, int(bits))
             context.set(block.en, enable)
@@ -72,6 +76,23 @@ def test_convert_between_formats(source, target):
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_add(form):
     check(FloatAdd(form, 4), "add", form, form, seed=4)
+
+
+@pytest.mark.parametrize("latency_cycles", [0, 1, 4])
+@pytest.mark.parametrize("form, places_bits", [(BINARY32, 8), (BINARY32, 10), (BINARY16, 1), (FLOAT8_E4M3, 5)])
+def test_scale(form, places_bits, latency_cycles):
+    """As a multiplication by the power of two, which a binary64 holds exactly."""
+    rng, reach = np.random.default_rng(9), 1 << places_bits - 1
+    bits = operands(form, 4 * VECTORS, rng)
+    near_ends = rng.choice([-form.mantissa_bits, 0, form.bias, form.max_biased_exponent], len(bits))
+    near_ends -= (bits >> form.mantissa_bits & form.max_biased_exponent).astype(int)
+    places = np.where(
+        rng.random(len(bits)) < 0.5, near_ends + rng.integers(-2, 3, len(bits)), rng.integers(-reach, reach, len(bits))
+    )
+    places = np.clip(places, -reach, reach - 1)
+    with np.errstate(all="ignore"):
+        expected = encode(form, np.ldexp(decode(form, bits).astype(np.float64), places))
+    stream(FloatScale(form, places_bits, latency_cycles), ["a", "places"], np.stack([bits, places], axis=1), expected, rng)
 
 
 @pytest.mark.parametrize("latency_cycles", [0, 1, 2, 3, 5, 7, 8, 11])
