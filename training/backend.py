@@ -32,6 +32,9 @@ class Backend(ABC):
     window_bytes: int | None = None
     """How large a matrix of a convolution's windows may be; None makes one product of the whole batch."""
 
+    part_bytes: int | None = None
+    """How much of a tensor an element-wise layer works on at once; None is all of it."""
+
     def __init__(self, storage: FloatFormat = BINARY16) -> None:
         self.storage = storage
 
@@ -47,6 +50,12 @@ class Backend(ABC):
         """Results in the order of `items`, which do not depend on each other."""
         return [function(item) for item in items]
 
+    def parts(self, tensor: Array) -> list[slice]:
+        """Slices of the first axis of at most `part_bytes`, at least one, which `map` may work on."""
+        size = max(tensor.nbytes // max(len(tensor), 1), 1)
+        step = max(self.part_bytes // size, 1) if self.part_bytes else max(len(tensor), 1)
+        return [slice(start, start + step) for start in range(0, max(len(tensor), 1), step)]
+
     def ready(self, operand: Operand) -> Operand:
         """A (rows, reduction) operand as `product` likes it best, where it is used several times."""
         return operand
@@ -56,6 +65,10 @@ class Backend(ABC):
         m, n, k = left.shape[-2], right.shape[-2], left.shape[-1]
         pairs = zip(left.reshape(-1, m, k), right.reshape(-1, n, k), strict=True)
         return np.stack([self.product(Operand(one), other) for one, other in pairs]).reshape(*left.shape[:-1], n)
+
+    def outer(self, left: Array, right: Array) -> Array:
+        """Multiply (k, m) by (k, n) to (m, n), `wide`, the sum of k outer products in ascending order."""
+        return self.product(Operand(left.T), right.T)
 
     def sum_rows(self, rows: Array) -> Array:
         """Sum (k, n) to (n,), `wide`: a product with ones, so that its order of accumulation is the products'."""
@@ -83,8 +96,11 @@ class FastBackend(Backend):
         Parts of a batch to work on at once. Each is to use one BLAS thread; the result does not depend on their number.
     """
 
-    window_bytes = 1 << 23
+    window_bytes = 1 << 22
     """What stays in cache between gathering and multiplying."""
+
+    part_bytes = 1 << 18
+    """What stays in a core's own cache from one operation on it to the next."""
 
     def __init__(self, storage: FloatFormat = BINARY16, *, threads: int = 1) -> None:
         super().__init__(storage)
@@ -110,3 +126,6 @@ class FastBackend(Backend):
 
     def products(self, left: Array, right: Array) -> Array:
         return left.astype(np.float32) @ right.astype(np.float32).swapaxes(-1, -2)
+
+    def outer(self, left: Array, right: Array) -> Array:
+        return left.astype(np.float32, copy=False).T @ right.astype(np.float32, copy=False)

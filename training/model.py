@@ -76,10 +76,13 @@ class Model:
 
     def prepare(self) -> None:
         """Make every layer's operands from its master weights: after construction and after each update."""
-        for name, module in self.modules.items():
-            if isinstance(module, Weighted):
-                self.sites[name].moment = self.moment
-                module.prepare(self.method, self.sites[name])
+
+        def prepare(module: Weighted) -> None:
+            site = self.sites[module.layer.name]
+            site.moment = self.moment
+            module.prepare(self.method, site)
+
+        self.backend.map(prepare, [module for module in self.modules.values() if isinstance(module, Weighted)])
 
     def advance(self) -> None:
         """Count a step as done and make the operands of the next."""
@@ -151,7 +154,7 @@ class Model:
         """Add the gradients of a layer's inputs to those that other readers left; the ones without are not needed."""
         for name, part in zip(names, parts, strict=False):
             if name in gradients:
-                part = self.backend.store(gradients[name].astype(self.backend.wide) + part.astype(self.backend.wide))
+                part = self.backend.store(gradients[name].astype(self.backend.wide, copy=False) + part)
             gradients[name] = part
 
     def _learned_tensors(self) -> frozenset[str]:

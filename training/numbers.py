@@ -91,6 +91,18 @@ def from_bits(bits: NDArray[np.integer], storage: FloatFormat) -> Array:
     return np.where(magnitude > storage.infinity, np.nan, value).astype(storage_dtype(storage))
 
 
+def masked(values: Array, mask: NDArray[np.bool_]) -> Array:
+    """`values` where `mask`, of their shape, else +0: bit by bit, as a branch an element would mostly be mispredicted."""
+    bits = np.bitwise_and(values.view(f"i{values.itemsize}"), -mask.view(np.int8))
+    return bits.view(values.dtype)
+
+
+def blend(mask: NDArray[np.bool_], values: Array, others: Array) -> Array:
+    """``np.where(mask, values, others)`` of one dtype and shape, bit by bit; see `masked`."""
+    first, second = (operand.view(f"i{values.itemsize}") for operand in (values, others))
+    return (second ^ ((first ^ second) & -mask.view(np.int8))).view(values.dtype)
+
+
 def canonical(sums: NDArray[np.float32]) -> NDArray[np.float32]:
     """`sums` with every NaN replaced by the canonical one, in place."""
     nan = np.isnan(sums)

@@ -1,6 +1,7 @@
 """Sliding windows as gathers: which pixels each output position reads."""
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from training.numbers import Array
@@ -21,7 +22,7 @@ def gather(images: Array, rows: Positions, columns: Positions, channels: int, ou
     images : ndarray, (batch, height, width, C)
         Where to read.
     rows, columns : ndarray of int, (out_rows, kernel_rows) and (out_columns, kernel_columns)
-        Pixels along either axis.
+        Pixels along either axis, at equal steps from output to output and from tap to tap.
     channels : int
         At least C.
     outside : float
@@ -34,14 +35,14 @@ def gather(images: Array, rows: Positions, columns: Positions, channels: int, ou
     batch, height, width, depth = images.shape
     row_span, column_span = _span(rows, height), _span(columns, width)
     padded = _padded(images, row_span, column_span, outside)
-    windows = (
-        np.full((batch, len(rows), len(columns), rows.shape[1], columns.shape[1], channels), outside, images.dtype)
-        if (channels > depth)
-        else np.empty((batch, len(rows), len(columns), rows.shape[1], columns.shape[1], channels), images.dtype)
-    )
-    for row, column in np.ndindex(rows.shape[1], columns.shape[1]):
-        read = padded[:, _steps(rows[:, row], row_span), _steps(columns[:, column], column_span)]
-        windows[:, :, :, row, column, :depth] = read
+    shape = (batch, len(rows), len(columns), rows.shape[1], columns.shape[1], channels)
+    windows = np.empty(shape, images.dtype) if channels == depth else np.full(shape, outside, images.dtype)
+    if windows.size:
+        first = padded[:, int(rows[0, 0]) + row_span[0] :, int(columns[0, 0]) + column_span[0] :]
+        sample, row, column, channel = padded.strides
+        (row_step, row_tap), (column_step, column_tap) = _steps(rows), _steps(columns)
+        strides = (sample, row * row_step, column * column_step, row * row_tap, column * column_tap, channel)
+        windows[..., :depth] = as_strided(first, (*shape[:-1], depth), strides, writeable=False)
     return windows
 
 
@@ -59,8 +60,7 @@ def _padded(images: Array, rows: tuple[int, int], columns: tuple[int, int], outs
     return padded
 
 
-def _steps(places: Positions, span: tuple[int, int]) -> slice:
-    """The places that one tap reads, which lie at equal steps, as a slice of the padded axis."""
-    first = int(places[0]) + span[0]
-    step = int(places[1] - places[0]) if len(places) > 1 else 1
-    return slice(first, first + (len(places) - 1) * step + 1, step)
+def _steps(places: Positions) -> tuple[int, int]:
+    """How far neighbouring outputs and neighbouring taps are apart, which is the same everywhere."""
+    outputs, taps = places.shape
+    return int(places[min(1, outputs - 1), 0] - places[0, 0]), int(places[0, min(1, taps - 1)] - places[0, 0])

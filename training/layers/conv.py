@@ -51,12 +51,13 @@ class Conv(Weighted[network.Conv]):
             chunks = self._chunks(images, rows, columns, images.shape[-1])
             sums = self.backend.map(partial(self._weight_part, images, part, rows, columns), chunks)
             parts.append(reduce(np.add, sums))
-        return np.concatenate(parts).reshape(self.weight.value.shape)
+        weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return weight.reshape(self.weight.value.shape)
 
     def _weight_part(self, images: Array, gradient: Array, rows: Positions, columns: Positions, chunk: slice) -> Array:
         outputs = gradient[chunk].reshape(-1, gradient.shape[-1])
         windows = gather(images[chunk], rows, columns, images.shape[-1]).reshape(len(outputs), -1)
-        return self.backend.product(Operand(outputs.T), windows.T)
+        return self.backend.outer(outputs, windows)
 
     def _convolve(self, operand: Operand, images: Array, rows: Positions, columns: Positions) -> Array:
         """(batch, out_rows, out_columns, operand rows), one product a group."""
@@ -113,7 +114,7 @@ class Conv(Weighted[network.Conv]):
 
     def _split(self, tensor: Array) -> list[Array]:
         """The channels of each group, widened before windows repeat every pixel once a tap."""
-        return np.split(tensor.astype(self.backend.wide), self.layer.groups, axis=-1)
+        return np.split(tensor.astype(self.backend.wide, copy=False), self.layer.groups, axis=-1)
 
 
 def _take_taps(part: Array, rows: list[int], columns: list[int]) -> Array:

@@ -22,7 +22,7 @@ class Linear(Weighted[network.Linear]):
 
     def weight_product(self, gradient: Array) -> Array:
         rows = self.method.weight_gradient_operand(gradient.reshape(-1, gradient.shape[-1]), self.site)
-        return self.backend.product(Operand(rows.T), self.input.reshape(len(rows), -1).T)
+        return self.backend.outer(rows, self.input.reshape(len(rows), -1))
 
     def _over_rows(self, operand: Operand, tensor: Array) -> Array:
         """Multiply every row, padded with zeros to whole groups, by the operand."""

@@ -1,35 +1,31 @@
 """max(x, 0)."""
 
-from functools import partial
-
 import numpy as np
-from numpy.typing import NDArray
 
 from dataflow import network
 from training.layers.module import Module, Pass
-from training.numbers import Array
-
-PARTS = 8
-"""Of a batch, which threads may share."""
+from training.numbers import Array, masked
 
 
 class Relu(Module[network.Relu]):
     """+0 where the stored input is zero or below, with gradient +0; NaN passes on, so that a lost step is seen."""
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
-        self.off = np.less_equal(inputs[0], 0)
-        return self._where_on(inputs[0])
+        values, result = inputs[0], np.empty_like(inputs[0])
+        self.on = np.empty(values.shape, bool)
 
-    def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        return (self._where_on(gradient),)
+        def fill(part: slice) -> None:
+            np.logical_not(values[part] <= 0, out=self.on[part])
+            result[part] = masked(values[part], self.on[part])
 
-    def _where_on(self, values: Array) -> Array:
-        result = np.empty(values.shape, values.dtype)
-        size = max(len(values) // PARTS, 1)
-        parts = [slice(start, start + size) for start in range(0, len(values), size)]
-        self.backend.map(partial(_fill, result, values, self.off), parts)
+        self.backend.map(fill, self.backend.parts(values))
         return result
 
+    def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
+        result = np.empty_like(gradient)
 
-def _fill(result: Array, values: Array, off: NDArray[np.bool_], part: slice) -> None:
-    result[part] = np.where(off[part], values.dtype.type(0), values[part])
+        def fill(part: slice) -> None:
+            result[part] = masked(gradient[part], self.on[part])
+
+        self.backend.map(fill, self.backend.parts(gradient))
+        return (result,)
