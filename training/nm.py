@@ -10,7 +10,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from training.numbers import Array
 Mask = NDArray[np.bool_]
 MAX_GROUP = 256
 """The largest M whose indices fit the uint8 of `Packed`."""
+BLOCK = 1 << 16
+"""Weights to select from at once: they stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,37 @@ def grouped(weights: Array, ratio: Ratio) -> Array:
 
 
 def _select_groups(groups: Array, ratio: Ratio) -> Mask:
-    """Exactly N True in every row of M.
-
-    Each element's key is its magnitude with its distance from the group's end below, so that no two keys of a row are
-    equal and the order among them is the contract's. Padding zeros come last in a group and lose every tie.
-    """
+    """Exactly N True in every row of M. Padding zeros come last in a group and lose every tie."""
     if ratio.is_dense or not groups.size:
         return np.ones(groups.shape, bool)
-    bits, key_type = (np.uint16, np.uint32) if groups.dtype == np.float16 else (np.uint32, np.uint64)
-    key: NDArray[Any] = groups.view(bits).astype(key_type)
-    key &= np.iinfo(bits).max >> 1
-    key <<= ratio.index_bits
-    key |= np.arange(ratio.m, dtype=key_type)[::-1]
-    rows = key.reshape(prod(groups.shape[:-1]), ratio.m)
-    least = np.partition(rows, ratio.m - ratio.n, axis=-1)[:, ratio.m - ratio.n, None]
-    return (rows >= least).reshape(groups.shape)
+    rows = groups.reshape(-1, ratio.m).view(f"u{groups.itemsize}")
+    magnitude = rows.dtype.type(np.iinfo(rows.dtype).max >> 1)
+    mask = np.empty(rows.shape, bool)
+    step = max(BLOCK // ratio.m, 1)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        mask[part] = _select_columns(np.bitwise_and(rows[part].T, magnitude, order="C"), ratio.n).T
+    return mask.reshape(groups.shape)
+
+
+def _select_columns(keys: NDArray[np.unsignedinteger], n: int) -> Mask:
+    """(M, groups): the n largest of every column, the upper of equal ones."""
+    least = _nth_largest(keys, n)
+    mask = keys >= least
+    tied = np.flatnonzero(np.add.reduce(mask, axis=0, dtype=np.uint16) > n)
+    if tied.size:
+        above, level = keys[:, tied] > least[tied], keys[:, tied] == least[tied]
+        mask[:, tied] = above | level & (level.cumsum(axis=0) <= n - above.sum(axis=0))
+    return mask
+
+
+def _nth_largest(keys: NDArray[np.unsignedinteger], n: int) -> NDArray[np.unsignedinteger]:
+    """(groups,) of (M, groups): each key passes n registers, which keep the larger and pass the smaller on, as in the SORE."""
+    registers = np.zeros((n, keys.shape[1]), keys.dtype)
+    for key in keys:
+        for register in registers[:-1]:
+            passed = np.minimum(register, key)
+            np.maximum(register, key, out=register)
+            key = passed
+        np.maximum(registers[-1], key, out=registers[-1])
+    return registers[-1]
