@@ -1,6 +1,7 @@
-"""Verilog of an accelerator, each distinct module once, and the manifest that describes it."""
+"""Verilog of an accelerator or of one of its blocks, each distinct module once, and the manifest that describes it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,39 @@ from amaranth.lib import wiring
 
 from hw.array import Element
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.modules import ModuleLibrary, port_name
+from hw.pregenerate import Pregenerate, check_pregeneration
+from hw.sore import SORE
 from hw.stce import STCE
+from hw.transpose import Transpose, check_lanes
 from hw.uspe import USPE
+from hw.vpu import VPU
+from hw.wuve import WUVE
 
 TOP = "stce"
+
+
+def _transpose(config: AcceleratorConfig) -> Transpose:
+    check_lanes(config.sore_lanes, config.max_group)  # first: Amaranth complains of components that are never used
+    return Transpose(config.storage_format.width, size=config.max_group, lanes=config.sore_lanes)
+
+
+def _pregenerate(config: AcceleratorConfig) -> Pregenerate:
+    check_pregeneration(config)
+    return Pregenerate(config)
+
+
+BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
+    TOP: STCE,
+    "uspe": USPE,
+    "sore": SORE,
+    "wuve": WUVE,
+    "vpu": VPU,
+    "transpose": _transpose,
+    "pregenerate": _pregenerate,
+}
+"""What can be exported by itself, by the name of its top module."""
 
 
 def to_verilog(component: wiring.Component, name: str) -> str:
@@ -42,9 +71,20 @@ def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dic
         ``top``, ``parameters`` (the fields of the configuration), ``ports`` (name, direction, width in bits), ``clock``,
         ``reset``, ``modules``, ``source_hash`` (of the hardware's source files) and ``verilog_hash``, both SHA-256.
     """
-    top = STCE(config, element)
+    return _describe(STCE(config, element), TOP, config)
+
+
+def export_block(config: AcceleratorConfig, block: str) -> tuple[str, dict[str, Any]]:
+    """As `export`, of the one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks."""
+    if block not in BLOCKS:
+        raise InputError(f"unknown block {block!r}; allowed: {', '.join(BLOCKS)}")
+    return _describe(BLOCKS[block](config), block, config)
+
+
+def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
+    """Verilog with module `name` on top, and its manifest."""
     library = ModuleLibrary()
-    library.define(top, TOP)
+    library.define(top, name)
     verilog = "\n".join(library.definitions.values())
     ports = [
         {
@@ -55,7 +95,7 @@ def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dic
         for path, member, signal in top.signature.flatten(top)
     ]
     manifest = {
-        "top": TOP,
+        "top": name,
         "parameters": asdict(config),
         "clock": "clk",
         "reset": "rst",

@@ -108,8 +108,8 @@ class Pregenerate(wiring.Component):
         wuve = place(m, platform, lambda: WUVE(config), module="wuve", name="wuve")
         forward = place(m, platform, lambda: SORE(config), module="sore", name="forward")
         backward = place(m, platform, lambda: SORE(config), module="sore", name="backward")
-        m.submodules.turn = turn = Transpose(width, size=config.max_group, lanes=lanes)
-        m.submodules.fork = fork = Fork(len(wuve.o.payload.as_value()), outputs=3)
+        turn = place(m, platform, lambda: Transpose(width, size=config.max_group, lanes=lanes), module="transpose", name="turn")
+        fork = place(m, platform, lambda: Fork(len(wuve.o.payload.as_value()), outputs=3), module="stream_fork", name="fork")
 
         words = data.ArrayLayout(wuve.o.payload.shape().elem_shape, lanes)
         masters, forwards, backwards = (words(port.payload) for port in (fork.o_0, fork.o_1, fork.o_2))

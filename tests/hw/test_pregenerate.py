@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stream_bench import join_fields, run
+from stream_bench import join_fields, on_amaranth, on_verilog, run
 from test_wuve import RATES, rates_word, sources, tame, update
 
 from hw.config import AcceleratorConfig
@@ -66,7 +66,7 @@ def packed_words(config, order, copies, ratio):
     ]
 
 
-def check(config, ratio, *, stall=0.0, blocks=(2, 3)):
+def check(config, ratio, *, blocks=(2, 3), **options):
     lanes, group = config.sore_lanes, config.max_group
     rng, shape = np.random.default_rng(1), (blocks[0] * max(lanes, group), blocks[1] * group)
     tensors = [tame(rng, shape) for _ in range(3)] + [rng.integers(0, 2, shape)]
@@ -87,19 +87,28 @@ def check(config, ratio, *, stall=0.0, blocks=(2, 3)):
     ratio_bits = group.bit_length()
     inputs = {"rates": rates_word(RATES), "ratio": join_fields([(ratio.n, ratio_bits), (ratio.m, ratio_bits)])}
     counts = {name: len(words) for name, words in wanted.items()}
-    traffic = run(Pregenerate(config), fed, counts, stall=stall, inputs=inputs)
+    traffic = run(Pregenerate(config), fed, counts, inputs=inputs, **options)
     assert {name: traffic[name].words for name in wanted} == wanted
     return traffic
 
 
-@pytest.mark.parametrize("lanes, group, ratio", [(2, 4, Ratio(2, 4)), (2, 4, Ratio(1, 2)), (4, 2, Ratio(1, 2))])
-def test_masters_and_both_copies_are_numpys_bits(lanes, group, ratio):
-    check(config(lanes, group), ratio, stall=0.3, blocks=(2, 2))
+@pytest.mark.parametrize(
+    "lanes, group, ratio, on",
+    [
+        (2, 4, Ratio(2, 4), on_amaranth),
+        (2, 4, Ratio(2, 4), on_verilog),
+        (2, 4, Ratio(1, 2), on_amaranth),
+        (4, 2, Ratio(1, 2), on_amaranth),
+    ],
+)
+def test_masters_and_both_copies_are_numpys_bits(lanes, group, ratio, on):
+    check(config(lanes, group), ratio, stall=0.3, blocks=(2, 2), on=on)
 
 
-def test_a_word_a_cycle_and_the_declared_latencies():
+@pytest.mark.parametrize("on", [on_amaranth, on_verilog])
+def test_a_word_a_cycle_and_the_declared_latencies(on):
     small, ratio, block_words = config(2, 4), Ratio(1, 4), 8
-    traffic = check(small, ratio)
+    traffic = check(small, ratio, on=on)
     taken = traffic["i_master"].cycles
     assert taken == list(range(len(taken)))
     assert traffic["o_master"].cycles == [cycle + small.wuve_latency_cycles for cycle in taken]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_bench import join_fields, run, split_fields
+from stream_bench import join_fields, on_amaranth, on_verilog, run, split_fields
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -40,11 +40,11 @@ def expected(config, bits, ratio):
     ]
 
 
-def check(config, axes, *, stall=0.0, max_kept=None):
+def check(config, axes, *, max_kept=None, **options):
     """Pack one axis after another, of any ratios, in one run."""
     sent = [word for bits, ratio in axes for word in words(config, bits, ratio)]
     wanted = [word for bits, ratio in axes for word in expected(config, bits, ratio)]
-    traffic = run(SORE(config, max_kept), {"i": sent}, {"o": len(wanted)}, stall=stall)
+    traffic = run(SORE(config, max_kept), {"i": sent}, {"o": len(wanted)}, **options)
     widths = [config.storage_format.width, config.index_bits] * config.sore_lanes
     assert [split_fields(word, widths) for word in traffic["o"].words] == wanted
     return traffic
@@ -99,10 +99,17 @@ def test_special_values(row, ratio, values, indices):
     assert [split_fields(word, [16, 4]) for word in traffic["o"].words] == [list(x) for x in zip(values, indices, strict=True)]
 
 
-@pytest.mark.parametrize("ratio", [*RATIOS, Ratio(4, 4), Ratio(1, 1)], ids=lambda ratio: f"{ratio.n}:{ratio.m}")
-def test_a_word_a_cycle_and_the_declared_latency(ratio):
+def test_the_verilogs_bits_under_stalls():
+    small, rng = config(), np.random.default_rng(5)
+    check(small, [(elements(rng, small, 20), ratio) for ratio in RATIOS], stall=0.4, on=on_verilog)
+
+
+@pytest.mark.parametrize(
+    "ratio, on", [*((ratio, on_amaranth) for ratio in (*RATIOS, Ratio(4, 4), Ratio(1, 1))), (Ratio(2, 8), on_verilog)]
+)
+def test_a_word_a_cycle_and_the_declared_latency(ratio, on):
     small, rng = config(), np.random.default_rng(2)
-    traffic = check(small, [(elements(rng, small, 4 * ratio.m), ratio)])
+    traffic = check(small, [(elements(rng, small, 4 * ratio.m), ratio)], on=on)
     taken, given_out = traffic["i"].cycles, traffic["o"].cycles
     assert taken == [cycle * SORE.interval_cycles for cycle in range(4 * ratio.m)]
     ends = taken[ratio.m - 1 :: ratio.m]

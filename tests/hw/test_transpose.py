@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stream_bench import join_fields, run, split_fields
+from stream_bench import join_fields, on_amaranth, on_verilog, run, split_fields
 
 from hw.errors import InputError
 from hw.transpose import Transpose, check_lanes
@@ -18,25 +18,27 @@ def bands(blocks, lanes):
                 yield block[:, first : first + lanes, column].reshape(-1)
 
 
-def check(size, lanes, *, stall=0.0, count=3):
+def check(size, lanes, *, count=3, **options):
     beside, deep = max(lanes // size, 1), min(lanes, size)
     blocks = np.random.default_rng(1).integers(0, 1 << 8, (count, beside, size, size))
     sent = [join_fields((element, 8) for element in word) for word in bands(blocks, deep)]
-    traffic = run(Transpose(8, size=size, lanes=lanes), {"i": sent}, {"o": len(sent)}, stall=stall)
+    traffic = run(Transpose(8, size=size, lanes=lanes), {"i": sent}, {"o": len(sent)}, **options)
     wanted = [list(word) for word in bands(blocks.swapaxes(2, 3), deep)]
     assert [split_fields(word, [8] * lanes) for word in traffic["o"].words] == wanted
     return traffic
 
 
-@pytest.mark.parametrize("size, lanes", SHAPES)
-@pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_rows_become_columns(size, lanes, stall):
-    check(size, lanes, stall=stall)
+EVERYWHERE = [*((*shape, on_amaranth) for shape in SHAPES), (4, 2, on_verilog)]
 
 
-@pytest.mark.parametrize("size, lanes", SHAPES)
-def test_a_word_a_cycle_and_the_declared_latency(size, lanes):
-    traffic = check(size, lanes, count=4)
+@pytest.mark.parametrize("size, lanes, on", EVERYWHERE)
+def test_rows_become_columns(size, lanes, on):
+    check(size, lanes, stall=0.4, on=on)
+
+
+@pytest.mark.parametrize("size, lanes, on", EVERYWHERE)
+def test_a_word_a_cycle_and_the_declared_latency(size, lanes, on):
+    traffic = check(size, lanes, count=4, on=on)
     block_words = size * size // min(size, lanes)
     assert traffic["i"].cycles == list(range(4 * block_words))
     start = block_words - 1 + Transpose.latency_cycles

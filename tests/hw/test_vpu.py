@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_bench import any_bits, join_fields, run_phases, split_fields
+from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, run, split_fields
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.vpu import VPU
+from sim.streams import Phase
 from training.numbers import canonical, from_bits, to_bits
 
 STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate")
@@ -79,13 +80,13 @@ def sources(config, steps, operands):
     return fed
 
 
-def check(config, passes, *, stall=0.0):
+def check(config, passes, *, on=on_amaranth, **options):
     """One pass, of steps and operands, after another."""
     phases = []
     for each, operands in passes:
         fed = sources(config, each, operands)
-        phases.append((fed, {"o": len(fed["i"])}, {"steps": join_fields((each[name], 1) for name in STEPS)}))
-    traffics = run_phases(VPU(config), phases, stall=stall)
+        phases.append(Phase(fed, {"o": len(fed["i"])}, {"steps": join_fields((each[name], 1) for name in STEPS)}))
+    traffics = on(VPU(config), phases, **options)
     for (each, operands), traffic in zip(passes, traffics, strict=True):
         got = [split_fields(word, [32, 1] * config.vpu_lanes) for word in traffic["o"].words]
         wanted = reference(config.storage_format, each, operands)
@@ -112,12 +113,18 @@ def test_any_format_and_size(lanes, add, storage, stall, passes, seed):
     check(some, [(each, draw(rng, some.storage_format, 20 * lanes)) for each in passes], stall=stall)
 
 
-@pytest.mark.parametrize("add", [1, 4])
-def test_a_word_a_cycle_and_the_declared_latency_in_every_pass(add):
+def test_the_verilogs_bits_under_stalls():
+    one, rng = config(1, add=4), np.random.default_rng(5)
+    check(one, [(each, draw(rng, one.storage_format, 5)) for each in EVERY_PASS[7::17]], stall=0.4, on=on_verilog)
+
+
+@pytest.mark.parametrize("add, on", [(1, on_amaranth), (4, on_amaranth), (4, on_verilog)])
+def test_a_word_a_cycle_and_the_declared_latency_in_every_pass(add, on):
     one, rng = config(1, add=add), np.random.default_rng(2)
     passes = [(each, draw(rng, one.storage_format, 40)) for each in (steps(), steps(*STEPS), steps("narrow", "relu"))]
-    for traffic in check(one, passes):
-        assert traffic["i"].cycles == [word * VPU.interval_cycles for word in range(40)]
+    for traffic in check(one, passes, on=on):
+        start = traffic["i"].cycles[0]
+        assert traffic["i"].cycles == [start + word * VPU.interval_cycles for word in range(40)]
         assert traffic["o"].cycles == [cycle + one.vpu_latency_cycles for cycle in traffic["i"].cycles]
 
 
@@ -136,4 +143,4 @@ def test_a_stream_that_is_not_used_is_left_alone():
     operands = draw(rng, one.storage_format, 10)
     fed = sources(one, steps(*STEPS), operands)
     with pytest.raises(AssertionError, match="'i_factors': 0, 'i_residual': 0, 'i_mask': 10, 'o': 10"):
-        run_phases(VPU(one), [(fed, {"o": 10}, {"steps": join_fields((steps("gate")[name], 1) for name in STEPS)})])
+        run(VPU(one), fed, {"o": 10}, inputs={"steps": join_fields((steps("gate")[name], 1) for name in STEPS)})

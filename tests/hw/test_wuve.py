@@ -6,7 +6,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_bench import any_bits, join_fields, run, split_fields
+from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, run, split_fields
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
@@ -73,9 +73,9 @@ def tame(rng, count):
     return rng.normal(size=count).astype(np.float32)
 
 
-def check(config, rates, tensors, *, stall=0.0):
+def check(config, rates, tensors, **options):
     fed = sources(config, *tensors)
-    traffic = run(WUVE(config), fed, {"o": len(fed["i_master"])}, stall=stall, inputs={"rates": rates_word(rates)})
+    traffic = run(WUVE(config), fed, {"o": len(fed["i_master"])}, inputs={"rates": rates_word(rates)}, **options)
     np.testing.assert_array_equal(results(config, traffic), update(config, rates, *tensors))
     return traffic
 
@@ -115,10 +115,15 @@ def test_steps_are_those_of_the_trainers_optimiser():
     np.testing.assert_array_equal(results(one, traffic), np.concatenate(wanted))
 
 
-@pytest.mark.parametrize("add", [1, 4])
-def test_a_word_a_cycle_and_the_declared_latency(add):
+def test_the_verilogs_bits_under_stalls():
+    one, rng = config(1), np.random.default_rng(5)
+    check(one, RATES, (*(numbers(rng, 80) for _ in range(3)), rng.integers(0, 2, 80)), stall=0.4, on=on_verilog)
+
+
+@pytest.mark.parametrize("add, on", [(1, on_amaranth), (4, on_amaranth), (4, on_verilog)])
+def test_a_word_a_cycle_and_the_declared_latency(add, on):
     one, rng = config(1, add=add), np.random.default_rng(2)
-    traffic = check(one, RATES, (*(tame(rng, 50) for _ in range(3)), rng.integers(0, 2, 50)))
+    traffic = check(one, RATES, (*(tame(rng, 50) for _ in range(3)), rng.integers(0, 2, 50)), on=on)
     assert traffic["i_master"].cycles == traffic["i_gradient"].cycles == [WUVE.interval_cycles * word for word in range(50)]
     assert traffic["o"].cycles == [taken + one.wuve_latency_cycles for taken in traffic["i_master"].cycles]
 

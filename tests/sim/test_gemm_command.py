@@ -26,11 +26,11 @@ def test_three_executors_agree(capsys, tmp_path, shape, ratio, dataflow):
 
 
 def test_a_format_replaces_the_configurations(capsys, tmp_path):
-    (tmp_path / "dot.toml").write_text("rows = 1\ncolumns = 1\nmax_group = 4\nadd_latency_cycles = 1\n")
+    (tmp_path / "dot.toml").write_text("rows = 1\ncolumns = 1\nmultiply_latency_cycles = 1\nadd_latency_cycles = 1\n")
     product = ["--config", str(tmp_path / "dot.toml"), "--m", "3", "--n", "2", "--k", "9", "--ratio", "2:4"]
-    status, printed = run(capsys, *product, "--format", "e4m3", "--out", str(tmp_path), "--json")
+    status, printed = run(capsys, *product, "--format", "e5m2", "--out", str(tmp_path), "--json")
     result = json.loads(printed.out)
-    assert (status, result["format"], result["words_different"]) == (0, "float8_e4m3", 0)
+    assert (status, result["format"], result["words_different"]) == (0, "float8_e5m2", 0)
     assert result["rtl_cycles"] == result["model_cycles"]
 
 
