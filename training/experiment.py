@@ -53,7 +53,7 @@ class Experiment:
     exact : bool
         Whether products are the array's bit for bit, or BLAS.
     prune_first, prune_last : bool
-        See `training.model.pruned_layers`.
+        See `dataflow.pruning.pruned_layers`.
     wide : bool
         Whether hidden widths grow as `training.widen` says.
     """

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from dataflow.network import INPUT, Network, Shape
+from dataflow.pruning import pruned_layers
 from hw.ratio import DENSE, Ratio
 from training.backend import Backend
 from training.layers import module_type
@@ -15,18 +16,6 @@ from training.methods.dense import Dense
 from training.methods.method import Method
 from training.methods.site import Moment, Site
 from training.numbers import Array
-
-
-def pruned_layers(network: Network, *, prune_first: bool = False, prune_last: bool = False) -> frozenset[str]:
-    """Names of the layers that a method may prune.
-
-    The first weighted layer, whose input channels do not fill a group, and the last, the classifier, stay dense unless
-    asked for; so does a layer whose own `prune` is false.
-    """
-    weighted = list(network.weighted())
-    kept = set() if prune_first else {layer.name for layer in weighted[:1]}
-    kept |= set() if prune_last else {layer.name for layer in weighted[-1:]}
-    return frozenset(layer.name for layer in weighted if layer.prune and layer.name not in kept)
 
 
 class Model:
@@ -45,7 +34,7 @@ class Model:
     ratio : Ratio
         N kept of every M; `DENSE` prunes nothing under any method.
     prune_first, prune_last : bool
-        See `pruned_layers`.
+        See `dataflow.pruning.pruned_layers`.
     """
 
     def __init__(

@@ -5,13 +5,14 @@ import pytest
 
 from dataflow import zoo
 from dataflow.program import Stage
+from dataflow.pruning import pruned_layers
 from hw.errors import InputError
 from hw.ratio import Ratio
 from training import methods
 from training.backend import ExactBackend
 from training.methods.bdwp import Bdwp
 from training.methods.method import Method
-from training.model import Model, pruned_layers
+from training.model import Model
 from training.nm import select, unpack
 
 RATIO = Ratio(2, 8)
