@@ -2,10 +2,14 @@
 
 ::
 
-    name in the zoo ────────────────────────────────────────────────┐
-    model.onnx ──> onnx_graph ──> onnx_layers ──> layers ───────────┼──> Imported(network, notes)
-                   shapes, constants  └ onnx_windows                │
-    topology.csv ──> scalesim ──> layers, gaps between them ────────┘
+    name in the zoo ─────────────────────────────────────────────┐
+    model.onnx ──> onnx_graph ──> onnx_layers ──> onnx_reader ───┼──> Imported(network, notes)
+                   shapes,          ├ onnx_products   layers     │
+                   constants        │   onnx_einsum   so far     │
+                                    │   onnx_windows             │
+                                    └ onnx_passes                │
+                                        onnx_operators           │
+    topology.csv ──> scalesim ──> layers, gaps between them ─────┘
 """
 
 from dataclasses import dataclass

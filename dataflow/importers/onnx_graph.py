@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
@@ -18,8 +19,10 @@ Shape = tuple[int, ...]
 FOLDED_ELEMENTS = 65536
 """Constants up to this size are computed with; of larger ones, the weights, only the shape matters."""
 
-ROUNDS = 12
-"""Times that folding and inference follow each other at most."""
+FRACTIONS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
+
+SYMBOLIC_BATCH = 251
+"""Stands for a batch of unknown size: a prime that is no size of anything else, so that the axis can be told."""
 
 
 @dataclass
@@ -36,8 +39,10 @@ class Graph:
         With the batch axis.
     constants : dict of str to array or None
         Tensors that do not depend on the input; None where only the shape is known.
+    learned : dict of str to int
+        Numbers that training changes: constants with a fraction, also under another shape.
     input : str
-        The input, and `batch` the size of its first axis.
+        The first input, and `batch` the size of its first axis; `more_inputs` are the others.
     """
 
     name: str
@@ -45,15 +50,31 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, NDArray[Any] | None] = field(default_factory=dict)
+    learned: dict[str, int] = field(default_factory=dict)
     input: str = ""
+    more_inputs: tuple[str, ...] = ()
     batch: int = 1
 
     def sample_shape(self, tensor: str) -> Shape:
         """Shape of one sample: the batch axis dropped, or divided out of an axis that it was merged into."""
-        first, *rest = self.shapes[tensor] or (1,)
-        if first == self.batch:
-            return tuple(rest) or (1,)
-        return (first // self.batch if first % self.batch == 0 else first, *rest)
+        shape, axis = self.divided(tensor), self._batch_axis(tensor)
+        if axis is not None and shape[axis] == 1:
+            shape = shape[:axis] + shape[axis + 1 :]
+        return shape or (1,)
+
+    def divided(self, tensor: str) -> Shape:
+        """The shape of `tensor` for a batch of one."""
+        shape, axis = list(self.shapes[tensor]), self._batch_axis(tensor)
+        if axis is not None:
+            shape[axis] //= self.batch
+        return tuple(shape)
+
+    def _batch_axis(self, tensor: str) -> int | None:
+        """The first axis where that can be, else the first that is the batch alone, else the first that it divides."""
+        shape = self.shapes[tensor]
+        alone = [axis for axis, size in enumerate(shape) if size == self.batch]
+        merged = [axis for axis, size in enumerate(shape) if size % self.batch == 0]
+        return 0 if 0 in merged else next(iter(alone + merged), None)
 
 
 def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
@@ -72,17 +93,18 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
         raise InputError(f"{path}: is not an ONNX model: {error}") from None
     if not model.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
     graph = Graph(path.name, model)
     _drop_weights(graph)
     _fix_input(graph)
     nodes = list(model.graph.node)
-    for _ in range(ROUNDS):
+    known = (0, 0)
+    while known != (len(nodes), len(graph.shapes)):  # a shape may be computed from shapes that are
+        known = len(nodes), len(graph.shapes)
         _infer(graph)
-        before = len(nodes), len(graph.shapes)
         nodes = [node for node in nodes if not _fold(graph, node)]
         _guess(graph, nodes, assume)
-        if (len(nodes), len(graph.shapes)) == before:
-            break
     graph.nodes = nodes
     return graph
 
@@ -91,36 +113,45 @@ def _drop_weights(graph: Graph) -> None:
     """Keep the shapes of large constants and the values of small ones."""
     for tensor in graph.model.graph.initializer:
         shape = tuple(tensor.dims)
+        elements = np.prod(shape, dtype=np.int64)
         graph.shapes[tensor.name] = shape
+        if tensor.data_type in FRACTIONS and elements > 1:
+            graph.learned[tensor.name] = int(elements)
         inline = tensor.data_location != onnx.TensorProto.EXTERNAL
-        small = inline and np.prod(shape, dtype=np.int64) <= FOLDED_ELEMENTS
+        small = inline and elements <= FOLDED_ELEMENTS
         graph.constants[tensor.name] = numpy_helper.to_array(tensor) if small else None
+        if not small:  # inference would copy them in every round
+            for data in ("raw_data", "float_data", "double_data", "int32_data", "int64_data"):
+                tensor.ClearField(data)
 
 
 def _fix_input(graph: Graph) -> None:
-    """The one tensor that is not a constant; a batch of unknown size counts as one sample."""
+    """What is not a constant; a batch of unknown size is given one."""
     inputs = [value for value in graph.model.graph.input if value.name not in graph.constants]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise InputError(f"{graph.name}: the graph must have one input, not {len(inputs)}: {names}")
-    graph.input = inputs[0].name
-    dimensions = inputs[0].type.tensor_type.shape.dim
-    if len(dimensions) < 2:
-        raise InputError(f"{graph.name}: input {graph.input!r} must have a batch axis and at least one more")
-    for place, dimension in enumerate(dimensions):
-        if dimension.HasField("dim_value") and dimension.dim_value > 0:
-            continue
-        if place:
-            named = dimension.dim_param or "?"
-            raise InputError(
-                f"{graph.name}: axis {place} of input {graph.input!r} is {named!r}; only the batch, axis 0, may be symbolic"
-            )
-        dimension.dim_value = 1
-    graph.batch = dimensions[0].dim_value
-    graph.shapes[graph.input] = tuple(dimension.dim_value for dimension in dimensions)
+    if not inputs:
+        raise InputError(f"{graph.name}: the graph must have an input")
+    graph.input, *more = (value.name for value in inputs)
+    graph.more_inputs = tuple(more)
+    for value in inputs:
+        dimensions = value.type.tensor_type.shape.dim
+        if value is inputs[0] and len(dimensions) < 2:
+            raise InputError(f"{graph.name}: input {value.name!r} must have a batch axis and at least one more")
+        for place, dimension in enumerate(dimensions):
+            _fix_axis(graph, value.name, place, dimension)
+        graph.shapes[value.name] = tuple(dimension.dim_value for dimension in dimensions)
+    graph.batch = graph.shapes[graph.input][0]
     for output in graph.model.graph.output:  # inferred again for the batch that was just fixed
         output.type.tensor_type.ClearField("shape")
     del graph.model.graph.value_info[:]
+
+
+def _fix_axis(graph: Graph, name: str, place: int, dimension: onnx.TensorShapeProto.Dimension) -> None:
+    if dimension.HasField("dim_value") and dimension.dim_value > 0:
+        return
+    if place:
+        named = dimension.dim_param or "?"
+        raise InputError(f"{graph.name}: axis {place} of input {name!r} is {named!r}; only the batch, axis 0, may be symbolic")
+    dimension.dim_value = SYMBOLIC_BATCH
 
 
 def _infer(graph: Graph) -> None:
@@ -137,38 +168,46 @@ def _infer(graph: Graph) -> None:
 
 def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether `node` makes constants only; they are then known from here on."""
-    if node.op_type == "Shape" and node.input[0] in graph.shapes and not node.attribute:
-        _know(graph, node.output[0], np.array(graph.shapes[node.input[0]], dtype=np.int64))
+    if node.op_type == "Shape" and node.input[0] in graph.shapes:
+        ends = {attribute.name: attribute.i for attribute in node.attribute}
+        shape = graph.shapes[node.input[0]][ends.get("start", 0) : ends.get("end")]
+        _know(graph, node, [np.array(shape, dtype=np.int64)])
         return True
     used = [name for name in node.input if name]
     if not all(name in graph.constants for name in used) or any(a.HasField("g") for a in node.attribute):
         return False
     values = {name: graph.constants[name] for name in used}
-    if any(value is None for value in values.values()):
-        for name in node.output:
-            graph.constants[name] = None
-        return True
-    try:
-        single = onnx.helper.make_graph([node], "one", [], [onnx.ValueInfoProto(name=name) for name in node.output if name])
-        for name, value in values.items():
-            single.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        model = onnx.helper.make_model(single, opset_imports=graph.model.opset_import)
-        results = ReferenceEvaluator(model).run(None, {})
-    except Exception:
-        return False
-    for name, value in zip(filter(None, node.output), results, strict=True):
-        _know(graph, name, np.asarray(value))
+    known = {name: value for name, value in values.items() if value is not None}
+    results = _compute(graph, node, known) if len(known) == len(values) else None
+    if results is None:
+        graph.constants.update(dict.fromkeys(filter(None, node.output)))
+    else:
+        _know(graph, node, results)
+    for name in used:
+        if graph.learned.get(name) == np.prod(graph.shapes.get(node.output[0], ()), dtype=np.int64):
+            graph.learned[node.output[0]] = graph.learned[name]
     return True
 
 
-def _know(graph: Graph, name: str, value: NDArray[Any]) -> None:
-    """Remember a constant, and let inference see it."""
-    graph.constants[name] = value
-    graph.shapes[name] = value.shape
-    graph.model.graph.initializer.append(numpy_helper.from_array(value, name))
-    makers = [node for node in graph.model.graph.node if name in node.output and len(node.output) == 1]
-    for node in makers:
-        graph.model.graph.node.remove(node)
+def _compute(graph: Graph, node: onnx.NodeProto, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]] | None:
+    """Results of a node with constant inputs; None where the reference does not know it."""
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    single = onnx.helper.make_graph([node], "one", [], outputs)
+    single.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
+    try:
+        model = onnx.helper.make_model(single, opset_imports=graph.model.opset_import)
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, {})]
+    except Exception:
+        return None
+
+
+def _know(graph: Graph, node: onnx.NodeProto, results: list[NDArray[Any]]) -> None:
+    """Remember constants, and let inference see them."""
+    for name, value in zip(filter(None, node.output), results, strict=True):
+        graph.constants[name] = value
+        graph.shapes[name] = value.shape
+    if len(results) == 1:
+        node.CopyFrom(onnx.helper.make_node("Constant", [], node.output, value=numpy_helper.from_array(results[0])))
 
 
 def _guess(graph: Graph, nodes: list[onnx.NodeProto], assume: frozenset[str]) -> None:
