@@ -5,11 +5,14 @@
     Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
     Layer, M, N, K,
 
-The input's size of a convolution includes its padding. Files do not say what stands between two layers: nothing is counted.
+As SCALE-Sim has it: an input's size includes its padding; where strides do not fit, a last window hangs over the end; a layer
+with ``DP`` in its name is depthwise, Num Filter then being those of one channel. Strides may be two columns, Stride Height and
+Stride Width. Files do not say what stands between two layers: nothing is counted.
 """
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,25 +22,29 @@ from dataflow.network import INPUT, Layer, Linear, Network, Shape
 from dataflow.rearrange import Gap
 from hw.errors import InputError
 
-CONVOLUTION = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter", "Strides")
+_FILTERS = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter")
+CONVOLUTION = (*_FILTERS, "Strides")
+TWO_STRIDES = (*_FILTERS, "Stride Height", "Stride Width")
 GEMM = ("M", "N", "K")
+ALLOWED = f"'Layer, {', '.join(CONVOLUTION)}' or 'Layer, {', '.join(GEMM)}'"
 
 
 def read_topology(path: Path) -> Imported:
     """The network of a topology file; each layer follows the one before, its input reshaped as it says."""
     lines = list(_lines(path))
     if not lines:
-        raise InputError(f"{path}:1: no heading; allowed: 'Layer, {', '.join(CONVOLUTION)}' or 'Layer, {', '.join(GEMM)}'")
+        raise InputError(f"{path}:1: no heading; allowed: {ALLOWED}")
     (number, heading), *rows = lines
     columns = _columns(path, number, heading)
     if not rows:
         raise InputError(f"{path}:{number}: no layer follows the heading")
     layers: list[Layer] = []
     shapes: list[Shape] = []
+    taken: Counter[str] = Counter()
     for number, cells in rows:
         name, values = _row(path, number, cells, columns)
-        if any(layer.name == name for layer in layers):
-            raise InputError(f"{path}:{number}: layer {name!r} stands twice")
+        taken[name] += 1
+        name = name if taken[name] == 1 else f"{name}.{taken[name]}"
         source = layers[-1].name if layers else INPUT
         shape, layer = _layer(path, number, name, values, f"{name}.gap" if layers else INPUT)
         layers += [Gap(name=f"{name}.gap", inputs=(source,), shape=shape)] if layers else []
@@ -54,7 +61,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    for number, cells in enumerate(csv.reader(text.splitlines()), 1):
+    lines = text.splitlines()
+    separator = "\t" if lines and "," not in lines[0] else ","
+    for number, cells in enumerate(csv.reader(lines, delimiter=separator), 1):
         stripped = [cell.strip() for cell in cells]
         if any(stripped):
             yield number, stripped
@@ -62,16 +71,16 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _columns(path: Path, number: int, heading: list[str]) -> tuple[str, ...]:
     """Which of the two tables it is."""
-    titles = [cell.lower() for cell in heading[1:] if cell]
-    for columns in (CONVOLUTION, GEMM):
-        if titles[: len(columns)] == [column.lower() for column in columns]:
+    titles = [_plain(cell) for cell in heading[1:] if cell]
+    for columns in (CONVOLUTION, TWO_STRIDES, GEMM):
+        if titles[: len(columns)] == [_plain(column) for column in columns]:
             return columns
-    if len(titles) >= len(CONVOLUTION):  # published files spell the titles in several ways
-        return CONVOLUTION
-    raise InputError(
-        f"{path}:{number}: heading must be 'Layer, {', '.join(CONVOLUTION)}' or 'Layer, {', '.join(GEMM)}',"
-        f" not {', '.join(heading)!r}"
-    )
+    raise InputError(f"{path}:{number}: heading must be {ALLOWED}, not {', '.join(heading)!r}")
+
+
+def _plain(title: str) -> str:
+    """A title without what published files vary: case and plural."""
+    return " ".join(word.removesuffix("s") for word in title.lower().split())
 
 
 def _row(path: Path, number: int, cells: list[str], columns: tuple[str, ...]) -> tuple[str, dict[str, int]]:
@@ -91,12 +100,15 @@ def _layer(path: Path, number: int, name: str, values: dict[str, int], source: s
     """The input's shape, and the layer."""
     if "K" in values:
         return (values["M"], values["K"]), Linear(name=name, inputs=(source,), out_features=values["N"], bias=False)
-    height, width, rows, columns, channels, filters, stride = values.values()
-    for size, kernel, axis in ((height, rows, "Height"), (width, columns, "Width")):
+    height, width, rows, columns, channels, filters, *strides = values.values()
+    axes = []
+    for size, kernel, stride, axis in ((height, rows, strides[0], "Height"), (width, columns, strides[-1], "Width")):
         if kernel > size:
             raise InputError(f"{path}:{number}: {name}: Filter {axis} must be at most IFMAP {axis} {size}, not {kernel}")
-    axes = (Axis(rows, stride), Axis(columns, stride))
-    return (height, width, channels), AxisConv(name=name, inputs=(source,), out_channels=filters, axes=axes)
+        axes.append(Axis(kernel, stride, after=(kernel - size) % stride))
+    groups = channels if "DP" in name else 1
+    layer = AxisConv(name=name, inputs=(source,), out_channels=filters * groups, axes=tuple(axes), groups=groups)
+    return (height, width, channels), layer
 
 
 def _name(path: Path) -> str:
