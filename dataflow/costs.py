@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from dataflow.program import Update, Vector
-from hw.config import AcceleratorConfig
+from hw.config import SELECT_LATENCY_CYCLES, TURN_LATENCY_CYCLES, AcceleratorConfig
 
 MASTER_BYTES = 16
 """An updated weight's master copy and momentum, binary32, read and written."""
@@ -12,10 +12,23 @@ MASTER_BYTES = 16
 
 @dataclass(frozen=True)
 class Cost:
-    """Cycles of the engine that runs a command, and its memory traffic."""
+    """Cycles of the engine that runs a command, and its memory traffic.
+
+    Parameters
+    ----------
+    engine : str
+        ``"vector"`` or ``"update"``.
+    cycles : int
+        In which its lanes take elements.
+    latency_cycles : int
+        From the last element taken to the last word of the results.
+    read_bytes, write_bytes : int
+        Traffic.
+    """
 
     engine: str
     cycles: int
+    latency_cycles: int
     read_bytes: int
     write_bytes: int
 
@@ -27,7 +40,8 @@ class Cost:
 
 def vector_cost(config: AcceleratorConfig, vector: Vector) -> Cost:
     """A lane takes one element a cycle through all operations of a pass."""
-    return Cost("vector", ceil(vector.elements / config.vpu_lanes), vector.read_bytes, vector.write_bytes)
+    cycles = ceil(vector.elements / config.vpu_lanes)
+    return Cost("vector", cycles, config.vpu_latency_cycles, vector.read_bytes, vector.write_bytes)
 
 
 def update_cost(config: AcceleratorConfig, update: Update) -> Cost:
@@ -39,10 +53,22 @@ def update_cost(config: AcceleratorConfig, update: Update) -> Cost:
     read = MASTER_BYTES // 2 * update.elements
     if update.writes:  # a selection by itself reads the dense weights
         read += sum(update.packed) // update.ratio.n * update.ratio.m * config.storage_format.width // 8
-    return Cost("update", cycles, read, written)
+    return Cost("update", cycles, update_latency_cycles(config, update), read, written)
+
+
+def update_latency_cycles(config: AcceleratorConfig, update: Update) -> int:
+    """Cycles from the last weights taken to the last word of what is made of them.
+
+    Of two packed copies one needs the weights in another order: the last block is turned, word by word, when it is complete.
+    """
+    engine = 0 if update.writes else config.wuve_latency_cycles
+    if not update.packed:
+        return engine
+    turn = TURN_LATENCY_CYCLES + config.turned_block_words - 1 if len(update.packed) > 1 else 0
+    return engine + turn + SELECT_LATENCY_CYCLES + update.ratio.n - 1
 
 
 def selection_cycles(config: AcceleratorConfig, update: Update) -> int:
-    """Cycles of N:M selection: M a group on each lane, for every packed copy."""
-    groups = sum(update.packed) // update.ratio.n
+    """Cycles of N:M selection: M a group on each lane; two packed copies are selected side by side."""
+    groups = max(update.packed, default=0) // update.ratio.n
     return ceil(groups * update.ratio.m / config.sore_lanes)

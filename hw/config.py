@@ -13,6 +13,12 @@ from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.ratio import Ratio
 
+SELECT_LATENCY_CYCLES = 1
+"""Of the reduction engine, from a group's last word to its first packed one."""
+
+TURN_LATENCY_CYCLES = 1
+"""Of the transposition, from a block's last word to its first turned one."""
+
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -141,6 +147,22 @@ class AcceleratorConfig:
     def wuve_latency_cycles(self) -> int:
         """Cycles through the update engine: unscale, pruned and weight decay, momentum, rate, subtract, round."""
         return 7 * self.vector_latency_cycles
+
+    @property
+    def forward_copy_latency_cycles(self) -> int:
+        """Cycles from the last gradients of a forward group taken to its first packed word offered."""
+        return self.wuve_latency_cycles + SELECT_LATENCY_CYCLES
+
+    @property
+    def backward_copy_latency_cycles(self) -> int:
+        """Cycles, beyond the M of its group, from the last gradients of a block taken to its first packed word offered."""
+        # A group's first turned word is taken in the cycle in which it is offered, its last one M - 1 cycles later.
+        return self.forward_copy_latency_cycles + TURN_LATENCY_CYCLES - 1
+
+    @property
+    def turned_block_words(self) -> int:
+        """Words of the block of weights that is turned for the backward copy: M · M elements on `sore_lanes` lanes."""
+        return self.max_group * max(1, self.max_group // self.sore_lanes)
 
     @property
     def vpu_latency_cycles(self) -> int:

@@ -31,17 +31,6 @@ def check_pregeneration(config: AcceleratorConfig) -> None:
     check_lanes(config.sore_lanes, config.max_group)
 
 
-def forward_latency_cycles(config: AcceleratorConfig) -> int:
-    """Cycles from taking the last word of a forward group to offering its first packed word."""
-    return config.wuve_latency_cycles + Fork.latency_cycles + SORE.latency_cycles
-
-
-def backward_latency_cycles(config: AcceleratorConfig) -> int:
-    """Cycles, beyond the M of its group, from taking a block's last word to offering its first packed word."""
-    # A group's first turned word is taken in the cycle in which it is offered, its last one M - 1 cycles later.
-    return forward_latency_cycles(config) + Transpose.latency_cycles - 1
-
-
 class Pregenerate(wiring.Component):
     """Updates master weights and packs them along both axes in one pass: no dense copy is written or read back.
 
@@ -78,7 +67,8 @@ class Pregenerate(wiring.Component):
     interval_cycles : int
         Cycles from one word to the next: 1.
     forward_latency_cycles, backward_latency_cycles : int
-        See the functions of these names.
+        From the last word of a forward group, or of a block, taken to its first packed word offered, the latter beyond the M
+        cycles of its group.
     """
 
     interval_cycles = 1
@@ -86,8 +76,8 @@ class Pregenerate(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         check_pregeneration(config)
         self.config = config
-        self.forward_latency_cycles = forward_latency_cycles(config)
-        self.backward_latency_cycles = backward_latency_cycles(config)
+        self.forward_latency_cycles = config.forward_copy_latency_cycles
+        self.backward_latency_cycles = config.backward_copy_latency_cycles
         super().__init__(
             {
                 "i_master": In(stream.Signature(data.ArrayLayout(MASTER, config.wuve_lanes))),

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.array import weight_layout
-from hw.config import AcceleratorConfig
+from hw.config import SELECT_LATENCY_CYCLES, AcceleratorConfig
 from hw.errors import InputError
 from hw.modules import place
 
@@ -184,7 +184,7 @@ class SORE(wiring.Component):
     """
 
     interval_cycles = 1
-    latency_cycles = 1
+    latency_cycles = SELECT_LATENCY_CYCLES
 
     def __init__(self, config: AcceleratorConfig, max_kept: int | None = None) -> None:
         self.config = config

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hw.config import TURN_LATENCY_CYCLES
 from hw.errors import InputError
 
 
@@ -56,7 +57,7 @@ class Transpose(wiring.Component):
         Cycles from one word to the next: 1.
     """
 
-    latency_cycles = 1
+    latency_cycles = TURN_LATENCY_CYCLES
     interval_cycles = 1
 
     def __init__(self, width: int, *, size: int, lanes: int) -> None:

@@ -7,7 +7,7 @@ from test_wuve import RATES, rates_word, sources, tame, update
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.pregenerate import Pregenerate, backward_latency_cycles, check_pregeneration, forward_latency_cycles
+from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.ratio import Ratio
 from training.nm import pack
 
@@ -112,8 +112,8 @@ def test_a_word_a_cycle_and_the_declared_latencies(on):
     taken = traffic["i_master"].cycles
     assert taken == list(range(len(taken)))
     assert traffic["o_master"].cycles == [cycle + small.wuve_latency_cycles for cycle in taken]
-    assert traffic["o_forward"].cycles == [cycle + forward_latency_cycles(small) for cycle in taken[ratio.m - 1 :: ratio.m]]
-    first = [cycle + backward_latency_cycles(small) + ratio.m for cycle in taken[block_words - 1 :: block_words]]
+    assert traffic["o_forward"].cycles == [cycle + small.forward_copy_latency_cycles for cycle in taken[ratio.m - 1 :: ratio.m]]
+    first = [cycle + small.backward_copy_latency_cycles + ratio.m for cycle in taken[block_words - 1 :: block_words]]
     assert traffic["o_backward"].cycles[:: block_words // ratio.m] == first
 
 

@@ -1,0 +1,85 @@
+"""Cycles that the model takes from the blocks: a pipeline of another depth moves the RTL and the model alike."""
+
+from dataclasses import replace
+
+import pytest
+from stream_bench import on_amaranth, on_verilog, run
+
+from dataflow.array import ArrayUnit
+from dataflow.costs import update_cost, vector_cost
+from dataflow.program import Dataflow, Stage, Update, Vector
+from hw.config import AcceleratorConfig
+from hw.pregenerate import Pregenerate
+from hw.ratio import DENSE, Ratio
+from hw.sore import SORE
+from hw.vpu import VPU
+from hw.wuve import WUVE
+from sim.gemm import Gemm
+from sim.rtl import play_products
+
+DOT = AcceleratorConfig(
+    name="dot", rows=1, columns=1, max_group=4, multiply_latency_cycles=1, add_latency_cycles=1,
+    vpu_lanes=2, wuve_lanes=2, sore_lanes=2,
+)  # fmt: skip
+DEEP = replace(DOT, multiply_latency_cycles=3, add_latency_cycles=4)
+
+
+def test_the_arrays_cycles_follow_its_pipelines():
+    """Fewer outputs than the deep adder has stages: its cycles are not those of the shallow one."""
+    cycles = {}
+    for config in (DOT, DEEP):
+        gemms = [Gemm(config=config, m=3, n=1, k=8, ratio=Ratio(2, 4), dataflow=dataflow) for dataflow in Dataflow]
+        operands = [gemm.operands() for gemm in gemms]
+        cycles[config] = play_products(config, operands).cycles
+        assert cycles[config] == ArrayUnit(config, [one.tile(config) for one in operands]).run()
+    assert all(deep > shallow for deep, shallow in zip(cycles[DEEP], cycles[DOT], strict=True))
+
+
+def span(traffic, first, last):
+    """Cycles from the first word taken to the last word of the results."""
+    return traffic[last].cycles[-1] - traffic[first].cycles[0]
+
+
+def costs_span(cost):
+    """The same by the model: a word a cycle, and the last one's way."""
+    return cost.cycles - 1 + cost.latency_cycles
+
+
+@pytest.mark.parametrize("config, on", [(DOT, on_amaranth), (DEEP, on_amaranth), (DEEP, on_verilog)])
+def test_a_pass_of_the_vector_engine(config, on):
+    traffic = run(VPU(config), {"i": list(range(30))}, {"o": 30}, inputs={"steps": 0}, on=on)
+    vector = Vector(
+        layer="l", what="relu", stage=Stage.FORWARD, fused=False, elements=60, read_bytes=0, write_bytes=0, reads=(), writes=()
+    )
+    assert span(traffic, "i", "o") == costs_span(vector_cost(config, vector))
+
+
+@pytest.mark.parametrize("config", [DOT, DEEP])
+def test_an_update(config):
+    words = {"i_master": [0] * 30, "i_gradient": [0] * 30}
+    traffic = run(WUVE(config), words, {"o": 30}, inputs={"rates": 0})
+    assert span(traffic, "i_master", "o") == costs_span(update_cost(config, Update(layer="l", elements=60)))
+
+
+@pytest.mark.parametrize("ratio", [Ratio(1, 2), Ratio(2, 4)])
+def test_a_selection_by_itself(ratio):
+    word = ratio.n << 32 | ratio.m << 35
+    traffic = run(SORE(DOT), {"i": [word] * 32}, {"o": 32 // ratio.m * ratio.n})
+    update = Update(layer="l", elements=0, packed=(64 * ratio.n // ratio.m,), ratio=ratio, reads=("a",), writes=("b",))
+    assert span(traffic, "i", "o") == costs_span(update_cost(DOT, update))
+
+
+@pytest.mark.parametrize("config", [DOT, DEEP])
+@pytest.mark.parametrize("ratio", [Ratio(1, 2), Ratio(2, 4)])
+def test_an_update_that_makes_both_packed_copies(config, ratio):
+    """Four blocks of 4 x 4 weights."""
+    words = {"i_master": [0] * 32, "i_gradient": [0] * 32}
+    packed = 64 * ratio.n // ratio.m
+    sinks = {"o_master": 32, "o_forward": packed // 2, "o_backward": packed // 2}
+    traffic = run(Pregenerate(config), words, sinks, inputs={"rates": 0, "ratio": ratio.n | ratio.m << 3})
+    both = Update(layer="l", elements=64, packed=(packed, packed), ratio=ratio)
+    assert span(traffic, "i_master", "o_backward") == costs_span(update_cost(config, both))
+    forward = Update(layer="l", elements=64, packed=(packed,), ratio=ratio)
+    assert span(traffic, "i_master", "o_forward") == costs_span(update_cost(config, forward))
+    alone = Update(layer="l", elements=64, ratio=DENSE)
+    assert span(traffic, "i_master", "o_master") == costs_span(update_cost(config, alone))
