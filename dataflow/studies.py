@@ -1,4 +1,4 @@
-"""One question asked of several networks: what a technique is worth, what a ratio gives, where memory limits."""
+"""One question asked of several networks: how fast, what a technique is worth, what a ratio gives, where memory limits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,11 +21,32 @@ METHODS: dict[str, frozenset[Stage]] = {
     "sdwp": frozenset({Stage.INPUT_GRADIENT}),
     "bdwp": BOTH,
 }
-"""Sparse stages of the methods that are compared; SDGP prunes the output gradient where SDWP prunes weights."""
+"""Sparse stages of the methods that are compared.
+
+SDGP prunes the output gradient where SDWP prunes weights, and counts as SDWP does: N of M steps in the product that makes the
+input gradient. What it costs to select among gradients as they are made, instead of among weights as they are updated, and to
+rescale them, does not count. Its speedup is therefore an upper bound.
+"""
 
 RATIOS = (Ratio(2, 4), Ratio(2, 8), Ratio(2, 16))
 CHANNEL_BYTES_PER_SECOND = (4.8e9, 9.6e9, 19.2e9, 38.4e9, 76.8e9)
 BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+
+
+def headline(networks: Sequence[Network], config: AcceleratorConfig, *, ratio: Ratio, batch: int) -> Iterator[dict[str, Any]]:
+    """A BDWP step beside the dense one: speedups with their ideal, use of the array in products, images a second."""
+    for network in networks:
+        dense, step = run_step(network, config, frozenset(), DENSE, batch), _sparse(network, config, ratio, batch, ALL)
+        yield {
+            "workload": network.name,
+            "dense_cycles": dense.result.cycles,
+            "cycles": step.result.cycles,
+            **_speedups(dense, step),
+            "dense_gemm_utilization": _gemm_utilization(dense),
+            "gemm_utilization": _gemm_utilization(step),
+            "dense_images_per_second": batch * config.clock_hz / dense.result.cycles,
+            "images_per_second": batch * config.clock_hz / step.result.cycles,
+        }
 
 
 def ablation(networks: Sequence[Network], config: AcceleratorConfig, *, ratio: Ratio, batch: int) -> Iterator[dict[str, Any]]:
@@ -54,10 +75,8 @@ def ratios(networks: Sequence[Network], config: AcceleratorConfig, *, batch: int
                 "method": method,
                 "ratio": str(ratio) if stages else "dense",
                 "cycles": step.result.cycles,
-                "ideal": dense.macs / step.macs,
-                "gemm": dense.gemm_cycles / step.gemm_cycles,
-                "step": dense.result.cycles / step.result.cycles,
-                "gemm_utilization": step.macs / config.macs_per_cycle / step.gemm_cycles,
+                **_speedups(dense, step),
+                "gemm_utilization": _gemm_utilization(step),
             }
 
 
@@ -74,13 +93,29 @@ def batches(network: Network, config: AcceleratorConfig, *, ratio: Ratio) -> Ite
         yield {"batch": batch, **_point(network, config, ratio, batch)}
 
 
-def memory_bound_below(points: Sequence[dict[str, Any]], prefix: str = "") -> float | None:
-    """The bandwidth under which memory is busy for longer than the array, between points by interpolation; None if nowhere."""
-    shares = [(point["bytes_per_second"], point[f"{prefix}memory_share"] / point[f"{prefix}array_share"]) for point in points]
+def memory_bound_below(points: Sequence[dict[str, Any]], prefix: str = "", over: str = "bytes_per_second") -> float | None:
+    """Where memory is busy for longer than the array: below which bandwidth or `over` what else, None if nowhere.
+
+    Between points by interpolation, on a logarithmic axis.
+    """
+    shares = [(point[over], point[f"{prefix}memory_share"] / point[f"{prefix}array_share"]) for point in points]
     for (low, more), (high, less) in pairwise(shares):
         if more > 1 >= less:
             return float(low * (high / low) ** ((more - 1) / (more - less)))
     return None
+
+
+def _speedups(dense: StepRun, step: StepRun) -> dict[str, float]:
+    """By multiply-accumulates alone, of the matrix products, of the whole step."""
+    return {
+        "ideal": dense.macs / step.macs,
+        "gemm": dense.gemm_cycles / step.gemm_cycles,
+        "step": dense.result.cycles / step.result.cycles,
+    }
+
+
+def _gemm_utilization(step: StepRun) -> float:
+    return step.macs / step.config.macs_per_cycle / step.gemm_cycles
 
 
 def _sparse(network: Network, config: AcceleratorConfig, ratio: Ratio, batch: int, techniques: Techniques) -> StepRun:

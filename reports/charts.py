@@ -97,14 +97,14 @@ def roofline(points: Sequence[Point], *, peak: float, bandwidth: float, x_title:
     return _draw([roof], points, x, y, x_title=x_title, y_title=y_title, kind="roofline")
 
 
-def curves(lines: Sequence[Line], *, x_title: str, y_title: str, log_x: bool = False) -> Markup:
-    """Lines over a common axis, linear unless `log_x`, the vertical one from the least to the greatest value."""
+def curves(lines: Sequence[Line], points: Sequence[Point] = (), *, x_title: str, y_title: str, log_x: bool = False) -> Markup:
+    """Lines over a common axis, linear unless `log_x`, the vertical one from the least to the greatest value, and marks."""
     xs = [x for line in lines for x, _ in line.values]
     ys = [y for line in lines for _, y in line.values]
     span = (max(ys) - min(ys)) or 1
     x = Axis(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1, LEFT, WIDTH - RIGHT, log=log_x)
     y = Axis(min(ys) - 0.05 * span, max(ys) + 0.05 * span, HEIGHT - BOTTOM, TOP)
-    return _draw(lines, [], x, y, x_title=x_title, y_title=y_title, kind="curves")
+    return _draw(lines, points, x, y, x_title=x_title, y_title=y_title, kind="curves")
 
 
 def _draw(lines: Sequence[Line], points: Sequence[Point], x: Axis, y: Axis, *, x_title: str, y_title: str, kind: str) -> Markup:

@@ -1,6 +1,7 @@
 """Plots of an estimate, for slides and papers."""
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -15,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from reports.charts import roofline_position
 from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.sections import method_name
+from reports.studies import CURVES, on_curve
 from reports.units import si
 
 Result = dict[str, Any]
@@ -31,6 +33,35 @@ def draw(result: Result) -> dict[str, bytes]:
         "energy": _energy(result),
     }
     return {f"{name}.{kind}": _image(figure, kind) for name, figure in figures.items() for kind in ("png", "svg")}
+
+
+def sensitivity(
+    workload: str,
+    bandwidths: Sequence[Result],
+    batches: Sequence[Result],
+    below: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, bytes]:
+    """A study's plot of one network by file name: images a second over bandwidth and batch; dots as in its page."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.subplots(1, 2)
+    sides = ((bandwidths, "bytes_per_second", 1e9, "bandwidth", "GB/s"), (batches, "batch", 1, "batch", "images"))
+    for axis, (points, over, scale, name, unit) in zip(axes, sides, strict=True):
+        for curve, prefix, colour in CURVES:
+            y = f"{prefix}images_per_second"
+            style = "--" if curve == "dense" else "-"
+            axis.plot([p[over] / scale for p in points], [p[y] for p in points], style, color=colour, label=curve)
+            if at := below[name][curve]:
+                axis.plot(at / scale, on_curve(points, over, y, at), "o", color=colour)
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_xlabel(f"{name}, {unit}")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("images/s")
+    axes[0].set_xticks([p["bytes_per_second"] / 1e9 for p in bandwidths])
+    axes[1].legend(frameon=False)
+    figure.suptitle(f"{workload}: memory is busier than the array left of the dots", fontsize=10)
+    return {f"sensitivity-{workload}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
 
 
 def _step(result: Result) -> Figure:

@@ -1,68 +1,114 @@
-"""Pages on several networks: techniques switched off, ratios and methods, memory bandwidth and batch."""
+"""Pages on several networks: speedups, techniques switched off, ratios and methods, memory bandwidth and batch."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import log
 from typing import Any
 
 from markupsafe import Markup
 
-from reports.charts import Line, curves
+from reports.charts import Line, Point, curves
 from reports.colours import METHODS
 from reports.html import Section, render
 from reports.tables import Column, table
-from reports.units import TIMES, grouped, si
+from reports.units import TIMES, grouped, percent, si
 
 TECHNIQUES = {"interleave": "interleave mapping", "pregenerate": "pre-generation", "schedule": "offline scheduling"}
+NAMES = {"dense": "dense", "srste": "SR-STE", "sdgp": "SDGP", "sdwp": "SDWP", "bdwp": "BDWP"}
+SDGP = (
+    "SDGP is counted as SDWP is: selecting among gradients as they are made, and rescaling them, costs it nothing here, so that"
+    " its speedup is an upper bound."
+)
+CURVES = (("dense", "dense_", METHODS[0]), ("sparse", "", METHODS[1]))
+"""Name, prefix of its keys, colour."""
+
+Rows = Sequence[dict[str, Any]]
 
 
-def ablation_section(rows: Sequence[dict[str, Any]]) -> Section:
+def headline_section(rows: Rows) -> Section:
+    """Speedups and use of the array of each network."""
+    columns = [
+        Column("workload", "network"),
+        Column("dense_cycles", "dense", "cycles", grouped),
+        Column("cycles", "sparse", "cycles", grouped),
+        *_speedups(),
+        Column("dense_gemm_utilization", "used, dense", "% of MACs", _hundredths),
+        Column("gemm_utilization", "used, sparse", "% of MACs", _hundredths),
+        Column("images_per_second", "sparse", "images/s", si),
+    ]
+    lead = "A sparse training step beside the dense one; use of the array is that in matrix products."
+    return Section("The networks", table(columns, rows, caption="Speedup of each network"), lead)
+
+
+def headline_markdown(rows: Rows) -> str:
+    """The same as a table for a text file, the mean in its last row."""
+    keys = ("ideal", "gemm", "step", "dense_gemm_utilization", "gemm_utilization")
+    mean = {"workload": "mean"} | {key: sum(row[key] for row in rows) / len(rows) for key in keys}
+    lines = [
+        "| network | ideal | products | whole step | array used, dense | array used, sparse | images/s, dense | images/s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in (*rows, mean):
+        speedups = [f"{row[key]:.2f}" for key in keys[:3]]
+        used = [percent(row[key]).replace("\xa0", " ") for key in keys[3:]]
+        rates = [f"{row[key]:.1f}" if key in row else "" for key in ("dense_images_per_second", "images_per_second")]
+        lines.append(f"| {' | '.join([row['workload'], *speedups, *used, *rates])} |")
+    return "\n".join(lines) + "\n"
+
+
+def ablation_section(rows: Rows) -> Section:
     """What each technique is worth for each network."""
     columns = [Column("workload", "network"), Column("cycles", "with all", "cycles", grouped)]
-    for name, text in TECHNIQUES.items():
-        columns += [
-            Column(f"cycles_without_{name}", f"without {text}", "cycles", grouped),
-            Column(f"worth_{name}", "longer", TIMES, lambda factor: f"{factor:.3f}"),
-        ]
-    lead = "A sparse step with all three techniques, and with one of them switched off."
+    columns += [
+        Column(f"worth_{name}", f"without {text}", f"{TIMES} as many cycles", _thousandths) for name, text in TECHNIQUES.items()
+    ]
+    lead = "A sparse step with all three techniques, and what it takes with one of them switched off."
     return Section("What each technique is worth", table(columns, rows, caption="Cycles without each technique"), lead)
 
 
-def ratios_section(rows: Sequence[dict[str, Any]]) -> Section:
+def ratios_section(rows: Rows) -> Section:
     """Speedups beside their ideals."""
     columns = [
         Column("workload", "network"),
-        Column("method", "method"),
-        Column("ratio", "kept"),
+        Column("method", "method", write=NAMES.__getitem__),
+        Column("ratio", "kept", "N of M"),
         Column("cycles", "step", "cycles", grouped),
-        *(Column(key, title, TIMES, lambda factor: f"{factor:.3f}") for key, title in _SPEEDUPS.items()),
-        Column("gemm_utilization", "utilised in products", "%", lambda share: f"{100 * share:.1f}"),
+        *_speedups(),
+        Column("gemm_utilization", "used in products", "% of MACs", _hundredths),
     ]
-    lead = "Speedup over the dense step of the same network; ideal counts multiply-accumulates alone."
+    lead = f"Speedup over the dense step of the same network; ideal counts multiply-accumulates alone. {SDGP}"
     return Section("Methods and ratios", table(columns, rows, caption="Speedup of every method and ratio"), lead)
 
 
-def sensitivity_section(workload: str, bandwidths: Sequence[dict[str, Any]], batches: Sequence[dict[str, Any]]) -> Section:
-    """Images a second over bandwidth and over batch."""
-    names = (("dense", "dense_images_per_second", METHODS[0]), ("sparse", "images_per_second", METHODS[1]))
+def sensitivity_section(
+    workload: str, bandwidths: Rows, batches: Rows, below: Mapping[str, Mapping[str, float | None]]
+) -> Section:
+    """Images a second over bandwidth and over batch, with a mark where memory becomes the limit.
 
-    def lines(points: Sequence[dict[str, Any]], key: str, scale: float) -> list[Line]:
-        return [
-            Line(name, colour, [(p[key] / scale, p[y]) for p in points], dashed=name == "dense") for name, y, colour in names
-        ]
-
+    Parameters
+    ----------
+    workload : str
+        The network.
+    bandwidths, batches : sequence of dict
+        Of `dataflow.studies`.
+    below : mapping
+        Where memory is busy for longer than the array, by ``"bandwidth"`` or ``"batch"`` and ``"dense"`` or ``"sparse"``.
+    """
     charts = [
-        curves(lines(bandwidths, "bytes_per_second", 1e9), x_title="memory bandwidth, GB/s", y_title="images/s", log_x=True),
-        curves(lines(batches, "batch", 1), x_title="batch, images", y_title="images/s", log_x=True),
+        _chart(bandwidths, "bytes_per_second", 1e9, below["bandwidth"], "memory bandwidth, GB/s"),
+        _chart(batches, "batch", 1, below["batch"], "batch, images"),
     ]
     columns = [
         Column("bytes_per_second", "bandwidth", "GB/s", lambda rate: f"{rate / 1e9:g}"),
         Column("dense_images_per_second", "dense", "images/s", si),
         Column("images_per_second", "sparse", "images/s", si),
-        Column("step", "speedup", TIMES, lambda factor: f"{factor:.3f}"),
+        Column("step", "speedup", TIMES, _thousandths),
         Column("dense_memory_share", "memory busy, dense", "%", lambda share: f"{100 * share:.0f}"),
         Column("memory_share", "memory busy, sparse", "%", lambda share: f"{100 * share:.0f}"),
     ]
     body = Markup('<div class="charts">') + Markup("").join(charts) + Markup("</div>")
-    return Section(workload, body + table(columns, bandwidths, caption=f"{workload} at each memory bandwidth"))
+    lead = f"Memory is busy for longer than the array, left of the dots: {_limits(below)}."
+    return Section(workload, body + table(columns, bandwidths, caption=f"{workload} at each memory bandwidth"), lead)
 
 
 def page(title: str, sections: Sequence[Section], *, subtitle: str, command: str) -> str:
@@ -70,10 +116,42 @@ def page(title: str, sections: Sequence[Section], *, subtitle: str, command: str
     return render(title, sections, subtitle=subtitle, badge="estimated", footer=f"Made by: {command}")
 
 
-def bound_text(below: Mapping[str, float | None]) -> str:
-    """Where memory becomes the limit."""
-    texts = (f"{name} below {rate / 1e9:.1f} GB/s" if rate else f"{name} nowhere in this range" for name, rate in below.items())
-    return f"Memory is busy for longer than the array: {', '.join(texts)}."
+def on_curve(points: Rows, x: str, y: str, at: float) -> float:
+    """The value of `y` where `x` is `at`, between points on a logarithmic axis."""
+    low, high = next(pair for pair in pairwise(points) if pair[0][x] <= at <= pair[1][x])
+    share = log(at / low[x]) / log(high[x] / low[x])
+    return float(low[y] + share * (high[y] - low[y]))
 
 
-_SPEEDUPS = {"ideal": "ideal", "gemm": "products", "step": "whole step"}
+def _chart(points: Rows, over: str, scale: float, below: Mapping[str, float | None], x_title: str) -> Markup:
+    lines, marks = [], []
+    for name, prefix, colour in CURVES:
+        y = f"{prefix}images_per_second"
+        lines.append(Line(name, colour, [(p[over] / scale, p[y]) for p in points], dashed=name == "dense"))
+        if at := below[name]:
+            marks.append(
+                Point(at / scale, on_curve(points, over, y, at), colour, f"{name}: memory-bound below {at / scale:.3g}")
+            )
+    return curves(lines, marks, x_title=x_title, y_title="images/s", log_x=True)
+
+
+def _limits(below: Mapping[str, Mapping[str, float | None]]) -> str:
+    units = {"bandwidth": (1e9, " GB/s"), "batch": (1, " images")}
+    texts = []
+    for over, (scale, unit) in units.items():
+        found = (f"{name} below {at / scale:.3g}{unit}" for name, at in below[over].items() if at)
+        texts.append(", ".join(found) or f"at no {over} of this range")
+    return "; ".join(texts)
+
+
+def _speedups() -> list[Column]:
+    names = {"ideal": "ideal", "gemm": "products", "step": "whole step"}
+    return [Column(key, title, f"{TIMES} faster", _thousandths) for key, title in names.items()]
+
+
+def _thousandths(factor: float) -> str:
+    return f"{factor:.3f}"
+
+
+def _hundredths(share: float) -> str:
+    return f"{100 * share:.1f}"

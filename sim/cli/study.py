@@ -3,9 +3,8 @@
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +13,11 @@ from hw.errors import InputError
 from hw.ratio import Ratio
 from sim.cli.common import config_option, log, output_options, ratio_option, show
 
+if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
+    from reports.html import Section
+
 FIVE = ("resnet9", "vit", "vgg19", "resnet18", "resnet50")
-KINDS = ("ablation", "ratios", "sensitivity")
+KINDS = ("networks", "ablation", "ratios", "sensitivity")
 
 
 @click.command("study")
@@ -30,9 +32,10 @@ def command(
 ) -> None:
     """Estimate several networks, by default the five of the evaluation, under changed conditions.
 
-    ablation: without interleave mapping, without pre-generation, without offline scheduling. ratios: every method at 2:4, 2:8
-    and 2:16 beside its ideal. sensitivity: memory bandwidth from 4.8 to 76.8 GB/s and batch from 1 to 4096. Writes KIND.json,
-    KIND.csv and KIND.html to --out.
+    networks: speedup, use of the array and images a second of a BDWP step. ablation: that step without interleave mapping,
+    without pre-generation, without offline scheduling. ratios: every method at 2:4, 2:8 and 2:16 beside its ideal. sensitivity:
+    memory bandwidth from 4.8 to 76.8 GB/s and batch from 1 to 4096. Writes KIND.json, KIND.csv and KIND.html to --out, of
+    networks also a table in Markdown, of sensitivity a plot a network.
 
     \b
     Example:
@@ -44,18 +47,30 @@ def command(
         raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
     networks = [importers.load(name).network for name in workloads or FIVE]
-    studies: dict[str, Callable[..., dict[str, Any]]] = {"ablation": _ablation, "ratios": _ratios, "sensitivity": _sensitivity}
+    studies: dict[str, Callable[..., dict[str, Any]]] = {
+        "networks": _networks,
+        "ablation": _ablation,
+        "ratios": _ratios,
+        "sensitivity": _sensitivity,
+    }
     result = {"study": kind, "config": config.name, "batch": batch, "estimated": True}
     result |= studies[kind](networks, config, ratio, batch)
     _write(out, kind, result)
     show(result, as_json=as_json)
 
 
+def _networks(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
+    from dataflow.studies import headline
+
+    rows = _with_progress(headline(networks, config, ratio=ratio, batch=batch), lambda row: row["workload"])
+    return {"method": "bdwp", "ratio": str(ratio), "rows": rows}
+
+
 def _ablation(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
     from dataflow.studies import ablation
 
     rows = _with_progress(ablation(networks, config, ratio=ratio, batch=batch), lambda row: row["workload"])
-    return {"ratio": str(ratio), "rows": rows}
+    return {"method": "bdwp", "ratio": str(ratio), "rows": rows}
 
 
 def _ratios(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
@@ -73,13 +88,20 @@ def _sensitivity(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, b
         rates = list(studies.bandwidth(network, config, ratio=ratio, batch=batch))
         sizes = list(studies.batches(network, config, ratio=ratio))
         below[network.name] = {
-            name: studies.memory_bound_below(rates, prefix) for name, prefix in (("dense", "dense_"), ("sparse", ""))
+            "bandwidth": _limits(rates, "bytes_per_second"),
+            "batch": _limits(sizes, "batch"),
         }
         rows += [{"workload": network.name, "over": "bandwidth", "batch": batch, **point} for point in rates]
         rate = config.dram_channels * config.dram_channel_bytes_per_second
         rows += [{"workload": network.name, "over": "batch", "bytes_per_second": rate, **point} for point in sizes]
         log.print(f"{network.name}: {below[network.name]}")
-    return {"ratio": str(ratio), "rows": rows, "memory_bound_below_bytes_per_second": below}
+    return {"method": "bdwp", "ratio": str(ratio), "rows": rows, "memory_bound_below": below}
+
+
+def _limits(points: list[dict[str, Any]], over: str) -> dict[str, float | None]:
+    from dataflow.studies import memory_bound_below
+
+    return {name: memory_bound_below(points, prefix, over) for name, prefix in (("dense", "dense_"), ("sparse", ""))}
 
 
 def _with_progress(rows: Any, name: Callable[[dict[str, Any]], str]) -> list[dict[str, Any]]:  # noqa: ANN401 (an iterator)
@@ -92,26 +114,45 @@ def _with_progress(rows: Any, name: Callable[[dict[str, Any]], str]) -> list[dic
 
 
 def _write(out: Path, kind: str, result: dict[str, Any]) -> None:
-    """JSON, CSV and the page."""
+    """JSON, CSV, the page, and what else there is of a kind."""
     from hw.files import write_json, write_whole
     from reports import studies
     from reports.estimate import rows_csv
-    from reports.html import Section
 
-    sections: list[Section] = []
-    if kind == "ablation":
-        sections = [studies.ablation_section(result["rows"])]
-    elif kind == "ratios":
-        sections = [studies.ratios_section(result["rows"])]
-    else:
-        for name, below in result["memory_bound_below_bytes_per_second"].items():
-            rows = [row for row in result["rows"] if row["workload"] == name]
-            rates, batches = ([row for row in rows if row["over"] == key] for key in ("bandwidth", "batch"))
-            section = studies.sensitivity_section(name, rates, batches)
-            sections.append(replace(section, lead=studies.bound_text(below)))
-    subtitle = f"{result['config']}, batch {result['batch']}"
-    command_line = shlex.join(["nmtrain", *sys.argv[1:]])
+    subtitle = f"{result['config']}, {_what(result)}batch {result['batch']}"
+    html = studies.page(
+        kind.capitalize(), _sections(kind, result), subtitle=subtitle, command=shlex.join(["nmtrain", *sys.argv[1:]])
+    )
+    files: dict[str, str | bytes] = {f"{kind}.csv": rows_csv(result["rows"]), f"{kind}.html": html}
+    if kind == "networks":
+        files["networks.md"] = studies.headline_markdown(result["rows"])
+    if kind == "sensitivity":
+        from reports.plots import sensitivity
+
+        for name, below in result["memory_bound_below"].items():
+            files |= sensitivity(name, *_points(result, name), below)
     write_json(out / f"{kind}.json", result)
-    write_whole(out / f"{kind}.csv", rows_csv(result["rows"]))
-    write_whole(out / f"{kind}.html", studies.page(kind.capitalize(), sections, subtitle=subtitle, command=command_line))
-    log.print(f"wrote {kind}.json, {kind}.csv and {kind}.html to {out}")
+    for name, content in files.items():
+        write_whole(out / name, content)
+    log.print(f"wrote {kind}.json, {', '.join(files)} to {out}")
+
+
+def _sections(kind: str, result: dict[str, Any]) -> list["Section"]:
+    from reports import studies
+
+    if kind == "sensitivity":
+        limits = result["memory_bound_below"]
+        return [studies.sensitivity_section(name, *_points(result, name), below) for name, below in limits.items()]
+    makers = {"networks": studies.headline_section, "ablation": studies.ablation_section, "ratios": studies.ratios_section}
+    return [makers[kind](result["rows"])]
+
+
+def _points(result: dict[str, Any], workload: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Of one network over bandwidth, and over batch."""
+    rows = [row for row in result["rows"] if row["workload"] == workload]
+    rates, batches = ([row for row in rows if row["over"] == key] for key in ("bandwidth", "batch"))
+    return rates, batches
+
+
+def _what(result: dict[str, Any]) -> str:
+    return f"{result['method']} {result['ratio']}, " if "method" in result else ""

@@ -95,11 +95,13 @@ def test_a_study_draws_its_curves(chromium, tmp_path):
     rates = list(bandwidth(network, config, ratio=Ratio(2, 8), batch=4))
     sizes = list(batches(network, config, ratio=Ratio(2, 8)))
     path = tmp_path / "study.html"
-    sections = [studies.sensitivity_section("cnn", rates, sizes)]
+    below = {"bandwidth": {"dense": None, "sparse": 7e9}, "batch": {"dense": 2.0, "sparse": 3.0}}
+    sections = [studies.sensitivity_section("cnn", rates, sizes, below)]
     path.write_text(studies.page("Sensitivity", sections, subtitle="tiny", command="nmtrain study"), encoding="utf-8")
     for width in (LAPTOP, PHONE):
         chromium.errors.clear()
         chromium.open(path, width)
         assert chromium.evaluate("document.querySelectorAll('svg path.line').length") == 4
+        assert chromium.evaluate("document.querySelectorAll('svg circle').length") == 3
         assert chromium.evaluate("document.documentElement.scrollWidth") <= width
         assert chromium.errors == []
