@@ -4,11 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hw.files import write_json, write_whole
 from reports import sections
+from reports.causes import causes
 from reports.html import Section, render
 
 
@@ -17,7 +19,7 @@ def parts(result: dict[str, Any]) -> list[Section]:
     makers = (
         sections.assumed,
         sections.headline,
-        sections.where_time_goes,
+        _where_time_goes,
         sections.layers,
         sections.utilization,
         sections.roof,
@@ -26,6 +28,12 @@ def parts(result: dict[str, Any]) -> list[Section]:
         sections.layer_table,
     )
     return [make(result) for make in makers]
+
+
+def _where_time_goes(result: dict[str, Any]) -> Section:
+    """By stage as bars, by cause as a table."""
+    section = sections.where_time_goes(result)
+    return replace(section, body=section.body + causes(result))
 
 
 def page(result: dict[str, Any], *, command: str = "") -> str:

@@ -26,18 +26,22 @@ def trace(slices: Sequence[Slice], *, clock_hz: float, title: str) -> dict[str, 
 
 
 def _names(title: str) -> Iterator[dict[str, Any]]:
-    yield {"ph": "M", "pid": 1, "tid": 0, "name": "process_name", "args": {"name": title}}
-    for place, unit in enumerate(TRACKS):
+    yield {"ph": "M", "pid": 1, "tid": 1, "name": "process_name", "args": {"name": title}}
+    for place, unit in enumerate(TRACKS, 1):
         yield {"ph": "M", "pid": 1, "tid": place, "name": "thread_name", "args": {"name": unit}}
         yield {"ph": "M", "pid": 1, "tid": place, "name": "thread_sort_index", "args": {"sort_index": place}}
 
 
 def _event(part: Slice, microseconds: float) -> dict[str, Any]:
+    """A slice; those in which the array waits say so in front."""
+    name = f"{part.layer}, {part.stage}"
+    if part.unit == "array" and part.what != "compute":
+        name = f"{part.what}: {name}"
     return {
         "ph": "X",
         "pid": 1,
-        "tid": TRACKS.index(part.unit),
-        "name": f"{part.layer}, {part.stage}".replace("_", " "),
+        "tid": 1 + TRACKS.index(part.unit),
+        "name": name.replace("_", " "),
         "cat": part.what,
         "ts": round(part.start * microseconds, 4),
         "dur": round((part.end - part.start) * microseconds, 4),

@@ -12,6 +12,7 @@ import reports
 from dataflow import energy, zoo
 from dataflow.estimate import describe, run_both
 from dataflow.program import Stage
+from dataflow.timeline import Slice
 from hw.config import PRESETS
 from hw.ratio import DENSE, Ratio
 from reports.trace import TRACKS, trace
@@ -68,6 +69,18 @@ def test_timeline_shows_each_unit_as_busy_as_it_was():
         assert shown == step.result.busy[unit]
     computed = sum(part.end - part.start for part in step.result.slices if part.unit == "array" and part.what == "compute")
     assert computed == step.result.busy["array"]
+
+
+def test_slices_in_which_the_array_waits_say_so():
+    slices = [
+        Slice("array", 0, 5, "fill_drain", "conv", Stage.INPUT_GRADIENT),
+        Slice("array", 5, 9, "compute", "conv", Stage.INPUT_GRADIENT),
+        Slice("vector", 2, 4, "pass", "norm", Stage.FORWARD),
+    ]
+    events = [event for event in trace(slices, clock_hz=1e6, title="x")["traceEvents"] if event["ph"] == "X"]
+    assert [event["name"] for event in events] == ["fill drain: conv, input gradient", "conv, input gradient", "norm, forward"]
+    assert [(event["ts"], event["dur"]) for event in events] == [(0, 5), (5, 4), (2, 2)]
+    assert min(event["tid"] for event in events) == 1, "viewers keep 0 for the idle thread"
 
 
 def test_energy_is_that_of_the_table():

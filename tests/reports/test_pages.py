@@ -13,6 +13,7 @@ from dataflow.program import Stage
 from hw.config import PRESETS
 from hw.ratio import DENSE, Ratio
 from reports import demo, html
+from reports.causes import causes
 from reports.estimate import layers_csv, page, write
 from reports.tables import Column, table
 
@@ -61,6 +62,13 @@ def test_page_is_whole_and_offline(result):
     assert "url(" not in text
     assert "estimated</span>" in text
     assert f"{result['speedup_over_dense']['step']:.2f}" in text
+
+
+def test_every_cycle_has_its_cause(result):
+    body = str(causes(result))
+    cycles = [int(value) for value in re.findall(r'data-value="(\d+)">', body)]
+    assert sum(cycles[0::2]) == result["dense_cycles"]["step"]
+    assert sum(cycles[1::2]) == result["cycles"]["step"]
 
 
 def test_dense_page_shows_one_bar():
