@@ -57,19 +57,19 @@ class Graph:
 
     def sample_shape(self, tensor: str) -> Shape:
         """Shape of one sample: the batch axis dropped, or divided out of an axis that it was merged into."""
-        shape, axis = self.divided(tensor), self._batch_axis(tensor)
+        shape, axis = self.divided(tensor), self.batch_axis(tensor)
         if axis is not None and shape[axis] == 1:
             shape = shape[:axis] + shape[axis + 1 :]
         return shape or (1,)
 
     def divided(self, tensor: str) -> Shape:
         """The shape of `tensor` for a batch of one."""
-        shape, axis = list(self.shapes[tensor]), self._batch_axis(tensor)
+        shape, axis = list(self.shapes[tensor]), self.batch_axis(tensor)
         if axis is not None:
             shape[axis] //= self.batch
         return tuple(shape)
 
-    def _batch_axis(self, tensor: str) -> int | None:
+    def batch_axis(self, tensor: str) -> int | None:
         """The first axis where that can be, else the first that is the batch alone, else the first that it divides."""
         shape = self.shapes[tensor]
         alone = [axis for axis, size in enumerate(shape) if size == self.batch]

@@ -8,7 +8,7 @@ from dataflow.importers.onnx_operators import BINARY, KEPT, LINEAR, MASKED, NORM
 from dataflow.importers.onnx_reader import Node, Reader
 from dataflow.importers.onnx_windows import read_windows
 from dataflow.network import Add, BatchNorm, GlobalPool, Relu
-from dataflow.rearrange import Concat, Reshape, Slice, Transpose
+from dataflow.rearrange import Concat, Gap, Reshape, Slice, Transpose
 from dataflow.tokens import Activation, LayerNorm, Softmax
 
 
@@ -91,16 +91,27 @@ def where(reader: Reader, node: Node) -> None:
 
 
 def concat(reader: Reader, node: Node) -> None:
-    """Parts side by side in memory."""
+    """Parts side by side in memory, in any order where the batch is not the first axis or a part is a constant."""
     moving = reader.moving(node)
     shapes = [reader.sample(name) for name in node.inputs]
     axis = node.attributes["axis"] % len(reader.shape(node.outputs[0])) - 1
-    if len(moving) < len(node.inputs) or axis < 0 or any(len(shape) != len(shapes[0]) for shape in shapes):
-        reader.view(node, moving[0])
+    plain = len(moving) < len(node.inputs) or axis < 0 or reader.graph.batch_axis(node.outputs[0]) != 0
+    if plain or any(len(shape) != len(shapes[0]) for shape in shapes):
+        _side_by_side(reader, node, moving)
         return
     image = all(reader.names[name][1] for name in moving)
     axis = (len(shapes[0]) - 1 if axis == 0 else axis - 1) if image else axis
     reader.add(node, Concat, tuple(reader.like(name, image=image) for name in moving), image=image, axis=axis)
+
+
+def _side_by_side(reader: Reader, node: Node, moving: list[str]) -> None:
+    parts = [
+        reader.add(node, Reshape, (reader.plain(name),), part="part", shape=(prod(reader.sample(name)),)) for name in moving
+    ]
+    joined = reader.add(node, Concat, tuple(parts), part="parts", axis=0) if len(parts) > 1 else parts[0]
+    shape = reader.sample(node.outputs[0])
+    whole = prod(shape) == sum(prod(reader.sample(name)) for name in moving)
+    reader.add(node, Reshape if whole else Gap, (joined,), shape=shape)
 
 
 def transpose(reader: Reader, node: Node) -> None:
@@ -114,15 +125,17 @@ def transpose(reader: Reader, node: Node) -> None:
 
 
 def split(reader: Reader, node: Node) -> None:
-    """Each output is a slice."""
-    rank = len(reader.shape(node.inputs[0]))
-    axis = node.attributes.get("axis", 0) % rank - 1
+    """Each output is a slice, of which only the size counts where the batch is not the first axis."""
+    axis = node.attributes.get("axis", 0) % len(reader.shape(node.inputs[0])) - 1
     source, start = reader.plain(node.inputs[0]), 0
+    sliced = axis >= 0 and reader.graph.batch_axis(node.inputs[0]) == 0
     for output in node.outputs:
         size = reader.shape(output)[axis + 1]
-        layer = Slice(name=reader.fresh(node.name), inputs=(source,), axis=axis, start=start, size=size)
-        reader.layers.append(layer)
-        reader.names[output] = (layer.name, False)
+        if sliced:
+            name = reader.add(node, Slice, (source,), axis=axis, start=start, size=size)
+        else:
+            name = reader.add(node, Gap, (source,), shape=reader.sample(output))
+        reader.names[output] = (name, False)
         start += size
 
 

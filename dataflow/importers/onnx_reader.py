@@ -115,8 +115,8 @@ class Reader:
         self.add(node, layer, (name,), image=image, **fields)
 
     def view(self, node: Node, source: str = "") -> None:
-        """Other axes of the same elements, or nothing that is counted."""
-        moving = source or self.moving(node)[0]
+        """Other axes of the same elements, or nothing that is counted; what depends on no input stands beside the first."""
+        moving = source or next(iter(self.moving(node)), self.graph.input)
         shape = self.sample(node.outputs[0])
         same = prod(shape) == prod(self.sample(moving))
         self.add(node, Reshape if same else Gap, (self.plain(moving),), shape=shape)

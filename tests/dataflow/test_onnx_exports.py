@@ -211,6 +211,27 @@ def test_a_batch_that_is_not_the_first_axis(tmp_path, batch):
     assert products(network, 3) == {"MatMul_q": (1, 16, 15, 8), "MatMul_y": (12, 5, 5, 4)}
 
 
+def test_parts_cut_and_joined_before_the_batch(tmp_path):
+    """As packed query, key and value: every weight has all three of its products."""
+    f = File()
+    f.node("MatMul", ["x", f.weight("w", 8, 24)], "a")
+    f.node("Reshape", ["a", f.constant("s", value=[-1, 5, 3, 8])], "b")
+    f.node("Transpose", ["b"], "c", perm=[2, 0, 1, 3])
+    f.nodes.append(helper.make_node("Split", ["c"], ["q", "k", "v"], axis=0))
+    for part in "qkv":
+        f.node("MatMul", [part, f.weight(f"w{part}", 8, 4)], f"{part}1")
+    f.node("Concat", ["q1", "k1", "v1"], "d", axis=0)
+    f.node("MatMul", ["d", f.weight("last", 4, 2)], "y")
+    network = load(f.save(tmp_path / "a.onnx", ["N", 5, 8], "y")).network
+    stages = Counter()
+    for product in lower(network, TINY, batch=2).products:
+        stages[product.stage] += product.macs
+    first, parts, last = 2 * 5 * 8 * 24, 3 * 2 * 5 * 8 * 4, 2 * 15 * 4 * 2
+    assert stages == {
+        "forward": first + parts + last, "input_gradient": parts + last, "weight_gradient": first + parts + last
+    }  # fmt: skip
+
+
 def test_further_inputs_are_read_and_their_own_batch_is_fixed(tmp_path):
     f = File()
     f.node("MatMul", ["x", f.weight("w", 8, 4)], "a")
