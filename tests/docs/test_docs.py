@@ -22,7 +22,8 @@ PLAIN = {"hw.config", "hw.errors", "hw.files", "hw.formats", "hw.ratio"}
 MAY_IMPORT = {
     "hw": set(),
     "dataflow": PLAIN,
-    "training": PLAIN | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "program")},
+    "training": PLAIN
+    | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "program", "pruning")},
     "reports": PLAIN | {"dataflow"},
 }
 
@@ -142,7 +143,7 @@ def test_every_help_has_an_example_that_parses(command):
         found.make_context(called, arguments)
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "bench", "lint", "clean"])
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "formal", "bench", "lint", "clean"])
 def test_targets_of_the_makefile_exist(target):
     call(["make", "-n", target], ROOT)
 
