@@ -37,10 +37,18 @@ class MatMul(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNorm(Normalisation):
-    """Normalisation over the last axis, with learned scale and shift."""
+    """Normalisation over the last axis, with learned scale and shift.
+
+    Parameters
+    ----------
+    size : int, optional
+        Learned numbers, by default two for each entry of the last axis.
+    """
+
+    size: int | None = None
 
     def learned(self, *shapes: Shape) -> int:
-        return 2 * shapes[0][-1]
+        return 2 * shapes[0][-1] if self.size is None else self.size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,11 @@ def batch_norm(reader: Reader, node: Node) -> None:
     reader.add(node, BatchNorm, (source,), image=image)
 
 
+def norm(reader: Reader, node: Node) -> None:
+    """Of each sample by itself."""
+    reader.same(node, LayerNorm, size=sum(reader.graph.learned.get(name, 0) for name in node.inputs[1:]))
+
+
 def pool(reader: Reader, node: Node) -> None:
     """Over windows."""
     sizes = reader.shape(node.inputs[0])[2:]
@@ -153,7 +158,7 @@ PASSES: dict[str, Callable[[Reader, Node], None]] = {
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), pool),
     **dict.fromkeys(REDUCING, reduce),
     **dict.fromkeys(BINARY, binary),
-    **dict.fromkeys(NORMS, lambda reader, node: reader.same(node, LayerNorm)),
+    **dict.fromkeys(NORMS, norm),
     **dict.fromkeys(MASKED, lambda reader, node: reader.same(node, Relu)),
     **dict.fromkeys(KEPT, lambda reader, node: reader.same(node, Activation, kind=node.kind.lower())),
     **dict.fromkeys(LINEAR, lambda reader, node: reader.same(node, Affine, kind=node.kind.lower())),

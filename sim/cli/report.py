@@ -123,5 +123,5 @@ def _summary(result: dict[str, Any]) -> None:
     speedup = result["speedup_over_dense"]
     log.print(
         f"speedup over dense: {speedup['step']:.3f} whole step, {speedup['gemm']:.3f} matrix products"
-        f" (ideal {speedup['ideal']:.3f}); {result['throughput']['images_per_second']:,.0f} images/s"
+        f" (ideal {speedup['ideal']:.3f}); {result['throughput']['images_per_second']:,.1f} images/s"
     )

@@ -242,6 +242,20 @@ def test_further_inputs_are_read_and_their_own_batch_is_fixed(tmp_path):
     assert network.shapes["z"] == (6, 4)
 
 
+def test_group_normalisation_over_reshaped_groups(tmp_path):
+    f = File()
+    f.node("Conv", ["x", f.weight("w", 8, 2, 1, 1)], "c")
+    f.node("Reshape", ["c", f.constant("s", value=[0, 4, -1])], "g")
+    f.node("InstanceNormalization", ["g", f.weight("ones", 4), f.weight("zeros", 4)], "n")
+    f.node("Shape", ["c"], "whole")
+    f.node("Reshape", ["n", "whole"], "r")
+    f.node("Mul", ["r", f.weight("scale", 8, 1, 1)], "m")
+    f.node("Conv", ["m", f.weight("v", 3, 8, 1, 1)], "y")
+    network = load(f.save(tmp_path / "a.onnx", ["N", 2, 6, 6], "y")).network
+    assert network.parameters == 16 + 8 + 8 + 24
+    assert products(network, 2)["Conv_y"] == (1, 3, 72, 8)
+
+
 def test_normalisation_and_gelu_written_out(tmp_path):
     f = File()
     f.node("MatMul", ["x", f.weight("w", 8, 8)], "a")
