@@ -17,7 +17,7 @@ from reports.charts import roofline_position
 from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.sections import method_name
 from reports.studies import CURVES, on_curve
-from reports.units import si
+from reports.units import shortened, si
 
 Result = dict[str, Any]
 
@@ -92,7 +92,7 @@ def _layers(result: Result) -> Figure:
             heights = [row[key] / 1e6 for row in rows]
             axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
             floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
-    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
     axes.set_xlim(-0.7, len(names) - 0.3)
     axes.set_ylabel("million cycles, dense (pale) and sparse")
     _legend(figure, GEMM)
@@ -107,7 +107,7 @@ def _utilization(result: Result) -> Figure:
         rows = [row for row in result["layers"] if row["stage"] == stage]
         places = [names.index(row["name"]) + offset for row in rows]
         axes.bar(places, [100 * row["utilization"] for row in rows], 0.25, color=STAGES[stage])
-    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
     axes.set_xlim(-0.7, len(names) - 0.3)
     axes.set_ylim(0, 100)
     axes.set_ylabel("useful MACs, % of peak")
@@ -127,7 +127,7 @@ def _traffic(result: Result) -> Figure:
             places = [names.index(row["name"]) + offset for row in rows]
             axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
             floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
-    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
     axes.set_xlim(-0.7, len(names) - 0.3)
     axes.set_ylabel("MB, dense (pale) and sparse")
     _legend(figure, GEMM)

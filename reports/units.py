@@ -34,3 +34,12 @@ def percent(value: float) -> str:
     ('98.7\\xa0%', '6.1\\xa0%')
     """
     return f"{100 * value:.1f}\xa0%"
+
+
+def shortened(name: str, length: int = 24) -> str:
+    """The end of a long name, which tells layers apart.
+
+    >>> shortened("layer1.conv1"), shortened("encoder.layers.0.self_attention.MatMul")
+    ('layer1.conv1', '\u20260.self_attention.MatMul')
+    """
+    return name if len(name) <= length else f"\u2026{name[1 - length :]}"

@@ -90,6 +90,23 @@ def test_a_click_sorts_the_table(shown):
     assert page.evaluate("document.querySelector('th[aria-sort]').getAttribute('aria-sort')") == "descending"
 
 
+def test_long_names_show_their_ends(chromium, report, tmp_path):
+    """The left edge of a name that is too long is cut off, the right one is inside its box."""
+    result = report[1]
+    long = "encoder.layers.encoder_layer_10.self_attention.output_projection.{}"
+    path = tmp_path / "long.html"
+    renamed = [row | {"name": long.format(row["name"])} for row in result["layers"]]
+    path.write_text(page(result | {"layers": renamed}), encoding="utf-8")
+    for width in (LAPTOP, PHONE):
+        chromium.open(path, width)
+        assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+        box, text = (
+            chromium.evaluate(f"(r => [r.left, r.right])(document.querySelector('.layers {name}').getBoundingClientRect())")
+            for name in (".name", ".name bdi")
+        )
+        assert text[0] < box[0] < text[1] <= box[1] + 1
+
+
 def test_a_study_draws_its_curves(chromium, tmp_path):
     config, network = PRESETS["tiny"], zoo.load("cnn")
     rates = list(bandwidth(network, config, ratio=Ratio(2, 8), batch=4))
