@@ -46,7 +46,8 @@ def command(
     """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
 
     WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx) or a SCALE-Sim topology (.csv).
-    Writes report.html, report.json, layers.csv and plots to --out; with --json and no --out it writes no file.
+    Writes report.html, report.json, layers.csv, plots and a timeline for the Perfetto viewer to --out; with --json and no --out
+    it writes no file.
 
     \b
     Example:
