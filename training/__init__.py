@@ -2,7 +2,7 @@
 
 ::
 
-    sweep ──── many experiments as one table
+    sweep ──── many experiments as one table, table as Markdown
       │
     experiment ── by names and numbers, what the command line runs
         │

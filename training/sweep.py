@@ -18,6 +18,7 @@ from hw.ratio import Ratio, parse_ratio
 from training import methods
 from training.experiment import Experiment
 from training.experiment import run as train
+from training.table import markdown
 
 Run = dict[str, Any]
 COLUMNS = ("model", "method", "ratio", "wide", "seeds", "mean", "deviation", "least", "most", "lost_points")
@@ -89,7 +90,7 @@ class Sweep:
 def run(
     sweep: Sweep, out: Path, *, jobs: int = 1, progress: Callable[[int, str], None] = lambda done, what: None
 ) -> dict[str, Any]:
-    """Train what ``runs.jsonl`` in `out` does not hold yet, then write ``accuracy.json`` and ``accuracy.csv``.
+    """Train what ``runs.jsonl`` in `out` does not hold yet, then write ``accuracy.json``, ``.csv`` and ``.md``.
 
     Returns
     -------
@@ -110,6 +111,7 @@ def run(
     result: dict[str, Any] = {"sweep": fields, "rows": rows, "runs": runs}
     write_json(out / "accuracy.json", result)
     write_whole(out / "accuracy.csv", _csv(rows))
+    write_whole(out / "accuracy.md", markdown(rows))
     return result
 
 

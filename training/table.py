@@ -1,0 +1,32 @@
+"""A sweep's accuracies as a table for readers."""
+
+from typing import Any
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """One Markdown table a model: methods by ratios, mean ± sample deviation of the test accuracy over seeds, in percent.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As `training.sweep.summarise` gives them.
+    """
+    return "\n".join(_table(model, [row for row in rows if row["model"] == model]) for model in _unique(rows, "model"))
+
+
+def _table(model: str, rows: list[dict[str, Any]]) -> str:
+    names = {_name(row): None for row in rows}
+    cells = {(_name(row), row["ratio"]): f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}" for row in rows}
+    ratios = _unique(rows, "ratio")
+    lines = [[f"`{model}`", *ratios], ["---"] * (len(ratios) + 1)]
+    lines += [[name, *(cells.get((name, ratio), "") for ratio in ratios)] for name in names]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['method']}, wide" if row["wide"] else str(row["method"])
+
+
+def _unique(rows: list[dict[str, Any]], column: str) -> list[str]:
+    """Values of a column in their order."""
+    return list(dict.fromkeys(row[column] for row in rows))
