@@ -10,6 +10,8 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
+from onnx.checker import ValidationError
+from onnx.external_data_helper import load_external_data_for_tensor
 from onnx.reference import ReferenceEvaluator
 
 from hw.errors import InputError
@@ -96,7 +98,7 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = Graph(path.name, model)
-    _drop_weights(graph)
+    _drop_weights(graph, path.parent)
     _fix_input(graph)
     nodes = list(model.graph.node)
     known = (0, 0)
@@ -109,20 +111,32 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
     return graph
 
 
-def _drop_weights(graph: Graph) -> None:
-    """Keep the shapes of large constants and the values of small ones."""
+def _drop_weights(graph: Graph, folder: Path) -> None:
+    """Keep the shapes of large constants and the values of small ones, also of those in a file beside the model."""
     for tensor in graph.model.graph.initializer:
         shape = tuple(tensor.dims)
         elements = np.prod(shape, dtype=np.int64)
         graph.shapes[tensor.name] = shape
         if tensor.data_type in FRACTIONS and elements > 1:
             graph.learned[tensor.name] = int(elements)
-        inline = tensor.data_location != onnx.TensorProto.EXTERNAL
-        small = inline and elements <= FOLDED_ELEMENTS
+        small = elements <= FOLDED_ELEMENTS and _is_here(tensor, folder)
         graph.constants[tensor.name] = numpy_helper.to_array(tensor) if small else None
         if not small:  # inference would copy them in every round
             for data in ("raw_data", "float_data", "double_data", "int32_data", "int64_data"):
                 tensor.ClearField(data)
+
+
+def _is_here(tensor: onnx.TensorProto, folder: Path) -> bool:
+    """Whether the values of `tensor` are known, read from their own file where there is one."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return True
+    try:
+        load_external_data_for_tensor(tensor, str(folder))
+    except (ValidationError, OSError, ValueError):
+        return False
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+    return True
 
 
 def _fix_input(graph: Graph) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 from onnx_file import TINY, File, products
@@ -77,6 +78,15 @@ def test_weights_as_constants_and_nodes_that_do_nothing(tmp_path):
     network = load(f.save(tmp_path / "a.onnx", ["N", 2, 5, 6], "y")).network
     assert products(network, 4) == {"Conv_c": (1, 8, 120, 2), "MatMul_m": (1, 5, 4, 240)}
     assert network.parameters == 16 + 1200 + 5
+
+
+def test_shapes_in_a_file_beside_the_model(tmp_path):
+    f = File()
+    f.node("Reshape", ["x", f.constant("s", value=[-1, 6, 4])], "r")
+    f.node("MatMul", ["r", f.constant("w", 4, 5)], "y")
+    path = f.save(tmp_path / "a.onnx", ["N", 24], "y")
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="a.data", size_threshold=0)
+    assert products(load(path).network, 2) == {"MatMul_y": (1, 5, 12, 4)}
 
 
 TRANSPOSED = [
