@@ -21,12 +21,15 @@ METHODS: dict[str, frozenset[Stage]] = {
     "sdwp": frozenset({Stage.INPUT_GRADIENT}),
     "bdwp": BOTH,
 }
-"""Sparse stages of the methods that are compared.
+"""Sparse stages of the methods that are compared."""
 
-SDGP prunes the output gradient where SDWP prunes weights, and counts as SDWP does: N of M steps in the product that makes the
-input gradient. What it costs to select among gradients as they are made, instead of among weights as they are updated, and to
-rescale them, does not count. Its speedup is therefore an upper bound.
-"""
+NOTES = {
+    "sdgp": (
+        "SDGP is counted as SDWP is: selecting among gradients as they are made, and rescaling them, costs it nothing here,"
+        " so that its speedup is an upper bound."
+    )
+}
+"""What is not counted of a method, for its readers."""
 
 RATIOS = (Ratio(2, 4), Ratio(2, 8), Ratio(2, 16))
 CHANNEL_BYTES_PER_SECOND = (4.8e9, 9.6e9, 19.2e9, 38.4e9, 76.8e9)

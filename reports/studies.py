@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dataflow.studies import NOTES
 from reports.charts import Line, Point, curves
 from reports.colours import METHODS
 from reports.html import Section, render
@@ -15,10 +16,6 @@ from reports.units import TIMES, grouped, percent, si
 
 TECHNIQUES = {"interleave": "interleave mapping", "pregenerate": "pre-generation", "schedule": "offline scheduling"}
 NAMES = {"dense": "dense", "srste": "SR-STE", "sdgp": "SDGP", "sdwp": "SDWP", "bdwp": "BDWP"}
-SDGP = (
-    "SDGP is counted as SDWP is: selecting among gradients as they are made, and rescaling them, costs it nothing here, so that"
-    " its speedup is an upper bound."
-)
 CURVES = (("dense", "dense_", METHODS[0]), ("sparse", "", METHODS[1]))
 """Name, prefix of its keys, colour."""
 
@@ -76,7 +73,7 @@ def ratios_section(rows: Rows) -> Section:
         *_speedups(),
         Column("gemm_utilization", "used in products", "% of MACs", _hundredths),
     ]
-    lead = f"Speedup over the dense step of the same network; ideal counts multiply-accumulates alone. {SDGP}"
+    lead = f"Speedup over the dense step of the same network; ideal counts multiply-accumulates alone. {NOTES['sdgp']}"
     return Section("Methods and ratios", table(columns, rows, caption="Speedup of every method and ratio"), lead)
 
 

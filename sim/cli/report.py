@@ -87,6 +87,7 @@ def estimate(
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
     from dataflow import importers, pins, techniques
     from dataflow.estimate import describe, run_both
+    from dataflow.studies import NOTES
     from training import methods
 
     if batch < 1:
@@ -104,8 +105,9 @@ def estimate(
         pins=pins.read(schedule, config) if schedule else None,
     )
     result = describe(found.network, sparse, dense, method=method)
-    result["assumptions"] += found.notes
-    for note in found.notes:
+    notes = [*found.notes, *([NOTES[method]] if method in NOTES else [])]
+    result["assumptions"] += notes
+    for note in notes:
         log.print(f"[yellow]note:[/yellow] {note}")
     return result, sparse
 

@@ -76,6 +76,12 @@ def test_large_estimate_is_quick_and_small(tmp_path):
     assert 1.5 < speedup["step"] < speedup["gemm"] < speedup["ideal"] < 2
 
 
+def test_what_a_method_is_not_charged_for_is_said(tmp_path):
+    done = nmtrain("mlp", "--config", "tiny", "--method", "sdgp", "--batch", "8", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["assumptions"][-1].startswith("SDGP is counted as SDWP is")
+    assert "upper bound" in " ".join(done.stderr.split())
+
+
 def test_json_alone_imports_no_plots(tmp_path):
     script = (
         "import sys\nfrom sim.cli import main\n"
