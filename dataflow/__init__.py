@@ -3,14 +3,16 @@
 ::
 
     zoo ──> network ──> lower ────────────> program ──> jobs ──> model ──> timeline ──> estimate
-                          │                    │          │         └ convoys   few events a step
-                          ├ geometry, products │          ├ schedule, footprint   blocks that fit the buffers
-                          │   three products a │          ├ costs    lanes and bytes of what is not a product
-                          │   layer, as views  │          └ timing   steps of the array
-                          ├ forward, backward  │
-                          │   passes between   ├──> bounds   what no executor can beat
-                          └ interleave         └──> views    the same views on NumPy arrays
-                              outputs that share a USPE      array   a sequence of products on the array alone
+                          │                    │          │         ├ pieces      what units hand to each other
+                          ├ geometry, products │          │         ├ servers     memory channel and lanes
+                          │   three products a │          │         └ repetition  fast-forward
+                          │   layer, as views  │          ├ schedule, footprint   blocks that fit the buffers
+                          ├ forward, backward  │          ├ costs    lanes and bytes of what is not a product
+                          │   passes between   │          └ timing   steps of the array
+                          └ choices            │
+                              dataflow, tile,  ├──> bounds   what no executor can beat
+                              loop order, split└──> views    the same views on NumPy arrays
+                              interleave                     array   a sequence of products on the array alone
 
     importers   ONNX and SCALE-Sim files ──> network (layers of tokens, rearrange and axes beside those of network)
     pins        choices that a schedule file gives          techniques  what an ablation switches off, selection

@@ -16,8 +16,9 @@ def assumptions(config: AcceleratorConfig) -> list[str]:
         " binary32 accumulation; tile and drain cycles are those of the RTL's sequencer.",
         f"Memory: {config.dram_channels} x {rate}, {config.dram_bytes_per_cycle:g} bytes a cycle in all, at full rate with"
         f" every byte moved useful; {config.dram_latency_cycles} cycles of latency.",
-        f"Double buffers of {west} for what enters from the west, {north} from the north, {results} for results."
-        " Convolution windows are cut on the chip from rows that a half holds, else gathered from memory, repeats counted.",
+        f"Buffers of {west} for what enters from the west, {north} from the north, {results} for results, computed from in one"
+        " share while others are loaded. Convolution windows are cut on the chip from rows that a share holds, else gathered"
+        " from memory, repeats counted.",
         "Tensors between layers are stored in the operand format, master weights and momentum in binary32.",
         f"{config.vpu_lanes} vector lanes take one element a cycle through all operations of a pass. Bias, ReLU, residual"
         " add, conversion and batch-norm sums ride on a product's drain; applying batch norm, and pooling, are passes.",

@@ -52,7 +52,7 @@ class Backward:
         forward: Forward,
         input_gradients: Callable[[Weighted], Iterable[Product]],
         weight_gradient: Callable[[Weighted], tuple[Product, Update]],
-        attention: Callable[[MatMul], tuple[Product, Product, Product]],
+        attention: Callable[[MatMul], tuple[Product, ...]],
     ) -> None:
         self.sizes: Sizes = forward.sizes
         self.steps: list[Step] = forward.steps

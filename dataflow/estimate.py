@@ -16,6 +16,7 @@ from dataflow.network import Network
 from dataflow.pins import Pins
 from dataflow.program import Product, Program, Stage
 from dataflow.techniques import ALL, Techniques
+from dataflow.timeline import CAUSES, PRODUCT
 from hw.config import AcceleratorConfig
 from hw.ratio import DENSE, Ratio
 
@@ -39,7 +40,7 @@ class StepRun:
 
     @property
     def gemm_cycles(self) -> int:
-        """Cycles of matrix products, waiting for memory included."""
+        """Cycles of matrix products, filling, draining and waiting for memory included."""
         return sum(self.cycles[stage] for stage in GEMM)
 
     @property
@@ -82,12 +83,15 @@ def run_both(
     ----------
     network, config, sparse_stages, ratio, batch
         As in `lower`.
-    techniques, pins
+    techniques
         As in `lower`, for the dense step as well.
+    pins
+        As in `lower`, for the step itself; its dense twin has the best schedule of its own.
     """
-    given = {"techniques": techniques, "pins": pins}
-    sparse = run_step(network, config, sparse_stages, ratio, batch, **given)
-    dense = run_step(network, config, frozenset(), DENSE, batch, **given) if sparse.program.sparse_stages else sparse
+    sparse = run_step(network, config, sparse_stages, ratio, batch, techniques=techniques, pins=pins)
+    if not sparse.program.sparse_stages:
+        return sparse, sparse
+    dense = run_step(network, config, frozenset(), DENSE, batch, techniques=techniques)
     return sparse, dense
 
 
@@ -205,7 +209,7 @@ def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
     for key, group in groupby(step.program.products, key=lambda product: (product.layer, product.stage)):
         products = tuple(group)
         causes, job = spans[key], costs[key]
-        cycles = causes["compute"] + causes["memory"]
+        cycles = sum(causes[cause] for cause in PRODUCT)
         macs = sum(product.macs for product in products)
         yield {
             "name": key[0],
@@ -215,12 +219,15 @@ def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
             **_shape(products),
             "cycles": cycles,
             "compute_cycles": causes["compute"],
+            "fill_drain_cycles": causes["fill_drain"],
+            "operand_stall_cycles": causes["operands"],
             "memory_stall_cycles": causes["memory"],
-            "waiting_cycles": causes["vector"] + causes["update"] + causes["drain"],
+            "waiting_cycles": sum(causes[cause] for cause in CAUSES if cause not in PRODUCT),
             "macs": macs,
             "memory_bytes": sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes,
             "utilization": macs / cycles / step.config.macs_per_cycle,
-            "order": job.products[0][1].order,
+            "order": products[0].order,
+            "split": products[0].split,
             "repeats": products[0].count,
             "dataflow": str(products[0].dataflow),
             "interleave": "x".join(map(str, products[0].interleave)),

@@ -1,14 +1,9 @@
-"""What stays in the array during a product, and which outputs share a USPE's accumulator pipeline."""
+"""Which outputs share a USPE's accumulator pipeline."""
 
 from functools import lru_cache
 
-from dataflow.stages import Dataflow
-from dataflow.techniques import ALL, Techniques
 from dataflow.timing import tile
 from hw.config import AcceleratorConfig
-
-Mapping = tuple[Dataflow, tuple[int, int]]
-"""Dataflow, and interleave slots on (rows, columns)."""
 
 
 @lru_cache(maxsize=4096)
@@ -23,19 +18,6 @@ def choose_interleave(config: AcceleratorConfig, m: int, n: int, kept: int) -> t
         return tile(config, m, n, kept, split).steps, abs(config.rows * rows - config.columns * columns), rows
 
     return min(splits(config), key=cost)
-
-
-@lru_cache(maxsize=4096)
-def choose_mapping(config: AcceleratorConfig, m: int, n: int, kept: int, techniques: Techniques = ALL) -> Mapping:
-    """Dataflow and interleaving with the fewest steps; output-stationary unless the other is faster."""
-    if not techniques.interleave:
-        return Dataflow.OUTPUT_STATIONARY, (1, 1)
-    if not techniques.schedule:
-        return Dataflow.OUTPUT_STATIONARY, squarest(config)
-    interleave = choose_interleave(config, m, n, kept)
-    stationary = tile(config, m, n, kept, interleave, Dataflow.WEIGHT_STATIONARY)
-    faster = stationary.steps + stationary.flush_steps + 1 < tile(config, m, n, kept, interleave).steps
-    return (Dataflow.WEIGHT_STATIONARY if faster else Dataflow.OUTPUT_STATIONARY), interleave
 
 
 def squarest(config: AcceleratorConfig) -> tuple[int, int]:

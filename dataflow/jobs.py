@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.costs import Cost, update_cost, vector_cost
-from dataflow.pins import Choice
 from dataflow.program import Product, Program, Stage, Vector
 from dataflow.schedule import Schedule, schedule
 from hw.config import AcceleratorConfig
@@ -66,21 +65,14 @@ def _job(
     config: AcceleratorConfig,
     program: Program,
 ) -> Job:
-    regions = dict(program.regions)
     operands = {view.region for product in products for view in (product.weights, product.activations)}
     tensors = tuple(program.aliases.get(name, name) for name in sorted(operands))
     return Job(
         unit="array" if products else unit,
         layer=layer,
         stage=stage,
-        products=tuple((product, schedule(config, product, regions, _order(program, product))) for product in products),
+        products=tuple((product, schedule(config, product, program.regions)) for product in products),
         cost=cost,
         reads=(*tensors, *reads),
         writes=writes,
     )
-
-
-def _order(program: Program, product: Product) -> str | None:
-    """The loop order that is given, or that a machine without scheduling has."""
-    pinned = program.pins.get((product.layer, product.stage), Choice()).order
-    return pinned or (None if program.techniques.schedule else "stream")

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from math import prod
 
 from dataflow import products
 from dataflow.backward import Backward
+from dataflow.choices import choose
 from dataflow.forward import Forward, Step
 from dataflow.geometry import BatchMatMul, Geometry, measure, measure_matmul
-from dataflow.interleave import choose_mapping
 from dataflow.network import Layer, Network, Weighted
 from dataflow.passes import Pass
 from dataflow.pins import Choice, Pins, check
 from dataflow.program import Product, Program, Region, Stage, Update
+from dataflow.pruning import pruned_layers
 from dataflow.selection import select_late
 from dataflow.sizes import Sizes
 from dataflow.techniques import ALL, Techniques
@@ -71,10 +73,8 @@ def lower(
     weighted = list(network.weighted())
     if not weighted:
         raise InputError(f"network {network.name!r} has no layer with weights")
-    dense = {layer.name for layer in weighted if not layer.prune}
-    dense |= set() if prune_first else {weighted[0].name}
-    dense |= set() if prune_last else {weighted[-1].name}
-    sites = {layer.name: _site(network, config, layer, batch, ratio, sparse_stages, layer.name in dense) for layer in weighted}
+    pruned = pruned_layers(network, prune_first=prune_first, prune_last=prune_last)
+    sites = {layer.name: _site(network, layer, batch, ratio, sparse_stages, layer.name not in pruned) for layer in weighted}
     return _Lowering(network, config, batch, ratio, sparse_stages, sites, techniques, pins or {}).program()
 
 
@@ -86,16 +86,6 @@ class Site:
     forward: Ratio
     backward: Ratio
     bias: bool
-    config: AcceleratorConfig
-
-    def forward_product(self) -> Product:
-        """The forward product."""
-        return products.forward(self.config, self.geometry, self.forward)
-
-    @cached_property
-    def input_gradients(self) -> tuple[Product, ...]:
-        """The input gradient's products, one a phase."""
-        return tuple(products.input_gradients(self.config, self.geometry, self.backward))
 
     def update(self) -> Update:
         """The weight update, with the packed copies that the sparse stages read."""
@@ -113,28 +103,26 @@ class Site:
         elements = prod(layer.weight_shape) + (layer.outputs if self.bias else 0)
         return Update(layer=layer.name, elements=elements, packed=packed, ratio=ratio, dense_copy=len(packed) < 2)
 
-    def regions(self, *, first: bool) -> Iterator[Region]:
-        """What the products read and write; the first layer has no input gradient."""
+    def regions(self) -> Iterator[Region]:
+        """What the products read and write."""
         layer = self.geometry
         yield Region(f"{layer.name}.input", layer.input_shape, "storage")
         yield Region(f"{layer.name}.output", layer.output_shape, "binary32")
         yield Region(f"{layer.name}.output_gradient", layer.output_shape, "storage")
         yield Region(f"{layer.name}.weight_gradient", layer.weight_shape, "binary32")
-        if self.forward.is_dense or (self.backward.is_dense and not first):
+        if self.forward.is_dense or self.backward.is_dense:
             yield Region(f"{layer.name}.weight", layer.weight_shape, "storage")
         if not self.forward.is_dense:
             shape = products.packed_shape(self.forward, layer.outputs, layer.kernel_shape, layer.group_inputs)
             yield Region(f"{layer.name}.weight_forward", shape, "packed")
-        if not first:
-            yield Region(f"{layer.name}.input_gradient", layer.input_shape, "binary32")
-            if not self.backward.is_dense:
-                shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.group_outputs)
-                yield Region(f"{layer.name}.weight_backward", shape, "packed")
+        yield Region(f"{layer.name}.input_gradient", layer.input_shape, "binary32")
+        if not self.backward.is_dense:
+            shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.group_outputs)
+            yield Region(f"{layer.name}.weight_backward", shape, "packed")
 
 
 def _site(
     network: Network,
-    config: AcceleratorConfig,
     layer: Weighted,
     batch: int,
     ratio: Ratio,
@@ -146,7 +134,7 @@ def _site(
     fills = [not (grouped and channels % ratio.m) for channels in (geometry.group_inputs, geometry.group_outputs)]
     forward = ratio if Stage.FORWARD in sparse_stages and not dense and fills[0] else DENSE
     backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and not dense and fills[1] else DENSE
-    return Site(geometry, forward, backward, layer.bias, config)
+    return Site(geometry, forward, backward, layer.bias)
 
 
 @dataclass
@@ -168,34 +156,52 @@ class _Lowering:
         layers = (layer for layer in self.network.layers if isinstance(layer, MatMul))
         return {layer.name: measure_matmul(self.network, layer, self.batch) for layer in layers}
 
-    def _attention(self, layer: Layer) -> tuple[Product, Product, Product]:
-        return products.attention(self.config, self.matmuls[layer.name])
+    @cached_property
+    def regions(self) -> dict[str, Region]:
+        """All that products may read and write, by name."""
+        regions = (region for site in self.sites.values() for region in site.regions())
+        matmuls = (region for matmul in self.matmuls.values() for region in _matmul_regions(matmul))
+        return {region.name: region for region in chain(regions, matmuls)}
 
     def _forward(self, layer: Layer) -> Product:
-        return self._attention(layer)[0] if layer.name in self.matmuls else self.sites[layer.name].forward_product()
+        if layer.name in self.matmuls:
+            return self._attention(layer)[0]
+        site = self.sites[layer.name]
+        return self._choose(products.forward(site.geometry, site.forward))
+
+    def _input_gradients(self, layer: Layer) -> tuple[Product, ...]:
+        """One a phase; what is best for the largest of them is chosen for all."""
+        site = self.sites[layer.name]
+        phases = tuple(products.input_gradients(site.geometry, site.backward))
+        if not phases:
+            return ()
+        lead = self._choose(max(phases, key=lambda phase: phase.macs))
+        made = {field: getattr(lead, field) for field in ("dataflow", "interleave", "order", "split")}
+        return tuple(replace(phase, **made) for phase in phases)
+
+    def _weight_gradient(self, layer: Layer) -> tuple[Product, Update]:
+        site = self.sites[layer.name]
+        return self._choose(products.weight_gradient(site.geometry)), site.update()
+
+    def _attention(self, layer: Layer) -> tuple[Product, ...]:
+        return tuple(map(self._choose, products.attention(self.matmuls[layer.name])))
+
+    def _choose(self, product: Product) -> Product:
+        """`product` with its choices made."""
+        pin = self.pins.get((product.layer, product.stage), Choice())
+        return choose(self.config, product, self.regions, pin, self.techniques)
 
     def program(self) -> Program:
         steps: list[Step] = []
         forward = Forward(Sizes(self.network, self.batch, self.config), steps, self._forward)
         forward.run()
-        backward = Backward(
-            forward,
-            lambda layer: self.sites[layer.name].input_gradients,
-            lambda layer: (
-                products.weight_gradient(self.config, self.sites[layer.name].geometry),
-                self.sites[layer.name].update(),
-            ),
-            self._attention,
-        )
+        backward = Backward(forward, self._input_gradients, self._weight_gradient, self._attention)
         backward.run()
-        commands = tuple(step.freeze() if isinstance(step, Pass) else self._mapped(step) for step in steps)
-        check(self.pins, ((c.layer, c.stage) for c in commands if isinstance(c, Product)))
-        regions = {
-            region.name: region
-            for name, site in self.sites.items()
-            for region in site.regions(first=name not in backward.propagated)
-        }
-        regions |= {region.name: region for matmul in self.matmuls.values() for region in _matmul_regions(matmul)}
+        check(self.pins, ((step.layer, step.stage) for step in steps if isinstance(step, Product)))
+        commands = tuple(step.freeze() if isinstance(step, Pass) else step for step in steps)
+        used = {name for step in steps if isinstance(step, Product) for name in step.regions}
+        used |= {name for name in self.regions if name.rpartition(".")[0] in backward.propagated}
+        regions = {name: region for name, region in self.regions.items() if name in used}
         program = Program(
             network=self.network.name,
             batch=self.batch,
@@ -206,17 +212,8 @@ class _Lowering:
             cleared=frozenset(_partial(commands, regions)),
             aliases=self._aliases(forward, backward),
             techniques=self.techniques,
-            pins=self.pins,
         )
         return program if self.techniques.pregenerate else select_late(program)
-
-    def _mapped(self, step: Product | Update) -> Product | Update:
-        """A product as it is pinned, or as a machine without some technique has it."""
-        if not isinstance(step, Product):
-            return step
-        pin = self.pins.get((step.layer, step.stage), Choice())
-        dataflow, interleave = choose_mapping(self.config, step.m, step.n, step.kept, self.techniques)
-        return replace(step, dataflow=pin.dataflow or dataflow, interleave=pin.interleave or interleave)
 
     def _aliases(self, forward: Forward, backward: Backward) -> dict[str, str]:
         aliases = {f"{layer.name}.input": forward.tensors[layer.inputs[0]] for layer in self.network.weighted()}

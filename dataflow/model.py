@@ -5,33 +5,37 @@
          ┌───────────── memory channel, shared, what the array waits for first ────────────┐
          │                               │                       │                         │
        load ──operands──> array ──sums──> drain                passes                   updates
-         ^  two halves     │  ^             │ └─ vector lanes ──┘ (batch norm, pooling) (batch norm)
+         ^    shares       │  ^             │ └─ vector lanes ──┘ (batch norm, pooling) (batch norm)
          └──── freed ──────┘  └── freed ────┘ └─ update lanes ─────────────────────────────┘
 
-Each unit takes its jobs in program order and starts one when all that it reads is complete; operands are moved one half of a
-buffer ahead. The last results leave the array `stce_latency_cycles` after its last step; only what waits for them sees that.
+Each unit takes its jobs in program order and starts one when all that it reads is complete; operands are moved as many pieces
+ahead as a buffer has shares. The last results leave the array `stce_latency_cycles` after its last step; only what waits for
+them sees that. Repetition is skipped, see `dataflow.repetition`.
 """
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, lcm
 from typing import Any
 
 import simpy
 
-from dataflow.convoys import Convoy, array_convoys, engine_convoys
 from dataflow.jobs import Job, jobs
+from dataflow.pieces import Piece, Segment, segments
+from dataflow.pins import SPLITS
 from dataflow.program import Program
+from dataflow.repetition import Repetition
+from dataflow.servers import DRAIN, LOAD, PASS, Server
 from dataflow.timeline import Slice, Timeline, Work, slices
 from hw.config import AcceleratorConfig
 
 Process = Generator[Any, Any, None]
 
-LOAD, DRAIN, PASS = 0, 1, 2
-"""Priorities on the memory channel."""
+SPACE = lcm(*SPLITS)
+"""What the operand buffers have room for, in parts that every share is a whole number of."""
 
-PURPOSES = ("load", "drain", "pass")
-"""What they are called on a timeline."""
+RESULT_HALVES = 2
+"""Tiles of sums that the output buffer holds: one is filled while the other is drained."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ class Result:
     memory_bytes : int
         Traffic of the step.
     work : list of Work
-        What the units beside the array did, in order of their ends.
+        What the units beside the array did.
+    skipped_cycles : int
+        Of `cycles`, those that were not simulated but follow from repetition.
     """
 
     cycles: int
@@ -57,159 +63,226 @@ class Result:
     busy: dict[str, int]
     memory_bytes: int
     work: list[Work] = field(repr=False, default_factory=list)
+    skipped_cycles: int = 0
 
     @property
     def slices(self) -> tuple[Slice, ...]:
-        """What each unit did when, for a timeline."""
+        """What each unit did when, for a timeline; a repetition that was skipped is one slice a unit and command."""
         return tuple(slices(self.timeline.spans, self.work))
 
 
-def run(program: Program, config: AcceleratorConfig) -> Result:
-    """Run `program` on `config` and say where its cycles go."""
-    machine = _Machine(jobs(config, program), config, overlap=program.techniques.schedule)
-    machine.run()
-    return Result(machine.timeline.end, machine.timeline, machine.busy, machine.memory_bytes, machine.work)
+def run(program: Program, config: AcceleratorConfig, *, fast_forward: bool = True) -> Result:
+    """Run `program` on `config` and say where its cycles go.
+
+    Parameters
+    ----------
+    program, config : Program, AcceleratorConfig
+        What runs on what.
+    fast_forward : bool
+        Whether repetition is skipped. The result is the same without, but for how finely `Result.slices` are cut.
+    """
+    machine = Machine(jobs(config, program), config, overlap=program.techniques.schedule)
+    machine.run(Repetition(machine) if fast_forward else None)
+    servers = machine.servers.values()
+    work = [done for server in servers for done in server.work]
+    busy = {"array": machine.busy} | {name: server.busy for name, server in machine.servers.items()}
+    return Result(machine.timeline.end, machine.timeline, busy, machine.memory_bytes, work, machine.skipped)
 
 
-class _Machine:
-    """The units, their queues and their tokens."""
+@dataclass
+class Position:
+    """How far a unit is in a product: at piece `index` of `segment`."""
+
+    segment: Segment
+    index: int = 0
+
+
+class Machine:
+    """The units, their queues and their tokens.
+
+    Attributes
+    ----------
+    skipped : int
+        Cycles that SimPy's clock is behind the machine's.
+    positions : dict of str to Position
+        Of ``load``, ``array`` and ``drain``.
+    doing : dict of str to tuple
+        What each unit does or waits for.
+    sleeping : dict of int to (str, int)
+        Every wait for a given time: whose, and when on SimPy's clock it ends.
+    """
 
     def __init__(self, work: Iterator[Job], config: AcceleratorConfig, *, overlap: bool) -> None:
         self.config = config
         self.env = simpy.Environment()
-        self.memory = simpy.PriorityResource(self.env)
-        self.engines = {name: simpy.Resource(self.env) for name in ("vector", "update")}
-        self.input_halves = simpy.Container(self.env, capacity=2, init=2)
-        self.output_halves = simpy.Container(self.env, capacity=2, init=2)
-        self.operands: simpy.Store = simpy.Store(self.env)
-        self.sums: simpy.Store = simpy.Store(self.env)
+        self.servers = {name: Server(self.env, name, lambda: self.now) for name in ("memory", "vector", "update")}
+        self.space = simpy.Container(self.env, capacity=SPACE, init=SPACE)
+        self.operands = simpy.Container(self.env)
+        self.room = simpy.Container(self.env, capacity=RESULT_HALVES, init=RESULT_HALVES)
+        self.sums = simpy.Container(self.env)
         self.jobs = tuple(work)
         self.after = dict(_dependencies(self.jobs, overlap=overlap))
         self.done = {job: self.env.event() for job in self.jobs}
         self.ready_at: dict[Job, int] = {}
+        self.emptied_at: dict[Job, int] = {}
         self.done_at: dict[Job, int] = {}
-        self.draining: tuple[Job, Convoy] | None = None
         self.timeline = Timeline()
-        self.busy = dict.fromkeys(("array", "memory", "vector", "update"), 0)
+        self.busy = 0
         self.memory_bytes = 0
-        self.work: list[Work] = []
+        self.skipped = 0
+        self.positions: dict[str, Position] = {}
+        self.doing: dict[str, tuple[Any, ...]] = {}
+        self.sleeping: dict[int, tuple[str, int]] = {}
+        self.started = self.env.event()
+        self._naps = 0
 
     @property
     def now(self) -> int:
         """The clock cycle; every delay in the model is whole."""
-        return int(self.env.now)
+        return int(self.env.now) + self.skipped
 
-    def run(self) -> None:
+    def run(self, repetition: Repetition | None) -> None:
         """Run all units until nothing is left to do."""
         queues = {unit: [job for job in self.jobs if job.unit == unit] for unit in ("array", "vector", "update")}
-        units = [unit(queues["array"]) for unit in (self._load, self._array, self._drain)]
-        units += [self._engine(queues["vector"]), self._engine(queues["update"])]
+        cut = {job: tuple(segments(job)) for job in queues["array"]}
+        units = [unit(cut) for unit in (self._load, self._array, self._drain)]
+        units += [self._engine(name, queues[name]) for name in ("vector", "update")]
         for unit in units:
             self.env.process(unit)
+        if repetition:
+            self.env.process(repetition.watch())
         self.env.run()
         last = queues["array"][-1]
-        self.timeline.add(self.timeline.end + self.config.stce_latency_cycles, "drain", last.layer, last.stage)
-        self.timeline.add(max(self.done_at.values()), last.cost.engine, last.layer, last.stage)
+        self.timeline.add(self.emptied_at[last], "fill_drain", last.layer, last.stage)
+        self.timeline.add(self.done_at[last], self._limit(last), last.layer, last.stage)
+        self.timeline.add(max(self.done_at.values()), "idle", last.layer, last.stage)
 
-    def _load(self, queue: list[Job]) -> Process:
-        """Bring operands into a free half of the buffers."""
-        for job in queue:
-            yield from self._wait(job)
-            for convoy in array_convoys(job):
-                yield self.input_halves.get(1)
-                yield from self._move(convoy.load_bytes, LOAD, job)
-                self.env.process(self._arrive(convoy))
+    def _load(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
+        """Bring operands into a free share of the buffers."""
+        for job, parts in cut.items():
+            yield from self._wait("load", job)
+            for segment, piece in self._pieces("load", parts):
+                self.doing["load"] = ("room", segment)
+                yield self.space.get(SPACE // segment.plan.split)
+                self.doing["load"] = ("move", segment)
+                yield self._move(piece.load_bytes, LOAD, "load", job)
+                self.env.process(self._arrive())
 
-    def _arrive(self, convoy: Convoy) -> Process:
+    def _arrive(self) -> Process:
         """Memory's latency, for which the next request does not wait."""
-        yield self.env.timeout(self.config.dram_latency_cycles)
-        yield self.operands.put(convoy)
+        yield from self._sleep("arrival", self.config.dram_latency_cycles)
+        yield self.operands.put(1)
 
-    def _array(self, queue: list[Job]) -> Process:
-        """Compute from a full half."""
-        for job in queue:
-            for _ in array_convoys(job):
-                convoy = yield self.operands.get()
+    def _array(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
+        """Compute from a full share."""
+        for job, parts in cut.items():
+            for segment, piece in self._pieces("array", parts):
+                self.doing["array"] = ("operands", segment)
+                yield self.operands.get(1)
                 self._blame_operands(job)
-                yield self.output_halves.get(1)
-                self.timeline.add(self.now, self._bottleneck(), job.layer, job.stage)
-                yield self.env.timeout(convoy.steps)
-                self.timeline.add(self.now, "compute", job.layer, job.stage)
-                self.busy["array"] += convoy.steps
-                yield self.input_halves.put(1)
-                yield self.sums.put(convoy)
+                if piece.drains:
+                    self.doing["array"] = ("room", segment)
+                    yield self.room.get(1)
+                    self.timeline.add(self.now, self._bottleneck(), job.layer, job.stage)
+                self.doing["array"] = ("compute", segment)
+                self.started.succeed()
+                self.started = self.env.event()
+                yield from self._sleep("array", piece.steps + piece.flush_steps)
+                self.timeline.add(self.now - piece.flush_steps, "compute", job.layer, job.stage)
+                self.timeline.add(self.now, "fill_drain", job.layer, job.stage)
+                self.busy += piece.steps + piece.flush_steps
+                yield self.space.put(SPACE // segment.plan.split)
+                if piece.drains:
+                    yield self.sums.put(1)
+            self.emptied_at[job] = self.now + self.config.stce_latency_cycles
 
-    def _drain(self, queue: list[Job]) -> Process:
+    def _drain(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
         """Run the fused vector work, or the weight update, on the sums as they leave the array."""
-        for job in queue:
-            for _ in array_convoys(job):
-                convoy = yield self.sums.get()
-                self.draining = job, convoy
-                yield from self._work(job, convoy, DRAIN)
-                yield self.output_halves.put(1)
+        for job, parts in cut.items():
+            for segment, piece in self._pieces("drain", parts):
+                if piece.drains:
+                    self.doing["drain"] = ("sums", segment)
+                    yield self.sums.get(1)
+                    self.doing["drain"] = ("drain", segment)
+                    yield self._stream(job, piece.engine_cycles, piece.drain_bytes, DRAIN, "drain")
+                    yield self.room.put(1)
             self.env.process(self._finish(job, self.config.stce_latency_cycles))
 
-    def _engine(self, queue: list[Job]) -> Process:
+    def _engine(self, name: str, queue: list[Job]) -> Process:
         """Passes and updates that do not come from a drain."""
         for job in queue:
-            yield from self._wait(job)
-            yield self.env.timeout(self.config.dram_latency_cycles)
-            for convoy in engine_convoys(job):
-                yield from self._work(job, convoy, PASS)
+            yield from self._wait(name, job)
+            self.doing[name] = ("latency", job)
+            yield from self._sleep(name, self.config.dram_latency_cycles)
+            self.doing[name] = ("pass", job)
+            yield self._stream(job, job.cost.cycles, job.cost.bytes, PASS, name)
             yield from self._finish(job, 0)
 
-    def _work(self, job: Job, convoy: Convoy, priority: int) -> Process:
-        """Hold the engine while data streams through it: the slower of lanes and memory."""
-        engine = job.cost.engine
-        with self.engines[engine].request() as lanes:
-            yield lanes
-            start = self.now
-            yield from self._move(convoy.drain_bytes, priority, job)
-            yield self.env.timeout(max(0, start + convoy.engine_cycles - self.now))
-            self.busy[engine] += convoy.engine_cycles
-            self.work.append((engine, start, self.now, PURPOSES[priority], job.layer, job.stage))
+    def _pieces(self, unit: str, parts: tuple[Segment, ...]) -> Iterator[tuple[Segment, Piece]]:
+        """Every piece in turn, from wherever `positions` says that `unit` is."""
+        for segment in parts:
+            position = self.positions[unit] = Position(segment)
+            while position.index < segment.pieces:
+                yield segment, segment.piece(position.index)
+                position.index += 1
 
-    def _move(self, size_bytes: int, priority: int, job: Job) -> Process:
-        """Occupy the memory channel."""
-        cycles = ceil(size_bytes / self.config.dram_bytes_per_cycle)
-        with self.memory.request(priority) as channel:
-            yield channel
-            yield self.env.timeout(cycles)
-            self.work.append(("memory", self.now - cycles, self.now, PURPOSES[priority], job.layer, job.stage))
-        self.busy["memory"] += cycles
+    def _stream(self, job: Job, cycles: int, size_bytes: int, priority: int, owner: str) -> simpy.Event:
+        """Data through an engine's lanes and the memory channel, until the slower of the two is through."""
+        lanes = self.servers[job.cost.engine].serve(cycles, priority, owner, (job.layer, job.stage))
+        return lanes & self._move(size_bytes, priority, owner, job)
+
+    def _move(self, size_bytes: int, priority: int, owner: str, job: Job) -> simpy.Event:
+        """Bytes through the memory channel."""
         self.memory_bytes += size_bytes
+        cycles = ceil(size_bytes / self.config.dram_bytes_per_cycle)
+        return self.servers["memory"].serve(cycles, priority, owner, (job.layer, job.stage))
 
-    def _wait(self, job: Job) -> Process:
+    def _wait(self, unit: str, job: Job) -> Process:
         """Until all that `job` reads is complete."""
+        self.doing[unit] = ("wait", job)
         for other in self.after[job]:
             yield self.done[other]
         self.ready_at[job] = self.now
 
     def _finish(self, job: Job, latency_cycles: int) -> Process:
-        yield self.env.timeout(latency_cycles)
+        yield from self._sleep("finish", latency_cycles)
         self.done_at[job] = self.now
         self.done[job].succeed()
 
+    def _sleep(self, whose: str, cycles: int) -> Process:
+        self._naps += 1
+        nap = self._naps
+        self.sleeping[nap] = whose, int(self.env.now) + cycles
+        yield self.env.timeout(cycles)
+        del self.sleeping[nap]
+
     def _blame_operands(self, job: Job) -> None:
-        """Say what the array has waited for since it last computed: results of a product, passes over them, then memory."""
+        """Say what the array has waited for since it last computed: results of a product, passes over them, then operands."""
         source = self._last_product_behind(job)
         if source is not None:
-            self.timeline.add(self.done_at[source], "drain", job.layer, job.stage)
-        self.timeline.add(self.ready_at[job], "vector", job.layer, job.stage)
-        self.timeline.add(self.now, "memory", job.layer, job.stage)
+            self.timeline.add(min(self.emptied_at[source], self.done_at[source]), "fill_drain", job.layer, job.stage)
+            self.timeline.add(self.done_at[source], self._limit(source), job.layer, job.stage)
+        last = self._last_before(job)
+        if last is not None:
+            self.timeline.add(self.ready_at[job], last.cost.engine, job.layer, job.stage)
+        self.timeline.add(self.now, "operands", job.layer, job.stage)
+
+    def _last_before(self, job: Job) -> Job | None:
+        """Of what `job` waited for, what was complete last."""
+        return max(self.after[job], key=lambda other: self.done_at[other], default=None)
 
     def _last_product_behind(self, job: Job) -> Job | None:
         """The array's job that `job` waited for, through passes that stand between the two."""
-        last = max(self.after[job], key=lambda other: self.done_at[other], default=None)
+        last = self._last_before(job)
         return last if last is None or last.unit == "array" else self._last_product_behind(last)
 
     def _bottleneck(self) -> str:
         """What the drain is slowed down by."""
-        if self.draining is None:
-            return "memory"
-        job, convoy = self.draining
-        moved = ceil(convoy.drain_bytes / self.config.dram_bytes_per_cycle)
-        return job.cost.engine if convoy.engine_cycles > moved else "memory"
+        return self._limit(self.positions["drain"].segment.job)
+
+    def _limit(self, job: Job) -> str:
+        """The slower of an engine's lanes and memory, for what a job drains."""
+        return job.cost.engine if job.cost.cycles > job.cost.bytes / self.config.dram_bytes_per_cycle else "memory"
 
 
 def _dependencies(work: tuple[Job, ...], *, overlap: bool) -> Iterator[tuple[Job, tuple[Job, ...]]]:

@@ -3,16 +3,17 @@
 ::
 
     {"schedule": 1, "network": "resnet18", "config": "vcu1525",
-     "choices": [{"layer": "conv1", "stage": "forward", "dataflow": "os", "interleave": [1, 4], "order": "keep weights"}, ...]}
+     "choices": [{"layer": "conv1", "stage": "forward", "dataflow": "os", "interleave": [1, 4], "order": "keep weights",
+                  "split": 2}, ...]}
 
 Products that the file does not name are scheduled as usual; so is each choice that an entry leaves out.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.stages import Dataflow, Stage
 from hw.config import AcceleratorConfig
@@ -22,7 +23,12 @@ from hw.files import write_json
 ORDERS = ("keep weights", "keep activations", "stream")
 """Loop orders of a product."""
 
-FIELDS = ("layer", "stage", "dataflow", "interleave", "order")
+SPLITS = (2, 3, 4, 1)
+"""Shares that an operand buffer may be split into; what comes first is preferred among equals."""
+
+T = TypeVar("T")
+
+FIELDS = ("layer", "stage", "dataflow", "interleave", "order", "split")
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Choice:
     dataflow: Dataflow | None = None
     interleave: tuple[int, int] | None = None
     order: str | None = None
+    split: int | None = None
 
 
 Pins = Mapping[tuple[str, Stage], Choice]
@@ -46,6 +53,7 @@ def save(path: Path, network: str, config: str, rows: Iterable[Mapping[str, Any]
             "dataflow": row["dataflow"],
             "interleave": [int(part) for part in row["interleave"].split("x")],
             "order": row["order"],
+            "split": row["split"],
         }
         for row in rows
     ]
@@ -87,17 +95,18 @@ def _entry(where: str, entry: Any, config: AcceleratorConfig) -> tuple[tuple[str
     for name in entry:
         if name not in FIELDS:
             raise InputError(f"{where}: unknown field {name!r}; allowed: {', '.join(FIELDS)}")
-    stage = _one_of(where, "stage", entry.get("stage"), tuple(map(str, Stage)))
+    stage = _one_of(where, "stage", str(entry.get("stage")), tuple(map(str, Stage)))
     dataflow = _one_of(where, "dataflow", entry["dataflow"], tuple(map(str, Dataflow))) if "dataflow" in entry else None
     order = _one_of(where, "order", entry["order"], ORDERS) if "order" in entry else None
+    split = _one_of(where, "split", entry["split"], sorted(SPLITS)) if "split" in entry else None
     interleave = _interleave(where, entry["interleave"], config) if "interleave" in entry else None
-    return (entry["layer"], Stage(stage)), Choice(Dataflow(dataflow) if dataflow else None, interleave, order)
+    return (entry["layer"], Stage(stage)), Choice(Dataflow(dataflow) if dataflow else None, interleave, order, split)
 
 
-def _one_of(where: str, name: str, value: object, allowed: tuple[str, ...]) -> str:
+def _one_of(where: str, name: str, value: T, allowed: Sequence[T]) -> T:
     if value not in allowed:
-        raise InputError(f"{where}: {name} must be one of {', '.join(allowed)}, not {value!r}")
-    return str(value)
+        raise InputError(f"{where}: {name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+    return value
 
 
 def _interleave(where: str, value: object, config: AcceleratorConfig) -> tuple[int, int]:

@@ -16,13 +16,11 @@ from itertools import product as combinations
 from math import prod
 
 from dataflow.geometry import BatchMatMul, Geometry
-from dataflow.interleave import choose_mapping
 from dataflow.program import Loop, MatrixView, Product, Stage
-from hw.config import AcceleratorConfig
 from hw.ratio import DENSE, Ratio
 
 
-def forward(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Product:
+def forward(layer: Geometry, ratio: Ratio) -> Product:
     """``output = weights · windows(input)``, over (kernel, in)."""
     lead, kernel = len(layer.lead), layer.kernel_shape
     channel_axis = lead + len(kernel)
@@ -47,10 +45,10 @@ def forward(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Product
         _groups(layer, channel_axis, layer.group_outputs),
     )
     terms = prod(kernel) * kept(ratio, layer.group_inputs)
-    return _product(config, layer.name, Stage.FORWARD, ratio, (weights, activations, output), terms)
+    return _product(layer.name, Stage.FORWARD, ratio, (weights, activations, output), terms)
 
 
-def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) -> Iterator[Product]:
+def input_gradients(layer: Geometry, ratio: Ratio) -> Iterator[Product]:
     """``input_gradient = weights^T · windows(output_gradient)``, over (kernel, out), one product a phase of the strides."""
     lead, count = len(layer.lead), len(layer.windows)
     channel_axis = lead + count
@@ -87,10 +85,10 @@ def input_gradients(config: AcceleratorConfig, layer: Geometry, ratio: Ratio) ->
             _groups(layer, channel_axis, layer.group_inputs),
         )
         terms = prod(phase.taps for phase in phases) * kept(ratio, layer.group_outputs)
-        yield _product(config, layer.name, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
+        yield _product(layer.name, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
 
 
-def weight_gradient(config: AcceleratorConfig, layer: Geometry) -> Product:
+def weight_gradient(layer: Geometry) -> Product:
     """``weight_gradient = output_gradient · windows(input)^T``, dense, over (batch, pixels)."""
     lead, count = len(layer.lead), len(layer.windows)
     channel_axis = lead + count
@@ -119,10 +117,10 @@ def weight_gradient(config: AcceleratorConfig, layer: Geometry) -> Product:
         columns,
         _groups(layer, 0, layer.group_outputs),
     )
-    return _product(config, layer.name, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
+    return _product(layer.name, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
 
 
-def attention(config: AcceleratorConfig, layer: BatchMatMul) -> tuple[Product, Product, Product]:
+def attention(layer: BatchMatMul) -> tuple[Product, Product, Product]:
     """``output = left · right``, then the gradients ``output_gradient · right^T`` of the left and ``left^T · output_gradient``
     of the right operand.
     """
@@ -147,9 +145,9 @@ def attention(config: AcceleratorConfig, layer: BatchMatMul) -> tuple[Product, P
         view("right_gradient", ("k", k_right), ("n", n_right)),
     )  # fmt: skip
     return (
-        _product(config, layer.name, Stage.FORWARD, DENSE, forward_views, layer.k),
-        _product(config, layer.name, Stage.INPUT_GRADIENT, DENSE, left_views, layer.n),
-        _product(config, layer.name, Stage.WEIGHT_GRADIENT, DENSE, right_views, layer.m),
+        _product(layer.name, Stage.FORWARD, DENSE, forward_views, layer.k),
+        _product(layer.name, Stage.INPUT_GRADIENT, DENSE, left_views, layer.n),
+        _product(layer.name, Stage.WEIGHT_GRADIENT, DENSE, right_views, layer.m),
     )
 
 
@@ -203,7 +201,6 @@ def _origin(layer: Geometry, windows: Iterator[int] | None = None) -> tuple[int,
 
 
 def _product(
-    config: AcceleratorConfig,
     layer: str,
     stage: Stage,
     ratio: Ratio,
@@ -212,8 +209,6 @@ def _product(
 ) -> Product:
     """Close a product: `terms` are the real multiply-accumulates of one output."""
     weights, activations, output = views
-    (m, walked), n = weights.shape, activations.shape[0]
-    dataflow, interleave = choose_mapping(config, m, n, walked)
     return Product(
         layer=layer,
         stage=stage,
@@ -221,7 +216,5 @@ def _product(
         weights=weights,
         activations=activations,
         output=output,
-        interleave=interleave,
-        macs=output.count * m * n * terms,
-        dataflow=dataflow,
+        macs=output.count * prod(output.shape) * terms,
     )

@@ -5,10 +5,9 @@ N-dimensional strided accesses that read zero outside a region, so that a convol
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 
-from dataflow.pins import Pins
 from dataflow.stages import Dataflow, Stage
 from dataflow.techniques import ALL, Techniques
 from hw.errors import InputError
@@ -111,6 +110,10 @@ class Product:
         Useful multiply-accumulates of the whole batch: kept elements of the real shape, paddings not counted.
     dataflow : Dataflow
         What stays in the array.
+    order : str
+        Loop order, one of `dataflow.pins.ORDERS`: which operand is kept on the chip.
+    split : int
+        Shares of each operand buffer: one is computed from while the others are loaded.
     """
 
     layer: str
@@ -119,9 +122,11 @@ class Product:
     weights: MatrixView
     activations: MatrixView
     output: MatrixView
-    interleave: tuple[int, int]
     macs: int
+    interleave: tuple[int, int] = (1, 1)
     dataflow: Dataflow = Dataflow.OUTPUT_STATIONARY
+    order: str = "stream"
+    split: int = 2
 
     def __post_init__(self) -> None:
         (m, kept), (n, k), out = self.weights.shape, self.activations.shape, self.output.shape
@@ -145,6 +150,11 @@ class Product:
         for index in range(self.count):
             views = {name: getattr(self, name).single(index) for name in ("weights", "activations", "output")}
             yield replace(self, macs=self.macs // self.count, **views)
+
+    @property
+    def regions(self) -> tuple[str, str, str]:
+        """What it reads, and what it writes."""
+        return self.weights.region, self.activations.region, self.output.region
 
     @property
     def m(self) -> int:
@@ -259,8 +269,6 @@ class Program:
         For ``<layer>.input``, the tensor ``<other layer>.output`` that it is.
     techniques : Techniques
         What the schedule makes use of.
-    pins : mapping of (layer, stage) to Choice
-        What of the schedule is given.
     """
 
     network: str
@@ -272,7 +280,6 @@ class Program:
     cleared: frozenset[str]
     aliases: Mapping[str, str]
     techniques: Techniques = ALL
-    pins: Pins = field(default_factory=dict)
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -6,9 +6,22 @@ from dataclasses import dataclass, field
 
 from dataflow.program import Stage
 
-CAUSES = ("compute", "memory", "vector", "update", "drain")
-"""What a cycle is spent on: the array computes, waits for operands or room to store, waits for a pass of the vector unit or
-for weight updates, or waits while the results of the product before are still on their way out."""
+CAUSES = ("compute", "fill_drain", "operands", "memory", "vector", "update", "idle")
+"""What a cycle of the array is spent on.
+
+=========== ==========================================================================================================
+compute     multiply-accumulates, the idle slots of ragged tiles among them
+fill_drain  the array empties: before weights change in it, or because a product needs all results of the one before
+operands    waits for operands to be loaded
+memory      waits for results to be stored
+vector      waits for a pass of the vector engine, or for the vector work on its results
+update      waits for a weight update, or a selection
+idle        no product is left, but other units still work
+=========== ==========================================================================================================
+"""
+
+PRODUCT = CAUSES[:4]
+"""Those that a product's own cycles consist of."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +91,10 @@ class Timeline:
         return dict(cycles)
 
     def by_stage(self) -> dict[str, int]:
-        """Cycles of each stage's products, their memory stalls included, and of the other causes; they add up to `end`."""
-        cycles = Counter({str(stage): 0 for stage in Stage} | dict.fromkeys(CAUSES[2:], 0))
+        """Cycles of each stage's products, their own waits included, and of the other causes; they add up to `end`."""
+        cycles = Counter({str(stage): 0 for stage in Stage} | {cause: 0 for cause in CAUSES if cause not in PRODUCT})
         for span in self.spans:
-            cycles[str(span.stage) if span.cause in CAUSES[:2] else span.cause] += span.end - span.start
+            cycles[str(span.stage) if span.cause in PRODUCT else span.cause] += span.end - span.start
         return dict(cycles)
 
     def by_product(self) -> dict[tuple[str, Stage], Counter[str]]:

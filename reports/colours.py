@@ -6,7 +6,7 @@ STAGES = {
     "weight_gradient": "#2a9d8a",
     "vector": "#8d6fb8",
     "update": "#c2506c",
-    "drain": "#9aa3ad",
+    "idle": "#9aa3ad",
 }
 """By stage of a step, or by what the array waits for."""
 
@@ -16,7 +16,7 @@ NAMES = {
     "weight_gradient": "weight gradient",
     "vector": "vector passes",
     "update": "weight update",
-    "drain": "fill and drain",
+    "idle": "idle",
 }
 """What readers call them."""
 

@@ -153,7 +153,8 @@ def layer_table(result: Result) -> Section:
         Column("macs", "MACs", "useful", grouped),
         Column("cycles", "cycles", "with stalls", grouped),
         Column("dense_cycles", "dense", "cycles", grouped),
-        Column("memory_stall_cycles", "stalled", "cycles", grouped),
+        Column("operand_stall_cycles", "await operands", "cycles", grouped),
+        Column("memory_stall_cycles", "await stores", "cycles", grouped),
         Column("memory_bytes", "traffic", "MB", lambda size: f"{size / 1e6:,.1f}"),
         Column("utilization", "utilised", "%", lambda share: f"{100 * share:.1f}"),
     ]
@@ -176,7 +177,7 @@ def _by_layer(result: Result) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _segment(key: str, value: int, whole: int = 0, *, stall: bool = False) -> dict[str, Any]:
     share = f", {percent(value / whole)}" if whole else ""
-    text = f"{NAMES[key]}{', waiting for memory' if stall else ''}: {si(value)} cycles{share}"
+    text = f"{NAMES[key]}{', filling, draining, waiting for memory' if stall else ''}: {si(value)} cycles{share}"
     label = f"{100 * value / whole:.0f}\xa0%" if whole and value > 0.06 * whole else ""
     return {"key": key, "value": value, "text": text, "label": label, "stall": stall}
 
@@ -190,7 +191,7 @@ def _amount(key: str, value: float, unit: str, whole: float = 0) -> dict[str, An
 
 def _with_stall(row: dict[str, Any]) -> list[dict[str, Any]]:
     key = row["stage"]
-    return [_segment(key, row["compute_cycles"]), _segment(key, row["memory_stall_cycles"], stall=True)]
+    return [_segment(key, row["compute_cycles"]), _segment(key, row["cycles"] - row["compute_cycles"], stall=True)]
 
 
 def _cell(name: str, row: dict[str, Any] | None) -> dict[str, Any] | None:

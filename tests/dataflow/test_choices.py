@@ -34,15 +34,22 @@ def test_a_schedule_that_was_saved_gives_the_same_step(tmp_path):
 
 
 def test_a_pinned_choice_is_kept(tmp_path):
-    entry = {"layer": "layer1.1.conv1", "stage": "forward", "interleave": [1, 1], "order": "stream"}
+    entry = {
+        "layer": "layer1.1.conv1",
+        "stage": "forward",
+        "dataflow": "os",
+        "interleave": [1, 1],
+        "order": "stream",
+        "split": 3,
+    }
     (tmp_path / "s.json").write_text(json.dumps({"choices": [entry]}))
     free, pinned = figures(), figures(pins=pins.read(tmp_path / "s.json", VCU1525))
     rows = {(row["name"], row["stage"]): row for row in pinned["layers"]}
     row = rows["layer1.1.conv1", "forward"]
-    assert (row["interleave"], row["order"]) == ("1x1", "stream")
+    assert (row["interleave"], row["order"], row["split"]) == ("1x1", "stream", 3)
     before = next(r for r in free["layers"] if (r["name"], r["stage"]) == ("layer1.1.conv1", "forward"))
     assert row["compute_cycles"] == 4 * before["compute_cycles"]  # one slot of four
-    assert rows["layer1.1.conv2", "forward"]["interleave"] == "2x2"
+    assert rows["layer1.1.conv2", "forward"]["interleave"] != "1x1"
 
 
 def test_weight_stationary_is_a_choice():
@@ -77,9 +84,9 @@ def test_pins_must_fit_the_network_and_the_buffers():
     with pytest.raises(InputError, match="there is no product 'x', forward; layers are fc1, fc2, fc3"):
         lower(zoo.load("mlp"), TINY, batch=1, pins={("x", Stage.FORWARD): pins.Choice()})
     small = replace(TINY, n2s_buffer_bytes=512, w2e_buffer_bytes=512)
-    program = lower(zoo.load("mlp"), small, batch=16, pins={("fc2", Stage.FORWARD): pins.Choice(order="keep weights")})
+    pinned = pins.Choice(Dataflow.OUTPUT_STATIONARY, (2, 2), "keep weights", 2)
     with pytest.raises(InputError, match="'keep weights' does not fit the buffers; allowed: stream"):
-        run(program, small)
+        lower(zoo.load("mlp"), small, batch=16, pins={("fc2", Stage.FORWARD): pinned})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -28,13 +28,14 @@ def test_layers_add_up_to_the_stages(resnet18):
         assert sum(row["cycles"] for row in rows) == resnet18["cycles"][stage]
         assert sum(row["dense_cycles"] for row in rows) == resnet18["dense_cycles"][stage]
     waiting = sum(row["waiting_cycles"] for row in resnet18["layers"])
-    assert waiting == sum(resnet18["breakdown"][cause] for cause in ("vector", "update", "drain"))
+    assert waiting == sum(resnet18["breakdown"][cause] for cause in ("vector", "update", "idle"))
 
 
 def test_a_row_is_its_own_product(resnet18):
     for row in resnet18["layers"]:
         assert 0 < row["utilization"] <= 1
-        assert row["cycles"] == row["compute_cycles"] + row["memory_stall_cycles"]
+        stalls = sum(row[f"{cause}_cycles"] for cause in ("fill_drain", "operand_stall", "memory_stall"))
+        assert row["cycles"] == row["compute_cycles"] + stalls
         assert row["m"] * row["n"] * row["kept"] == row["macs"]  # no channel count of this network leaves a ragged group
     strided = [row for row in resnet18["layers"] if row["products"] == 4]
     assert {row["name"] for row in strided} == {"layer2.1.conv1", "layer3.1.conv1", "layer4.1.conv1"}

@@ -1,12 +1,16 @@
 """Blocks fit, orders are those of least traffic, small cases derived by hand."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
+from dataflow.interleave import splits
 from dataflow.lower import lower
 from dataflow.network import INPUT, Linear, Network
-from dataflow.schedule import schedule
+from dataflow.pins import SPLITS, Choice
+from dataflow.program import Dataflow, Region, Stage
+from dataflow.schedule import schedule, schedules
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
@@ -15,14 +19,14 @@ TINY = PRESETS["tiny"]
 
 
 def forward(config, inputs, outputs, batch, ratio=DENSE):
-    """The forward product of one linear layer, scheduled."""
+    """The forward product of one linear layer, scheduled in tiles of 2 x 2 slots and halves of the buffers."""
     layers = (Linear(name="l", inputs=(INPUT,), out_features=outputs),)
     network = Network(name="net", input_shape=(inputs,), layers=layers)
-    from dataflow.program import Stage
-
     stages = frozenset() if ratio.is_dense else frozenset({Stage.FORWARD})
-    program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, prune_first=True, prune_last=True)
-    return schedule(config, program.products[0], dict(program.regions))
+    pins = {("l", Stage.FORWARD): Choice(Dataflow.OUTPUT_STATIONARY, (2, 2), split=2)}
+    given = {"sparse_stages": stages, "prune_first": True, "prune_last": True, "pins": pins}
+    program = lower(network, config, batch=batch, ratio=ratio, **given)
+    return schedule(config, program.products[0], program.regions)
 
 
 def buffers(w2e, n2s):
@@ -70,5 +74,44 @@ def test_a_long_reduction_moves_in_parts_of_half_a_buffer():
 def test_buffers_that_hold_no_tile_are_refused():
     with pytest.raises(InputError, match=r"^output_buffer_bytes of tiny must be at least 512, two tiles of sums, not 256$"):
         forward(replace(TINY, output_buffer_bytes=256), 64, 64, 64)
-    with pytest.raises(InputError, match="too small for l, forward: half of each must hold one group"):
+    with pytest.raises(InputError, match="too small for l, forward: one of 2 shares of each must hold one group"):
         forward(buffers(16, 16), 64, 64, 64)
+
+
+def choices(config, inputs, outputs, batch):
+    """What is chosen freely for the forward product."""
+    layers = (Linear(name="l", inputs=(INPUT,), out_features=outputs),)
+    program = lower(Network(name="net", input_shape=(inputs,), layers=layers), config, batch=batch)
+    return program.products[0], schedule(config, program.products[0], program.regions)
+
+
+def test_small_tiles_are_loaded_further_ahead_than_one():
+    """A tile of 16 steps does not hide 100 cycles of latency: more shares let more of them be on their way."""
+    config = replace(TINY, dram_latency_cycles=100)
+    product, plan = choices(config, 4, 64, 64)
+    assert product.split > 2
+    halves = schedule(config, replace(product, split=2), regions(product))
+    assert halves.stall_cycles > plan.stall_cycles
+
+
+def test_no_choice_is_predicted_to_be_faster():
+    """Against every combination, by brute force."""
+    config = replace(TINY, w2e_buffer_bytes=4096, n2s_buffer_bytes=2048, dram_channel_bytes_per_second=1e9)
+    product, plan = choices(config, 96, 40, 24)
+    shapes = regions(product)
+    found = []
+    for mapped in (
+        *(replace(product, dataflow=Dataflow.OUTPUT_STATIONARY, interleave=split) for split in splits(config)),
+        replace(product, dataflow=Dataflow.WEIGHT_STATIONARY),
+    ):
+        for split in SPLITS:
+            with suppress(InputError):
+                found += [other.rank for other in schedules(config, replace(mapped, split=split), shapes)]
+    assert plan.rank[:2] == min(found)[:2]
+    assert len(set(found)) > 10
+
+
+def regions(product):
+    """The regions that a linear layer's product reads."""
+    m, k = product.weights.shape
+    return {"l.weight": Region("l.weight", (m, k), "storage"), "l.input": Region("l.input", (product.n, k), "storage")}
