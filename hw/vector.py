@@ -10,6 +10,7 @@ from hw.config import AcceleratorConfig
 from hw.formats import BINARY32, FloatFormat
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply, FloatScale
 from hw.modules import place
+from hw.uspe import delay
 
 PLACES_BITS = 8
 """Width of the exponent of a power of two, signed."""
@@ -34,6 +35,10 @@ class VectorArithmetic:
         self.config = config
         self.en = en
         self.latency_cycles = config.vector_latency_cycles
+
+    def later(self, value: ValueLike, operations: int, name: str) -> Value:
+        """`value` as it was before so many operations."""
+        return delay(self.m, self.en, value, operations * self.latency_cycles, name)
 
     def multiply(self, a: ValueLike, b: ValueLike, name: str) -> Value:
         """The product of two binary32 numbers."""

@@ -1,6 +1,6 @@
 """The vector post-processing unit: what lies between two matrix products of a training step."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,6 @@ from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.modules import place
 from hw.streams import advance, join
-from hw.uspe import delay
 from hw.vector import VectorArithmetic
 
 NUMBER = BINARY32.width
@@ -93,17 +92,14 @@ class VpuLane(wiring.Component):
         steps, storage = self.steps, self.config.storage_format
         unit = VectorArithmetic(m, platform, self.config, self.en)
 
-        def later(value: ValueLike, operations: int, name: str) -> Value:
-            return delay(m, self.en, value, operations * unit.latency_cycles, name)
-
         def apply(done: Value, result: Value, value: Value, name: str) -> Value:
-            return Mux(done, result, later(value, 1, f"without_{name}"))
+            return Mux(done, result, unit.later(value, 1, f"without_{name}"))
 
         value = self.value
         value = apply(steps.widen, unit.widen(value[: storage.width], "widen"), value, "widen")
-        value = apply(steps.scale, unit.multiply(value, later(self.factors.scale, 1, "a"), "scale"), value, "scale")
-        value = apply(steps.shift, unit.add(value, later(self.factors.shift, 2, "b"), "shift"), value, "shift")
-        residual = later(unit.widen(self.residual, "widen_residual"), 2, "r")
+        value = apply(steps.scale, unit.multiply(value, unit.later(self.factors.scale, 1, "a"), "scale"), value, "scale")
+        value = apply(steps.shift, unit.add(value, unit.later(self.factors.shift, 2, "b"), "shift"), value, "shift")
+        residual = unit.later(unit.widen(self.residual, "widen_residual"), 2, "r")
         value = apply(steps.residual, unit.add(value, residual, "add_residual"), value, "residual")
         value = apply(steps.narrow, unit.narrow(value, "narrow"), value, "narrow")
 
@@ -111,7 +107,7 @@ class VpuLane(wiring.Component):
         m.d.comb += [
             on.eq(Mux(steps.narrow, is_on(value, storage.width, storage.infinity), is_on(value, NUMBER, BINARY32.infinity))),
             self.o.mask.eq(on),
-            self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~later(self.mask, 5, "gate"), 0, value)),
+            self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~unit.later(self.mask, 5, "gate"), 0, value)),
         ]
         return m
 

@@ -1,6 +1,6 @@
 """The weight update vector engine: stochastic gradient descent on binary32 masters."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,6 @@ from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.modules import place
 from hw.streams import advance, join
-from hw.uspe import delay
 from hw.vector import PLACES_BITS, VectorArithmetic
 
 NUMBER = BINARY32.width
@@ -82,26 +81,23 @@ class WuveLane(wiring.Component):
         rates, old = self.rates, self.master
         unit = VectorArithmetic(m, platform, self.config, self.en)
 
-        def later(value: ValueLike, operations: int, name: str) -> Value:
-            return delay(m, self.en, value, operations * unit.latency_cycles, name)
-
         unscaled = unit.scale(self.gradient, rates.unscale, "unscale")
         pull = unit.multiply(rates.pruned_decay, old.weight, "pull")
         decay = unit.multiply(rates.weight_decay, old.weight, "decay")
         momentum = unit.multiply(rates.momentum, old.velocity, "momentum")
 
         pulled = unit.add(unscaled, pull, "add_pull")
-        gradient = Mux(later(old.pruned, 2, "pruned"), pulled, later(unscaled, 1, "unpulled"))
-        decayed = unit.add(gradient, later(decay, 1, "decay_later"), "add_decay")
-        velocity = unit.add(later(momentum, 2, "momentum_later"), decayed, "add_momentum")
+        gradient = Mux(unit.later(old.pruned, 2, "pruned"), pulled, unit.later(unscaled, 1, "unpulled"))
+        decayed = unit.add(gradient, unit.later(decay, 1, "decay_later"), "add_decay")
+        velocity = unit.add(unit.later(momentum, 2, "momentum_later"), decayed, "add_momentum")
 
         step = unit.multiply(rates.learning_rate, velocity, "step")
         backwards = Cat(step[:-1], ~step[-1])
-        weight = unit.add(later(old.weight, 5, "old_weight"), backwards, "subtract_step")
+        weight = unit.add(unit.later(old.weight, 5, "old_weight"), backwards, "subtract_step")
         m.d.comb += [
             self.o.copy.eq(unit.narrow(weight, "round")),
-            self.o.weight.eq(later(weight, 1, "weight")),
-            self.o.velocity.eq(later(velocity, 3, "velocity")),
+            self.o.weight.eq(unit.later(weight, 1, "weight")),
+            self.o.velocity.eq(unit.later(velocity, 3, "velocity")),
         ]
         return m
 
