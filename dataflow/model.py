@@ -9,8 +9,9 @@
          └──── freed ──────┘  └── freed ────┘ └─ update lanes ─────────────────────────────┘
 
 Each unit takes its jobs in program order and starts one when all that it reads is complete; operands are moved as many pieces
-ahead as a buffer has shares. The last results leave the array `stce_latency_cycles` after its last step; only what waits for
-them sees that. Repetition is skipped, see `dataflow.repetition`.
+ahead as a buffer has shares. The last results leave the array `stce_latency_cycles` after its last step, and an engine
+`Cost.latency_cycles` after it has taken the last element; only what waits for them sees that. Repetition is skipped, see
+`dataflow.repetition`.
 """
 
 from collections.abc import Generator, Iterator
@@ -206,7 +207,7 @@ class Machine:
                     self.doing["drain"] = ("drain", segment)
                     yield self._stream(job, piece.engine_cycles, piece.drain_bytes, DRAIN, "drain")
                     yield self.room.put(1)
-            self.env.process(self._finish(job, self.config.stce_latency_cycles))
+            self.env.process(self._finish(job, self.config.stce_latency_cycles + job.cost.latency_cycles))
 
     def _engine(self, name: str, queue: list[Job]) -> Process:
         """Passes and updates that do not come from a drain."""
@@ -216,7 +217,7 @@ class Machine:
             yield from self._sleep(name, self.config.dram_latency_cycles)
             self.doing[name] = ("pass", job)
             yield self._stream(job, job.cost.cycles, job.cost.bytes, PASS, name)
-            yield from self._finish(job, 0)
+            self.env.process(self._finish(job, job.cost.latency_cycles))
 
     def _pieces(self, unit: str, parts: tuple[Segment, ...]) -> Iterator[tuple[Segment, Piece]]:
         """Every piece in turn, from wherever `positions` says that `unit` is."""

@@ -44,7 +44,7 @@ def test_one_tile_of_one_layer_is_the_sum_of_its_parts():
     forward = load + config.dram_latency_cycles + steps
     wait = load + load + config.dram_latency_cycles - forward
     # update of 64 weights: 16 bytes of master and momentum each, 2 of a dense copy
-    tail = config.stce_latency_cycles + 64 * (16 + 2) // 8
+    tail = config.stce_latency_cycles + 64 * (16 + 2) // 8 + config.wuve_latency_cycles
     assert result.cycles == forward + max(0, wait) + steps + tail
     assert result.timeline.by_stage()["forward"] == forward
     assert result.timeline.by_cause()["compute"] == 2 * steps
