@@ -1,0 +1,136 @@
+"""The timing diagrams of docs/blocks: each is what the block did in Amaranth's simulator. Writes docs/images/wave-*.svg."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY16, BINARY32
+from hw.fp import FloatAdd, FloatMultiply
+from hw.sore import SORE
+from hw.transpose import Transpose
+from hw.uspe import USPE
+from hw.vpu import VPU
+from hw.wuve import WUVE
+from sim.waves import Scene, draw
+
+IMAGES = Path(__file__).parents[1] / "images"
+CONFIG = AcceleratorConfig(
+    name="scene", rows=1, columns=1, max_group=4, sore_lanes=1, wuve_lanes=1, vpu_lanes=1, add_latency_cycles=1
+)
+
+
+def half(value: float) -> int:
+    """The bits of a binary16 number."""
+    return int(np.float16(value).view(np.uint16))
+
+
+def single(value: float) -> int:
+    """The bits of a binary32 number."""
+    return int(np.float32(value).view(np.uint32))
+
+
+def as_half(bits: int) -> str:
+    """The low 16 bits as a binary16 number."""
+    return f"{np.uint16(bits & 0xFFFF).view(np.float16):g}"
+
+
+def as_single(bits: int) -> str:
+    """The low 32 bits as a binary32 number."""
+    return f"{np.uint32(bits & 0xFFFFFFFF).view(np.float32):g}"
+
+
+STREAMS = {"i.valid": None, "i.ready": None}
+OUT = {"o.valid": None, "o.ready": None}
+NUMBERS = (1, -3, 2, 0.5, 4, -1, 2, 8)
+
+SCENES = {
+    "float": Scene(
+        component=FloatMultiply(BINARY16, BINARY32, 2),
+        cycles=8,
+        inputs={
+            "en": [1, 1, 1, 0, 1],
+            "a": [half(v) for v in (1.5, 2, 3, 4, 4, 0)],
+            "b": [half(v) for v in (2, 2, 0.5, 3, 3, 0)],
+        },
+        shown={"en": None, "a": as_half, "b": as_half, "o": as_single},
+    ),
+    "float-add": Scene(
+        component=FloatAdd(BINARY32, 3),
+        cycles=8,
+        inputs={"en": [1], "a": [single(v) for v in (1, 2, 3, 0)], "b": [single(v) for v in (0.5, -2, 4, 0)]},
+        shown={"en": None, "a": as_single, "b": as_single, "o": as_single},
+    ),
+    "uspe": Scene(
+        component=USPE(CONFIG),
+        cycles=11,
+        inputs={
+            "west.en": [1],
+            "west.first": [1, 0],
+            "west.last": [0, 0, 1, 0],
+            "west.weight": [half(v) for v in (1, 2, 3, 0)],
+            "west.index": [0, 2, 1, 0],
+            "north": [sum(half(v) << 16 * place for place, v in enumerate((10, 20, 30, 40)))],
+        },
+        shown={
+            "west.en": None,
+            "west.first": None,
+            "west.last": None,
+            "west.weight": as_half,
+            "west.index": str,
+            "east.weight": as_half,
+            "east.drain": as_single,
+        },
+    ),
+    "sore": Scene(
+        component=SORE(CONFIG),
+        cycles=14,
+        words={"i": [half(v) | 2 << 16 | 4 << 19 for v in NUMBERS]},
+        pauses={"i": {2}, "o": {6, 7}},
+        shown=STREAMS | {"i.payload": as_half} | OUT | {"o.payload": lambda bits: f"{as_half(bits)} @{bits >> 16}"},
+    ),
+    "transpose": Scene(
+        component=Transpose(4, size=2, lanes=2),
+        cycles=12,
+        words={"i": [0xBA, 0xDC, 0x21, 0x43, 0x65, 0x87]},
+        pauses={"o": {3, 4, 5}},
+        shown=STREAMS
+        | {"i.payload": lambda word: f"{word & 15:X} {word >> 4:X}"}
+        | OUT
+        | {"o.payload": lambda word: f"{word & 15:X} {word >> 4:X}"},
+    ),
+    "vpu": Scene(
+        component=VPU(CONFIG),
+        cycles=13,
+        words={"i": [single(v) for v in (1, -2, 3, 4)], "i_factors": [single(2) | single(v) << 32 for v in (1, 1, -10, 1)]},
+        pauses={"i_factors": {2}, "o": {8}},
+        inputs={"steps": [0b0100110]},
+        shown=STREAMS | {"i.payload": as_single, "i_factors.valid": None} | OUT | {"o.payload": as_single},
+    ),
+    "wuve": Scene(
+        component=WUVE(CONFIG),
+        cycles=14,
+        words={"i_master": [single(v) for v in (1, 2, 3)], "i_gradient": [single(v) for v in (0.5, 1, 1)]},
+        pauses={"i_gradient": {1}, "o": {9}},
+        inputs={"rates.learning_rate": [single(0.5)]},
+        shown={
+            "i_master.valid": None,
+            "i_master.ready": None,
+            "i_master.payload": as_single,
+            "i_gradient.valid": None,
+            "i_gradient.payload": as_single,
+        }
+        | OUT
+        | {"o.payload": as_single},
+    ),
+}
+
+
+def main() -> None:
+    """Draw them all."""
+    for name, scene in SCENES.items():
+        (IMAGES / f"wave-{name}.svg").write_text(draw(scene), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
