@@ -28,5 +28,6 @@ def assumptions(config: AcceleratorConfig) -> list[str]:
         "MACs are those of the real shapes: taps in a convolution's padding count, the padding of groups does not.",
         f"Energy is that of operations, buffer reads and memory traffic by {SOURCE}, without leakage and clocks: for comparing"
         " steps, not boards.",
-        "Only the array itself has been compared with RTL: memory, vector and update units are modelled.",
+        "The array's cycles, and those of a pass or an update through its engine, agree with the RTL; memory, and how the units"
+        " wait for each other, are modelled.",
     ]
