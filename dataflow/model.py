@@ -21,6 +21,7 @@ from typing import Any
 
 import simpy
 
+from dataflow.account import Account
 from dataflow.jobs import Job, jobs
 from dataflow.pieces import Piece, Segment, segments
 from dataflow.pins import SPLITS
@@ -87,7 +88,8 @@ def run(program: Program, config: AcceleratorConfig, *, fast_forward: bool = Tru
     servers = machine.servers.values()
     work = [done for server in servers for done in server.work]
     busy = {"array": machine.busy} | {name: server.busy for name, server in machine.servers.items()}
-    return Result(machine.timeline.end, machine.timeline, busy, machine.memory_bytes, work, machine.skipped)
+    timeline = machine.account.timeline
+    return Result(timeline.end, timeline, busy, machine.memory_bytes, work, machine.skipped)
 
 
 @dataclass
@@ -124,10 +126,7 @@ class Machine:
         self.jobs = tuple(work)
         self.after = dict(_dependencies(self.jobs, overlap=overlap))
         self.done = {job: self.env.event() for job in self.jobs}
-        self.ready_at: dict[Job, int] = {}
-        self.emptied_at: dict[Job, int] = {}
-        self.done_at: dict[Job, int] = {}
-        self.timeline = Timeline()
+        self.account = Account(self.after, config.dram_bytes_per_cycle)
         self.busy = 0
         self.memory_bytes = 0
         self.skipped = 0
@@ -153,10 +152,7 @@ class Machine:
         if repetition:
             self.env.process(repetition.watch())
         self.env.run()
-        last = queues["array"][-1]
-        self.timeline.add(self.emptied_at[last], "fill_drain", last.layer, last.stage)
-        self.timeline.add(self.done_at[last], self._limit(last), last.layer, last.stage)
-        self.timeline.add(max(self.done_at.values()), "idle", last.layer, last.stage)
+        self.account.close(queues["array"][-1])
 
     def _load(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
         """Bring operands into a free share of the buffers."""
@@ -180,22 +176,21 @@ class Machine:
             for segment, piece in self._pieces("array", parts):
                 self.doing["array"] = ("operands", segment)
                 yield self.operands.get(1)
-                self._blame_operands(job)
+                self.account.had_operands(job, self.now)
                 if piece.drains:
                     self.doing["array"] = ("room", segment)
                     yield self.room.get(1)
-                    self.timeline.add(self.now, self._bottleneck(), job.layer, job.stage)
+                    self.account.had_room(job, self.positions["drain"].segment.job, self.now)
                 self.doing["array"] = ("compute", segment)
                 self.started.succeed()
                 self.started = self.env.event()
                 yield from self._sleep("array", piece.steps + piece.flush_steps)
-                self.timeline.add(self.now - piece.flush_steps, "compute", job.layer, job.stage)
-                self.timeline.add(self.now, "fill_drain", job.layer, job.stage)
+                self.account.computed(job, piece.flush_steps, self.now)
                 self.busy += piece.steps + piece.flush_steps
                 yield self.space.put(SPACE // segment.plan.split)
                 if piece.drains:
                     yield self.sums.put(1)
-            self.emptied_at[job] = self.now + self.config.stce_latency_cycles
+            self.account.emptied_at[job] = self.now + self.config.stce_latency_cycles
 
     def _drain(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
         """Run the fused vector work, or the weight update, on the sums as they leave the array."""
@@ -243,11 +238,11 @@ class Machine:
         self.doing[unit] = ("wait", job)
         for other in self.after[job]:
             yield self.done[other]
-        self.ready_at[job] = self.now
+        self.account.ready_at[job] = self.now
 
     def _finish(self, job: Job, latency_cycles: int) -> Process:
         yield from self._sleep("finish", latency_cycles)
-        self.done_at[job] = self.now
+        self.account.done_at[job] = self.now
         self.done[job].succeed()
 
     def _sleep(self, whose: str, cycles: int) -> Process:
@@ -256,34 +251,6 @@ class Machine:
         self.sleeping[nap] = whose, int(self.env.now) + cycles
         yield self.env.timeout(cycles)
         del self.sleeping[nap]
-
-    def _blame_operands(self, job: Job) -> None:
-        """Say what the array has waited for since it last computed: results of a product, passes over them, then operands."""
-        source = self._last_product_behind(job)
-        if source is not None:
-            self.timeline.add(min(self.emptied_at[source], self.done_at[source]), "fill_drain", job.layer, job.stage)
-            self.timeline.add(self.done_at[source], self._limit(source), job.layer, job.stage)
-        last = self._last_before(job)
-        if last is not None:
-            self.timeline.add(self.ready_at[job], last.cost.engine, job.layer, job.stage)
-        self.timeline.add(self.now, "operands", job.layer, job.stage)
-
-    def _last_before(self, job: Job) -> Job | None:
-        """Of what `job` waited for, what was complete last."""
-        return max(self.after[job], key=lambda other: self.done_at[other], default=None)
-
-    def _last_product_behind(self, job: Job) -> Job | None:
-        """The array's job that `job` waited for, through passes that stand between the two."""
-        last = self._last_before(job)
-        return last if last is None or last.unit == "array" else self._last_product_behind(last)
-
-    def _bottleneck(self) -> str:
-        """What the drain is slowed down by."""
-        return self._limit(self.positions["drain"].segment.job)
-
-    def _limit(self, job: Job) -> str:
-        """The slower of an engine's lanes and memory, for what a job drains."""
-        return job.cost.engine if job.cost.cycles > job.cost.bytes / self.config.dram_bytes_per_cycle else "memory"
 
 
 def _dependencies(work: tuple[Job, ...], *, overlap: bool) -> Iterator[tuple[Job, tuple[Job, ...]]]:

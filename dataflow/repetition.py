@@ -106,7 +106,7 @@ class Repetition:
             busy=machine.busy,
             indices=tuple(at.index for at in self._positions()),
             passes=tuple(asked.remaining for server in self._servers for asked in server.queue if asked.priority == PASS),
-            spans=len(machine.timeline.spans),
+            spans=len(machine.account.timeline.spans),
             served=tuple(server.busy for server in self._servers),
             work=tuple(len(server.work) for server in self._servers),
         )
@@ -120,12 +120,12 @@ class Repetition:
 
     def _skip(self, before: _Moment, now: _Moment, rounds: int) -> None:
         machine = self._machine
-        spans = machine.timeline.spans[before.spans :]
+        spans = machine.account.timeline.spans[before.spans :]
         causes = Counter[tuple[Any, ...]]()
         for span in spans:
             causes[span.cause, span.layer, span.stage] += span.end - span.start
         for cause, cycles in causes.items():
-            machine.timeline.add(machine.timeline.end + rounds * cycles, *cause)
+            machine.account.timeline.add(machine.account.timeline.end + rounds * cycles, *cause)
         for at, first, last in zip(self._positions(), before.indices, now.indices, strict=True):
             at.index += rounds * (last - first)
         passes = (asked for server in self._servers for asked in server.queue if asked.priority == PASS)
