@@ -97,7 +97,7 @@ class Position:
     """How far a unit is in a product: at piece `index` of `segment`."""
 
     segment: Segment
-    index: int = 0
+    index: int
 
 
 class Machine:
@@ -195,13 +195,12 @@ class Machine:
     def _drain(self, cut: dict[Job, tuple[Segment, ...]]) -> Process:
         """Run the fused vector work, or the weight update, on the sums as they leave the array."""
         for job, parts in cut.items():
-            for segment, piece in self._pieces("drain", parts):
-                if piece.drains:
-                    self.doing["drain"] = ("sums", segment)
-                    yield self.sums.get(1)
-                    self.doing["drain"] = ("drain", segment)
-                    yield self._stream(job, piece.engine_cycles, piece.drain_bytes, DRAIN, "drain")
-                    yield self.room.put(1)
+            for segment, piece in self._pieces("drain", parts, last_of_tile=True):
+                self.doing["drain"] = ("sums", segment)
+                yield self.sums.get(1)
+                self.doing["drain"] = ("drain", segment)
+                yield self._stream(job, piece.engine_cycles, piece.drain_bytes, DRAIN, "drain")
+                yield self.room.put(1)
             self.env.process(self._finish(job, self.config.stce_latency_cycles + job.cost.latency_cycles))
 
     def _engine(self, name: str, queue: list[Job]) -> Process:
@@ -214,13 +213,14 @@ class Machine:
             yield self._stream(job, job.cost.cycles, job.cost.bytes, PASS, name)
             self.env.process(self._finish(job, job.cost.latency_cycles))
 
-    def _pieces(self, unit: str, parts: tuple[Segment, ...]) -> Iterator[tuple[Segment, Piece]]:
-        """Every piece in turn, from wherever `positions` says that `unit` is."""
+    def _pieces(self, unit: str, parts: tuple[Segment, ...], *, last_of_tile: bool = False) -> Iterator[tuple[Segment, Piece]]:
+        """Every piece in turn, or the last one of every tile, from wherever `positions` says that `unit` is."""
         for segment in parts:
-            position = self.positions[unit] = Position(segment)
+            stride = segment.plan.parts if last_of_tile else 1
+            position = self.positions[unit] = Position(segment, stride - 1)
             while position.index < segment.pieces:
                 yield segment, segment.piece(position.index)
-                position.index += 1
+                position.index += stride
 
     def _stream(self, job: Job, cycles: int, size_bytes: int, priority: int, owner: str) -> simpy.Event:
         """Data through an engine's lanes and the memory channel, until the slower of the two is through."""
