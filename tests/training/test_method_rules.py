@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
+from dataflow.network import INPUT, Conv
 from hw.errors import InputError
 from hw.ratio import Ratio
 from training import methods
@@ -11,6 +12,7 @@ from training.backend import FastBackend
 from training.data import digits
 from training.erk import erk_densities
 from training.experiment import Experiment, run
+from training.layers import module_type
 from training.methods.method import kept
 from training.methods.site import Moment, Site
 from training.model import Model
@@ -103,6 +105,16 @@ def test_a_transposable_mask_serves_both_products_and_lasts_40_steps():
     np.testing.assert_array_equal(method.backward_weights(second, site), method.forward_weights(second, site))
 
 
+def test_a_transposable_mask_serves_both_products_of_a_grouped_convolution():
+    """12 outputs a group are no whole number of blocks of 8: blocks begin anew with every group."""
+    layer = Conv(name="conv", inputs=(INPUT,), out_channels=24, kernel=3, groups=2)
+    module = module_type(layer)(layer, FastBackend(), (24, 3, 3, 8), np.random.default_rng(0))
+    module.prepare(methods.load("transposable"), Site(RATIO, groups=2))
+    forward = unpack(module.forward_operand.weights, RATIO, 8)
+    backward = unpack(module.backward_operand.weights, RATIO, 12)
+    np.testing.assert_array_equal(module.transposed(forward), backward)
+
+
 def test_bimask_keeps_backward_only_what_forward_keeps():
     module = trained("bimask").modules["fc2"]
     forward = unpack(module.forward_operand.weights, RATIO, 64)
@@ -116,6 +128,16 @@ def test_bimask_chooses_an_order_that_keeps_more():
     masked = kept(weights(64, 64), RATIO)
     order = method.output_order(masked, site)
     assert method._remaining(masked[order], site) > method._remaining(masked, site)
+
+
+def test_bimask_draws_an_order_once_in_100_steps():
+    """Preparing a step twice, as going on from a checkpoint does, draws nothing and keeps the order."""
+    method, site = methods.load("bimask"), Site(RATIO)
+    drawn = []
+    for step in (0, 0, 1, 100, 100, 101):
+        site.moment = Moment(step)
+        drawn.append((method.output_order(weights(64, 64, seed=step), site).tolist(), site.rng.bit_generator.state))
+    assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5]
 
 
 def test_bimask_permutes_within_the_groups_of_a_convolution():

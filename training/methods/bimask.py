@@ -33,11 +33,18 @@ class BiMask(Method):
         return kept(weights, site.ratio)
 
     def output_order(self, weights: Array, site: Site) -> NDArray[np.intp] | None:
-        if "order" not in site.memory or site.moment.step % REFRESH_STEPS == 0:
+        if self._due(site):
             present = site.memory.get("order", np.arange(len(weights)))
             orders = [present, *(_shuffled(len(weights), site) for _ in range(CANDIDATES))]
             site.memory["order"] = max(orders, key=lambda order: self._remaining(weights[order], site))
+            site.memory["chosen_at"] = np.array(site.moment.step)
         return site.memory["order"]
+
+    def _due(self, site: Site) -> bool:
+        """Once every 100 steps: where a training goes on from a checkpoint, that step's order is there already."""
+        if "order" not in site.memory:
+            return True
+        return site.moment.step % REFRESH_STEPS == 0 and site.moment.step != site.memory["chosen_at"]
 
     def _remaining(self, ordered: Array, site: Site) -> float:
         """Sum of magnitudes that both masks keep, each group of a grouped convolution apart."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from dataflow.program import Stage
 from training.methods.method import Method
 from training.methods.site import Site
@@ -16,8 +18,9 @@ REFRESH_STEPS = 40
 class Transposable(Method):
     """``y = (W·E_t) x``, ``dx = (W·E_t)^T dy``, ``dW = dy x^T``; E_t is chosen anew every 40 steps.
 
-    E_t keeps at most N of every M along input and along output channels; see `training.transposable`. Hubara et al.,
-    *Accelerated sparse neural training: a provable and efficient method to find N:M transposable masks*, NeurIPS 2021.
+    E_t keeps at most N of every M along input and along output channels, each group of a grouped convolution apart; see
+    `training.transposable`. Hubara et al., *Accelerated sparse neural training: a provable and efficient method to find N:M
+    transposable masks*, NeurIPS 2021.
     """
 
     name: ClassVar[str] = "transposable"
@@ -25,7 +28,8 @@ class Transposable(Method):
 
     def forward_weights(self, weights: Array, site: Site) -> Array:
         if "mask" not in site.memory or site.moment.step % REFRESH_STEPS == 0:
-            site.memory["mask"] = transposable_mask(weights, site.ratio)
+            parts = [transposable_mask(part, site.ratio) for part in np.split(weights, site.groups)]
+            site.memory["mask"] = np.concatenate(parts)
         return weights * site.memory["mask"]
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
