@@ -77,7 +77,8 @@ class Fork(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        taken, done = Signal(self.outputs), Signal(self.outputs)
+        taken = Signal(self.outputs)
+        done = Signal(self.outputs)
         for number in range(self.outputs):
             port = getattr(self, f"o_{number}")
             m.d.comb += [
