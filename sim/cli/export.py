@@ -17,7 +17,7 @@ def command(config: AcceleratorConfig, block: str | None, out: Path, as_json: bo
     """Write an accelerator, or one block of it, as Verilog, each distinct module once, with a manifest of parameters and ports.
 
     \b
-    Examples:
+    Example:
       nmtrain export --config small --out out/export
       nmtrain export --block wuve
     """
