@@ -32,10 +32,12 @@ def assumed(result: Result) -> Section:
 def headline(result: Result) -> Section:
     """The figures that one remembers."""
     speedup, rate, use = result["speedup_over_dense"], result["throughput"], result["utilization"]
+    images = rate["images_per_second"]
+    digits = 0 if images >= 100 else 1
     figures = [
         ("whole step", f"{speedup['step']:.2f}", TIMES, "faster than dense training, all counted"),
         ("matrix products", f"{speedup['gemm']:.2f}", TIMES, f"of {speedup['ideal']:.2f} {TIMES} that pruning leaves possible"),
-        ("images a second", f"{rate['images_per_second']:,.0f}", "", f"dense: {rate['dense_images_per_second']:,.0f}"),
+        ("images a second", f"{images:,.{digits}f}", "", f"dense: {rate['dense_images_per_second']:,.{digits}f}"),
         ("effective GOPS", f"{rate['effective_gops']:,.0f}", "", f"work of the dense step; peak is {rate['peak_gops']:,.0f}"),
         ("array utilisation", f"{100 * use['array']:.1f}", "%", f"over the whole step {percent(use['step'])}"),
     ]
