@@ -1,5 +1,6 @@
 """The timing diagrams of docs/blocks: each is what the block did in Amaranth's simulator. Writes docs/images/wave-*.svg."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
+from hw.sequencer import tiles_layout
 from hw.sore import SORE
+from hw.stce import STCE
 from hw.transpose import Transpose
 from hw.uspe import USPE
 from hw.vpu import VPU
@@ -18,6 +21,8 @@ IMAGES = Path(__file__).parents[1] / "images"
 CONFIG = AcceleratorConfig(
     name="scene", rows=1, columns=1, max_group=4, sore_lanes=1, wuve_lanes=1, vpu_lanes=1, add_latency_cycles=1
 )
+ARRAY = AcceleratorConfig(name="array", rows=2, columns=2, max_group=2, multiply_latency_cycles=1, add_latency_cycles=1)
+TILE = {"tiles": 1, "rounds": 4, "group_rounds": 1, "slot_rows": 1, "slot_columns": 1}
 
 
 def half(value: float) -> int:
@@ -40,8 +45,31 @@ def as_single(bits: int) -> str:
     return f"{np.uint32(bits & 0xFFFFFFFF).view(np.float32):g}"
 
 
-STREAMS = {"i.valid": None, "i.ready": None}
-OUT = {"o.valid": None, "o.ready": None}
+def halves(*values: float) -> int:
+    """Binary16 numbers side by side, the first lowest."""
+    return sum(half(value) << 16 * place for place, value in enumerate(values))
+
+
+def kept(*weights: tuple[float, int]) -> int:
+    """Weights with their indices, one for each row of ARRAY."""
+    return sum((half(value) | index << 16) << 17 * row for row, (value, index) in enumerate(weights))
+
+
+def as_digits(word: int) -> str:
+    """Two elements of four bits, the first lowest."""
+    return f"{word & 15:X} {word >> 4:X}"
+
+
+def as_kept(bits: int) -> str:
+    """The weights of the two rows of ARRAY with their indices."""
+    return " ".join(f"{as_half(word)}@{word >> 16 & 1}" for word in (bits, bits >> 17))
+
+
+def stream(name: str, write: Callable[[int], str]) -> dict[str, Callable[[int], str] | None]:
+    """The three signals of a stream."""
+    return {f"{name}.valid": None, f"{name}.ready": None, f"{name}.payload": write}
+
+
 NUMBERS = (1, -3, 2, 0.5, 4, -1, 2, 8)
 
 SCENES = {
@@ -82,22 +110,33 @@ SCENES = {
             "east.drain": as_single,
         },
     ),
+    "stce": Scene(
+        component=STCE(ARRAY),
+        cycles=17,
+        words={
+            "i_tiles": [tiles_layout(ARRAY).const(TILE).as_bits()],
+            "i_w2e": [kept((1, 0), (2, 1)), kept((3, 1), (1, 1)), kept((2, 0), (4, 0)), kept((2, 1), (6, 0))],
+            "i_n2s": [halves(1, 2, 5, 6), halves(3, 4, 7, 8), halves(2, 0, 1, 1), halves(1, 1, 2, 3)],
+        },
+        pauses={"i_w2e": {3}, "o": {14}},
+        shown={"i_tiles.valid": None, "i_tiles.ready": None}
+        | stream("i_w2e", as_kept)
+        | stream("i_n2s", lambda bits: " ".join(as_half(bits >> place) for place in (0, 16, 32, 48)))
+        | stream("o", lambda bits: f"{as_single(bits)} {as_single(bits >> 32)}"),
+    ),
     "sore": Scene(
         component=SORE(CONFIG),
         cycles=14,
         words={"i": [half(v) | 2 << 16 | 4 << 19 for v in NUMBERS]},
         pauses={"i": {2}, "o": {6, 7}},
-        shown=STREAMS | {"i.payload": as_half} | OUT | {"o.payload": lambda bits: f"{as_half(bits)} @{bits >> 16}"},
+        shown=stream("i", as_half) | stream("o", lambda bits: f"{as_half(bits)} @{bits >> 16}"),
     ),
     "transpose": Scene(
         component=Transpose(4, size=2, lanes=2),
         cycles=12,
         words={"i": [0xBA, 0xDC, 0x21, 0x43, 0x65, 0x87]},
         pauses={"o": {3, 4, 5}},
-        shown=STREAMS
-        | {"i.payload": lambda word: f"{word & 15:X} {word >> 4:X}"}
-        | OUT
-        | {"o.payload": lambda word: f"{word & 15:X} {word >> 4:X}"},
+        shown=stream("i", as_digits) | stream("o", as_digits),
     ),
     "vpu": Scene(
         component=VPU(CONFIG),
@@ -105,7 +144,7 @@ SCENES = {
         words={"i": [single(v) for v in (1, -2, 3, 4)], "i_factors": [single(2) | single(v) << 32 for v in (1, 1, -10, 1)]},
         pauses={"i_factors": {2}, "o": {8}},
         inputs={"steps": [0b0100110]},
-        shown=STREAMS | {"i.payload": as_single, "i_factors.valid": None} | OUT | {"o.payload": as_single},
+        shown=stream("i", as_single) | {"i_factors.valid": None} | stream("o", as_single),
     ),
     "wuve": Scene(
         component=WUVE(CONFIG),
@@ -113,15 +152,9 @@ SCENES = {
         words={"i_master": [single(v) for v in (1, 2, 3)], "i_gradient": [single(v) for v in (0.5, 1, 1)]},
         pauses={"i_gradient": {1}, "o": {9}},
         inputs={"rates.learning_rate": [single(0.5)]},
-        shown={
-            "i_master.valid": None,
-            "i_master.ready": None,
-            "i_master.payload": as_single,
-            "i_gradient.valid": None,
-            "i_gradient.payload": as_single,
-        }
-        | OUT
-        | {"o.payload": as_single},
+        shown=stream("i_master", as_single)
+        | {"i_gradient.valid": None, "i_gradient.payload": as_single}
+        | stream("o", as_single),
     ),
 }
 
