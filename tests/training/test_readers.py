@@ -70,7 +70,7 @@ class Danger:
 
 
 def test_a_pickle_is_read_and_never_run():
-    with pytest.raises(InputError, match=r"f: not a data set's pickle: it names posix.system, which no array needs"):
+    with pytest.raises(InputError, match=r"f: not a data set's pickle: it names 'posix.system', which no array needs"):
         read_pickle(pickle.dumps({b"data": Danger()}), "f")
     with pytest.raises(InputError, match="an array of object, not of numbers"):
         read_pickle(pickle.dumps({b"data": np.array([None])}), "f")
@@ -97,6 +97,10 @@ WHOLE = dict.fromkeys((f"{name}.bin" for name in NAMES), binary(1))
         (
             dict.fromkeys(NAMES, pickle.dumps({b"data": IMAGES, b"labels": [1] * 6})),
             "data must be one row of 3072 bytes a label",
+        ),
+        *(
+            (dict.fromkeys(NAMES, pickled(b"labels", labels)), "data_batch_1: labels must be one integer an image")
+            for labels in ("abcdef", [1, [2]], [], [2**70])
         ),
     ],
 )

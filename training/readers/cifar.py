@@ -64,12 +64,18 @@ def _pickled(content: bytes, name: str, key: bytes) -> Split:
     missing = [entry.decode() for entry in (b"data", key) if entry not in read]
     if missing:
         raise InputError(f"{name}: {missing[0]} is missing")
-    images, labels = read[b"data"], np.asarray(read[key])
-    if (
-        not isinstance(images, np.ndarray)
-        or images.dtype != np.uint8
-        or images.shape != (len(labels), PIXELS)
-        or not len(labels)
-    ):
+    images, labels = read[b"data"], _integers(read[key])
+    if labels is None:
+        raise InputError(f"{name}: {key.decode()} must be one integer an image")
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (len(labels), PIXELS):
         raise InputError(f"{name}: data must be one row of {PIXELS} bytes a label")
-    return images, labels.astype(np.int64)
+    return images, labels
+
+
+def _integers(values: object) -> NDArray[np.int64] | None:
+    """A sequence of integers as an array; None where it is anything else, or empty."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError):
+        return None
+    return array.astype(np.int64) if array.ndim == 1 and array.size and array.dtype.kind in "iu" else None

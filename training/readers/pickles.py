@@ -21,7 +21,7 @@ class _Unpickler(pickle.Unpickler):
             ("_codecs", "encode"): _encode,
         }
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no array needs")
+            raise pickle.UnpicklingError(f"it names {f'{module}.{name}'!r}, which no array needs")
         return known[module, name]
 
 
