@@ -24,7 +24,7 @@ def text(page):
 @pytest.mark.parametrize("block", [name for name in BLOCKS if name != "pregenerate"])
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_latency_and_interval(block):
-    name, number, interval = re.search(r"^Latency (?:`(\w+)`|(\d+)).*? interval (\d+)\b", text(block), re.M | re.S).groups()
+    name, number, interval = re.search(r"^Latency (?:`(\w+)`|(\d+)).*?\binterval (\d+)", text(block), re.M | re.S).groups()
     component = BLOCKS[block](ODD)
     assert component.latency_cycles == (getattr(ODD, name) if name else int(number))
     assert component.interval_cycles == int(interval)
