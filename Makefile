@@ -1,10 +1,10 @@
-# make setup | demo | test | formal | bench | lint | clean. All lives in .venv; needed are Python 3.11 or later, g++, make, perl.
+# make setup | demo | test | formal | coverage | bench | lint | clean. All lives in .venv; needed are Python 3.11 or later, g++, make, perl.
 # make PYTHON=/path/to/python3.12 setup takes that interpreter; without PYTHON the first that is new enough is taken.
 PYTHON ?= python3.11 python3 python3.12 python3.13
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: setup demo test formal bench lint clean
+.PHONY: setup demo test formal coverage bench lint clean
 
 # Matrices here are small: BLAS threads would mostly wait for each other, and the last bits would depend on their number.
 export OPENBLAS_NUM_THREADS := 1
@@ -33,6 +33,10 @@ test: lint
 # The proofs of make test, twice as many cycles deep.
 formal: setup
 	$(BIN)/python -m pytest tests/formal -n $(JOBS) --deeper 2 --durations 10
+
+# Lines, branches and toggles of the RTL, by module; fails where one is not covered and no reason is known.
+coverage: setup
+	$(BIN)/python -m sim.coverage out
 
 # Synthesis and place and route, which only measurements need.
 .venv/synth: .venv/ready

@@ -145,7 +145,7 @@ def test_every_help_has_an_example_that_parses(command):
         found.make_context(called, arguments)
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "formal", "bench", "lint", "clean"])
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "formal", "coverage", "bench", "lint", "clean"])
 def test_targets_of_the_makefile_exist(target):
     call(["make", "-n", target], ROOT)
 

@@ -1,0 +1,170 @@
+"""Traffic for every block of the RTL: all ratios, modes and kinds of numbers, under random stalls."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from amaranth.hdl import Shape
+from amaranth.lib import data, wiring
+
+from dataflow.program import Dataflow
+from hw.config import AcceleratorConfig
+from hw.errors import SimulationError
+from hw.formats import BINARY32, FloatFormat
+from hw.pregenerate import Pregenerate, ratio_layout
+from hw.ratio import DENSE, Ratio
+from hw.sore import SORE
+from hw.transpose import Transpose
+from hw.vector import PLACES_BITS
+from hw.vpu import PASS, VPU
+from hw.wuve import RATES, WUVE
+from sim.gemm import Gemm, reference
+from sim.player import Operands
+from sim.rtl import play_products
+from sim.streams import Phase, play_phases
+
+CONFIG = AcceleratorConfig(
+    name="two", rows=2, columns=2, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, partial_sum_words=16
+)  # fmt: skip
+"""The smallest array and vector engines in which there are neighbours."""
+
+RATIOS = [Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16))]
+STALL = 0.3
+LEAST_PLACES = 1 << PLACES_BITS - 1
+"""Bits of the most negative exponent of a loss scale."""
+
+
+class Draw:
+    """Random words of any layout; what is as wide as a number is a number of any kind.
+
+    Parameters
+    ----------
+    seed : int
+        Of the random numbers.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def number(self, form: FloatFormat, count: int = 1) -> np.ndarray:
+        """Bits of numbers: ends of the format's ranges, numbers near 1, and any."""
+        normal, one = 1 << form.mantissa_bits, form.bias << form.mantissa_bits
+        ends = [0, 1, normal - 1, normal, one, form.infinity - 1, form.infinity, form.infinity + 1, form.quiet_nan]
+        kinds = [
+            self._rng.choice(ends, count),
+            one + self._rng.integers(-4 * normal, 4 * normal, count),
+            self._rng.integers(0, 1 << form.width - 1, count),
+        ]
+        magnitude = np.choose(self._rng.choice(3, count, p=(0.1, 0.6, 0.3)), kinds)
+        return magnitude | self._rng.integers(0, 2, count) << form.width - 1
+
+    def word(self, shape: object, fixed: Mapping[str, int] | None = None) -> int:
+        """A word of this shape, whose fields in `fixed` have these values."""
+        if isinstance(shape, data.Layout):
+            fields = {name: (field.offset, field.shape) for name, field in shape}
+            return sum(
+                (fixed[name] if fixed and name in fixed else self.word(inner, fixed)) << offset
+                for name, (offset, inner) in fields.items()
+            )
+        width = Shape.cast(shape).width
+        for form in (BINARY32, CONFIG.storage_format):
+            if width == form.width:
+                return int(self.number(form)[0])
+        return int(self._rng.integers(0, 1 << width))
+
+    def words(self, component: wiring.Component, port: str, count: int, **fixed: int) -> list[int]:
+        """Words for an input stream of a component."""
+        shape = getattr(component, port).payload.shape()
+        return [self.word(shape, fixed) for _ in range(count)]
+
+
+def play_array(seed: int) -> None:
+    """Products of every ratio in both dataflows, of ordinary and of any numbers; NumPy's bits are due."""
+    draw, rng = Draw(seed), np.random.default_rng(seed)
+    products: list[Operands] = []
+    for ratio, wild, dataflow in product((DENSE, Ratio(8, 16), *RATIOS), (False, False, True, True, True), Dataflow):
+        m, n, k = (int(size) for size in rng.integers(1, (24, 72, 160)))
+        gemm = Gemm(config=CONFIG, m=m, n=n, k=k, ratio=ratio, dataflow=dataflow, seed=len(products))
+        products.append(_wild(draw, gemm.operands()) if wild else gemm.operands())
+    _play_products(products, STALL, seed)
+    # Few terms and a slow way out: results pile up.
+    short = [Gemm(config=CONFIG, m=16, n=16, k=1, ratio=DENSE, dataflow=dataflow) for dataflow in Dataflow]
+    _play_products([gemm.operands() for gemm in short], 0.8, seed)
+
+
+def _play_products(products: list[Operands], stall: float, seed: int) -> None:
+    played = play_products(CONFIG, products, stall_probability=stall, seed=seed)
+    for operands, result in zip(products, played.results, strict=True):
+        if not np.array_equal(result.view(np.uint32), reference(CONFIG, operands).view(np.uint32)):
+            raise SimulationError(f"the array's product differs from NumPy's: {operands.ratio}, {operands.dataflow}")
+
+
+def _wild(draw: Draw, operands: Operands) -> Operands:
+    """The same product of numbers of any kind."""
+    weights, activations = operands.weights, operands.activations
+    return replace(
+        operands,
+        weights=draw.number(CONFIG.storage_format, weights.size).reshape(weights.shape).astype(np.uint16),
+        activations=draw.number(CONFIG.storage_format, activations.size).reshape(activations.shape).astype(np.uint16),
+    )
+
+
+def play_vectors(seed: int) -> None:
+    """Words through each vector block; its streams' contract and the number of its words are checked."""
+    draw = Draw(seed)
+    for component, phases in (_sore(draw), _transpose(draw), _update(draw), _passes(draw), _pregenerate(draw)):
+        play_phases(component, phases, stall_probability=STALL, seed=seed)
+
+
+def _sore(draw: Draw) -> tuple[SORE, list[Phase]]:
+    dut, ratios = SORE(CONFIG), [DENSE, *RATIOS, Ratio(2, 3), *RATIOS]
+    return dut, [Phase({"i": draw.words(dut, "i", 20 * r.m, n=r.n, m=r.m)}, {"o": 20 * r.n}) for r in ratios]
+
+
+def _transpose(draw: Draw) -> tuple[Transpose, list[Phase]]:
+    width, lanes = CONFIG.storage_format.width, CONFIG.sore_lanes
+    dut = Transpose(width, size=CONFIG.max_group, lanes=lanes)
+    # All bits of both halves of the memory become one, and zero again.
+    words = [bit * ((1 << width * lanes) - 1) for bit in (0, 0, 1, 1, 0, 0) for _ in range(dut.block_words)]
+    words += draw.words(dut, "i", 2 * dut.block_words)
+    return dut, [Phase({"i": words}, {"o": len(words)})]
+
+
+def _updates(draw: Draw, dut: WUVE | Pregenerate, count: int, number: int) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Words for the inputs of an update engine, and its other inputs for phase `number`: first ends, then any."""
+    sources = {name: draw.words(dut, name, count) for name in ("i_master", "i_gradient")}
+    ends = [0, (1 << RATES.size) - 1, 0, draw.word(RATES, {"unscale": LEAST_PLACES})]
+    return sources, {"rates": ends[number] if number < len(ends) else draw.word(RATES), "clear": number % 2}
+
+
+def _update(draw: Draw) -> tuple[WUVE, list[Phase]]:
+    dut = WUVE(CONFIG)
+    updates = [_updates(draw, dut, 60, number) for number in range(20)]
+    return dut, [Phase(sources, {"o": 60}, inputs) for sources, inputs in updates]
+
+
+def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
+    dut, phases = VPU(CONFIG), []
+    names = [name for name, _ in PASS]
+    for bits in (*product((0, 1), repeat=len(names)), [0] * len(names)):
+        steps = dict(zip(names, bits, strict=True))
+        used = {
+            "i": 1,
+            "i_factors": steps["scale"] | steps["shift"],
+            "i_residual": steps["residual"],
+            "i_mask": steps["gate"],
+        }
+        sources = {name: draw.words(dut, name, 8) for name, is_used in used.items() if is_used}
+        phases.append(Phase(sources, {"o": 8}, {"steps": draw.word(PASS, steps)}))
+    return dut, phases
+
+
+def _pregenerate(draw: Draw) -> tuple[Pregenerate, list[Phase]]:
+    dut, phases, count = Pregenerate(CONFIG), [], CONFIG.turned_block_words
+    for number, ratio in enumerate((DENSE, Ratio(1, 2), *RATIOS, DENSE)):
+        sources, inputs = _updates(draw, dut, count, number)
+        sinks = {"o_master": count, **dict.fromkeys(("o_forward", "o_backward"), count // ratio.m * ratio.n)}
+        fixed = draw.word(ratio_layout(CONFIG), {"n": ratio.n, "m": ratio.m})
+        phases.append(Phase(sources, sinks, {**inputs, "ratio": fixed}))
+    return dut, phases
