@@ -71,8 +71,8 @@ class Item:
     kind : str
         One of `KINDS`.
     name : str
-        Of a toggle, the bit and its change: ``left[2] 0->1``. Otherwise line within the module, part and text:
-        ``12 if: if (rst) begin``.
+        Of a toggle, the bit and its change: ``left[2] 0->1``. Otherwise line within the module, Verilator's number of the
+        place in it, part and text: ``12:5 if: if (rst) begin``.
     """
 
     module: str
@@ -124,7 +124,7 @@ def _item(fields: Mapping[str, str], text: list[str]) -> Item | None:
         return None if what.startswith("$") else Item(module, kind, what.replace(":", " "))
     line = int(fields["l"])
     start = max(number for number, shown in enumerate(text[:line], 1) if shown.startswith("module "))
-    return Item(module, kind, f"{line - start} {what}: {text[line - 1].strip()}")
+    return Item(module, kind, f"{line - start}:{fields['n']} {what}: {text[line - 1].strip()}")
 
 
 def explain(counts: Mapping[Item, int], reasons: Mapping[str, str]) -> tuple[dict[str, list[Item]], list[Item]]:

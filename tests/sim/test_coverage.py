@@ -22,7 +22,7 @@ endmodule
 
 
 def record(kind, what, count, *, line=3, file="top.v", instance="a"):
-    fields = {"f": file, "l": line, "t": kind, "page": f"v_{kind}/counter", "o": what, "h": instance}
+    fields = {"f": file, "l": line, "n": 5, "t": kind, "page": f"v_{kind}/counter", "o": what, "h": instance}
     text = "".join(f"\x01{name}\x02{value}" for name, value in fields.items())
     return f"C '{text}' {count}\n"
 
@@ -49,8 +49,8 @@ def counts(tmp_path):
 
 def test_counts_are_of_named_signals_over_instances_and_runs(counts):
     assert counts == {
-        Item("counter", "branch", "3 if: if (rst) begin"): 0,
-        Item("counter", "branch", "3 else: if (rst) begin"): 5,
+        Item("counter", "branch", "3:5 if: if (rst) begin"): 0,
+        Item("counter", "branch", "3:5 else: if (rst) begin"): 5,
         Item("counter", "toggle", "count[0] 0->1"): 9,
         Item("counter", "toggle", "count[1] 0->1"): 0,
         Item("counter", "toggle", "i__payload.n[0] 0->1"): 1,
@@ -64,7 +64,7 @@ def test_a_hole_without_a_reason_fails_by_name(counts, tmp_path, capsys):
     assert report(counts, reasons | {r".*count\[1\].*": "too short"}, tmp_path / "coverage.json") == 0
     assert json.loads((tmp_path / "coverage.json").read_text()) == {
         "modules": {"counter": {"line": [0, 0], "branch": [1, 2], "toggle": [2, 3]}},
-        "explained": {"never reset": ["counter branch 3 if: if (rst) begin"], "too short": ["counter toggle count[1] 0->1"]},
+        "explained": {"never reset": ["counter branch 3:5 if: if (rst) begin"], "too short": ["counter toggle count[1] 0->1"]},
         "unexplained": [],
     }
 
