@@ -19,7 +19,7 @@ setup: .venv/ready
 	    $$python -m venv .venv; exit; \
 	  fi; \
 	done; echo "Python 3.11 or later is needed; none of these is: $(PYTHON)" >&2; exit 1
-	@echo "installing the pinned packages (650 MB) ..."
+	@echo "installing the pinned packages (780 MB) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test]'
 	@touch $@
 	@echo "ready: $(BIN)/nmtrain --help"
