@@ -32,7 +32,7 @@ def write_curves(path: Path, epochs: Sequence[dict[str, Any]], title: str) -> No
     for name, label in (("train_accuracy", "training"), ("test_accuracy", "test")):
         accuracy.plot(places, [100 * epoch[name] for epoch in epochs], label=label, marker=marker)
     accuracy.set(xlabel="epoch", ylabel="accuracy, %")
-    accuracy.legend()
+    accuracy.legend(loc="lower right")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
     write_whole(path, picture.getvalue())
