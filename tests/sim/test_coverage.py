@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Reading Verilator's counts, and that what is not covered needs a reason."""
 
 import json
