@@ -66,8 +66,8 @@ class Repetition:
     def _look(self) -> None:
         for server in self._servers:
             server.account()
-        now = self._moment()
-        for state, limit in ((self._state() + self._phases(), _among_runs), (self._state(), _in_a_run)):
+        now, doing = self._moment(), self._state()
+        for state, limit in ((doing + self._phases(), _among_runs), (doing, _in_a_run)):
             before = self._seen.get(state)
             rounds = self._rounds(before, now, limit) if before else 0
             self._seen[state] = now
