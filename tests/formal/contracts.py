@@ -1,7 +1,7 @@
 """What is assumed of an environment and asserted of a block, to be written into a property."""
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 
 from hw.uspe import delay
 
@@ -79,3 +79,18 @@ def delayed(m, valid, payload, o, latency_cycles):
         Assert(o.valid == was_valid),
         Assert(~o.valid | (Value.cast(o.payload) == was_payload)),
     ]
+
+
+def ever_ready(block, inner):
+    """A planted fault, to be returned by ``elaborate``: `block` is `inner`, but takes words whether it has room or not."""
+    m = Module()
+    m.submodules.inner = inner
+    m.d.comb += [
+        inner.i.payload.eq(block.i.payload),
+        inner.i.valid.eq(block.i.valid),
+        block.i.ready.eq(1),
+        block.o.payload.eq(inner.o.payload),
+        block.o.valid.eq(inner.o.valid),
+        inner.o.ready.eq(block.o.ready),
+    ]
+    return m
