@@ -82,33 +82,16 @@ def _step(result: Result) -> Figure:
 
 def _layers(result: Result) -> Figure:
     """Each layer's products, dense (pale) beside sparse."""
-    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
-    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 4)
-    for offset, key, alpha in ((-0.2, "dense_cycles", 0.42), (0.2, "cycles", 1.0)):
-        floor = dict.fromkeys(names, 0.0)
-        for stage in GEMM:
-            rows = [row for row in result["layers"] if row["stage"] == stage]
-            places = [names.index(row["name"]) + offset for row in rows]
-            heights = [row[key] / 1e6 for row in rows]
-            axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
-            floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
-    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
-    axes.set_xlim(-0.7, len(names) - 0.3)
-    axes.set_ylabel("million cycles, dense (pale) and sparse")
-    _legend(figure, GEMM)
-    return figure
+    return _stacks(result, "cycles", 4, "million cycles, dense (pale) and sparse")
 
 
 def _utilization(result: Result) -> Figure:
     """Use of the array by layer and stage."""
-    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
-    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 3.4)
+    figure, axes, names = _by_layer(result, 3.4)
     for offset, stage in zip((-0.27, 0, 0.27), GEMM, strict=True):
         rows = [row for row in result["layers"] if row["stage"] == stage]
         places = [names.index(row["name"]) + offset for row in rows]
         axes.bar(places, [100 * row["utilization"] for row in rows], 0.25, color=STAGES[stage])
-    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
-    axes.set_xlim(-0.7, len(names) - 0.3)
     axes.set_ylim(0, 100)
     axes.set_ylabel("useful MACs, % of peak")
     _legend(figure, GEMM)
@@ -117,21 +100,32 @@ def _utilization(result: Result) -> Figure:
 
 def _traffic(result: Result) -> Figure:
     """Memory traffic of each layer's products, dense (pale) beside sparse."""
-    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
-    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), 3.6)
-    for offset, key, alpha in ((-0.2, "dense_memory_bytes", 0.42), (0.2, "memory_bytes", 1.0)):
+    return _stacks(result, "memory_bytes", 3.6, "MB, dense (pale) and sparse")
+
+
+def _stacks(result: Result, field: str, height: float, label: str) -> Figure:
+    """Millions of `field`, for each layer its stages on each other, dense (pale) beside sparse."""
+    figure, axes, names = _by_layer(result, height)
+    for offset, key, alpha in ((-0.2, f"dense_{field}", 0.42), (0.2, field, 1.0)):
         floor = dict.fromkeys(names, 0.0)
         for stage in GEMM:
             rows = [row for row in result["layers"] if row["stage"] == stage]
-            heights = [row[key] / 1e6 for row in rows]
             places = [names.index(row["name"]) + offset for row in rows]
+            heights = [row[key] / 1e6 for row in rows]
             axes.bar(places, heights, 0.38, [floor[row["name"]] for row in rows], color=STAGES[stage], alpha=alpha)
             floor |= {row["name"]: floor[row["name"]] + row[key] / 1e6 for row in rows}
-    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
-    axes.set_xlim(-0.7, len(names) - 0.3)
-    axes.set_ylabel("MB, dense (pale) and sparse")
+    axes.set_ylabel(label)
     _legend(figure, GEMM)
     return figure
+
+
+def _by_layer(result: Result, height: float) -> tuple[Figure, Axes, list[str]]:
+    """A figure with a place for each layer, and their names."""
+    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
+    figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), height)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    return figure, axes, names
 
 
 def _energy(result: Result) -> Figure:
