@@ -53,6 +53,12 @@ class AcceleratorConfig:
         Peak bandwidth of one channel.
     dram_latency_cycles : int
         Cycles from a read request to its first beat.
+    axi_data_bits : int
+        Width of the memory port: 64, 128, 256 or 512.
+    axi_burst_beats : int
+        Longest burst, 1 to 256 beats.
+    axi_fifo_beats : int
+        Beats that each stream from memory may have on their way or waiting, at least a burst.
     """
 
     name: str
@@ -73,8 +79,17 @@ class AcceleratorConfig:
     dram_channels: Count = 1
     dram_channel_bytes_per_second: Annotated[float, Field(gt=0)] = 19.2e9
     dram_latency_cycles: Count = 40
+    axi_data_bits: Annotated[int, Field(strict=True)] = 64
+    axi_burst_beats: Annotated[int, Field(ge=1, le=256, strict=True)] = 16
+    axi_fifo_beats: Count = 64
 
     def __post_init__(self) -> None:
+        if self.axi_data_bits not in (64, 128, 256, 512):
+            raise ValueError(f"axi_data_bits must be 64, 128, 256 or 512, not {self.axi_data_bits}")
+        if self.axi_fifo_beats < self.axi_burst_beats:
+            raise ValueError(
+                f"axi_fifo_beats must be at least axi_burst_beats, {self.axi_burst_beats}, not {self.axi_fifo_beats}"
+            )
         if self.max_group not in (2, 4, 8, 16, 32):
             raise ValueError(f"max_group must be 2, 4, 8, 16 or 32, not {self.max_group}")
         if self.storage not in FORMATS or FORMATS[self.storage].width > 16:
@@ -82,6 +97,11 @@ class AcceleratorConfig:
             raise ValueError(f"storage must be one of {', '.join(narrow)}, not {self.storage!r}")
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
             raise ValueError(f"name must be a letter, then letters, digits, '_' or '-', not {self.name!r}")
+
+    @property
+    def axi_data_bytes(self) -> int:
+        """Bytes of a beat."""
+        return self.axi_data_bits // 8
 
     @property
     def storage_format(self) -> FloatFormat:
@@ -191,14 +211,14 @@ PRESETS: dict[str, AcceleratorConfig] = {
     config.name: config
     for config in (
         AcceleratorConfig(name="tiny", rows=4, columns=4),
-        AcceleratorConfig(name="small", rows=8, columns=8, sore_lanes=8, wuve_lanes=8, vpu_lanes=8),
+        AcceleratorConfig(name="small", rows=8, columns=8, sore_lanes=8, wuve_lanes=8, vpu_lanes=8, axi_data_bits=128),
         AcceleratorConfig(
             name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
-            w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024,
+            w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024, axi_data_bits=256,
         ),
         AcceleratorConfig(
             name="vcu1525", rows=32, columns=32, sore_lanes=32, wuve_lanes=32, vpu_lanes=32,
-            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024,
+            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
         ),
     )
 }  # fmt: skip

@@ -1,0 +1,275 @@
+"""The accelerator's commands and their encoding (plain Python): one description for hardware, assembler and documentation.
+
+A program is a sequence of 32-bit words, the lowest byte first. A command is a header word and its fields in order, each 32 bits
+or a half word, lower half first.
+
+::
+
+    header   opcode 7..0 | unit 15..8 | flags 23..16 (bit 16: skipped after an overflow) | words 31..24, header included
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from typing import Any, ClassVar
+
+LOOPS = 4
+"""Loops of each of a walk's two spaces."""
+
+
+class Opcode(IntEnum):
+    """What a command is."""
+
+    HALT = 0
+    SYNC = 1
+    LOAD = 2
+    STORE = 3
+    PRODUCT = 4
+    PASS = 5
+    UPDATE = 6
+
+
+class Source(IntEnum):
+    """A stream that is read from memory; also its AXI read ID."""
+
+    FETCH = 0
+    WEIGHTS = 1
+    ACTIVATIONS = 2
+    ELEMENTS = 3
+    FACTORS = 4
+    RESIDUAL = 5
+    GATE = 6
+
+
+class Sink(IntEnum):
+    """A stream that is written to memory; also its AXI write ID."""
+
+    RESULTS = 0
+    COPY = 1
+    FORWARD = 2
+    BACKWARD = 3
+
+
+class Counter(IntEnum):
+    """The tile loops of a walk, outermost first; which of them a space moves along with."""
+
+    NONE = 0
+    OUTER = 1
+    MIDDLE = 2
+    INNER = 3
+
+
+def word(doc: str, bits: int = 32, *, signed: bool = False, default: int = 0) -> Any:  # noqa: ANN401 (a dataclass field)
+    """A field of a command: its width and what it means."""
+    return field(default=default, metadata={"bits": bits, "signed": signed, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """One loop of a space.
+
+    The deltas are what an address, or a guard, moves by when this loop counts up and all inner ones of the space start again:
+    its step less the way that the inner ones have come.
+    """
+
+    count: int = word("iterations, at least 1", default=1)
+    delta: int = word("bytes", signed=True)
+    guard_0: int = word("of the first guard", 16, signed=True)
+    guard_1: int = word("of the second guard", 16, signed=True)
+
+
+def space(doc: str) -> Any:  # noqa: ANN401 (a dataclass field)
+    """A space of a walk: loops, the innermost first."""
+    return field(default=(Loop(),) * LOOPS, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """Which elements of memory, in what order.
+
+    ::
+
+        for outer, middle, inner tiles:             blocks; left out where a counter that `first_only` names is not 0
+            for v in the tile's part of v:
+                for u in the tile's part of u:      element at base + u.offset + v.offset + u's run digit * element size
+
+    The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero and is not
+    written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run digit is not below
+    `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own with each count, and
+    starts again when the counter does; a space that does not is whole in every block.
+    """
+
+    base: int = word("byte address in the window, a multiple of the element size")
+    size_log2: int = word("bytes of an element, as a power of two: 0 to 3", 16)
+    boundary: int = word("positions of u after which a chunk ends, counted in each tile", 16, default=1)
+    outer: int = word("tile loop counts", default=1)
+    middle: int = word("", default=1)
+    inner: int = word("", default=1)
+    u_counter: int = word("the Counter that u moves along with", 16)
+    v_counter: int = word("the Counter that v moves along with", 16)
+    first_only: int = word("bit i: blocks are left out where Counter i + 1 is not at its first count", 16)
+    spare: int = word("0", 16)
+    u_size: int = word("elements of u", default=1)
+    u_tile: int = word("of them in a tile", default=1)
+    v_size: int = word("elements of v", default=1)
+    v_tile: int = word("of them in a tile", default=1)
+    run_limit: int = word("run digits from here on are outside", default=0xFFFFFFFF)
+    start_0: int = word("first guard", 16, signed=True)
+    limit_0: int = word("", 16, default=0xFFFF)
+    start_1: int = word("second guard", 16, signed=True)
+    limit_1: int = word("", 16, default=0xFFFF)
+    u: tuple[Loop, ...] = space("the run, and loops around it")
+    v: tuple[Loop, ...] = space("the other space")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command; `conditional` ones are skipped once a gradient was not finite."""
+
+    OPCODE: ClassVar[Opcode]
+    conditional: bool = False
+
+    @property
+    def unit(self) -> int:
+        """The stream that it is for; 0 where the opcode says it."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halt(Command):
+    """Wait as `Sync` does, then end the program."""
+
+    OPCODE = Opcode.HALT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sync(Command):
+    """Go on when every unit is idle and every write is answered: what follows may read what came before wrote."""
+
+    OPCODE = Opcode.SYNC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Command):
+    """Read a walk's elements for `source`.
+
+    Of weights and activations, an element at line l and position k of a block goes to bank l mod lines of the buffer, word
+    ``share * share_words + l // lines * line_words + k // group``, element k mod group of it; lines are the array's rows or
+    columns. Of others, every `boundary` elements of u make a word of the vector lanes.
+    """
+
+    OPCODE = Opcode.LOAD
+    source: Source = Source.WEIGHTS
+    walk: Walk = Walk()
+    across: int = word("1: u are lines and v positions; 0: the other way round", 16)
+    group: int = word("elements of a buffer word that are used", 16, default=1)
+    shares: int = word("shares of the buffer, used in turn by block", default=1)
+    share_words: int = word("words of a share")
+    line_words: int = word("words of a line in a share")
+
+    @property
+    def unit(self) -> int:
+        return self.source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store(Command):
+    """Write what `sink` gives along a walk; every `boundary` elements of u are a word of the vector lanes."""
+
+    OPCODE = Opcode.STORE
+    sink: Sink = Sink.RESULTS
+    walk: Walk = Walk()
+
+    @property
+    def unit(self) -> int:
+        return self.sink
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product(Command):
+    """Run the array on tiles: outer loop columns, middle loop rows, inner loop parts of the reduction."""
+
+    OPCODE = Opcode.PRODUCT
+    outer: int = word("tiles along the columns of the result", default=1)
+    middle: int = word("tiles along its rows", default=1)
+    inner: int = word("parts of a tile's reduction", default=1)
+    rounds: int = word("kept elements of the whole reduction", default=1)
+    part_rounds: int = word("kept elements of a part; the last one has what is left", default=1)
+    group_rounds: int = word(
+        "kept elements that use one group of activations: N, or max_group in a dense product", 16, default=1
+    )
+    dense: int = word("1: indices count up", 16)
+    slot_rows: int = word("interleave slots on rows", 16, default=1)
+    slot_columns: int = word("and on columns of a tile", 16, default=1)
+    weight_shares: int = word("shares of the weights' buffer", default=1)
+    weight_share_words: int = word("")
+    weight_line_words: int = word("")
+    activation_shares: int = word("shares of the activations' buffer", default=1)
+    activation_share_words: int = word("")
+    activation_line_words: int = word("")
+    weights_held: int = word("1: weights are loaded at the first outer count only, and stay", 16)
+    activations_held: int = word("1: activations are loaded at the first middle count only, and stay", 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass(Command):
+    """Run the vector unit over words of lanes, from memory or from the array's sums as tiles end."""
+
+    OPCODE = Opcode.PASS
+    words: int = word("words of lanes that pass", default=1)
+    steps: int = word("bits of hw.vpu.PASS: widen, scale, shift, residual, narrow, relu, gate", 16)
+    options: int = word(
+        "bit 0: from sums; 1: shift is a factor's first number; 2: scale is its second; 3: note an overflow", 16
+    )
+    scale: int = word("binary32 factor where bit 2 of options is 0")
+    outer: int = word("sums: tiles along columns", default=1)
+    middle: int = word("and rows", default=1)
+    columns: int = word("sums: columns of the result", default=1)
+    column_tile: int = word("of them in a tile", default=1)
+    rows: int = word("sums: rows of the result", default=1)
+    row_tile: int = word("of them in a tile", default=1)
+    slot_rows: int = word("sums: interleave slots on rows of a tile", 16, default=1)
+    spare: int = word("0", 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(Command):
+    """Update master weights (factors: weight, velocity) by gradients (elements), and make their copies.
+
+    Words come as `hw.pregenerate` takes them: lanes are output channels, blocks of max_group by max_group.
+    """
+
+    OPCODE = Opcode.UPDATE
+    words: int = word("words of lanes that pass", default=1)
+    unscale: int = word("exponent of 1 / loss scale", 16, signed=True)
+    copies: int = word("bit 0: dense copy; 1: forward; 2: backward packed copy", 16)
+    weight_decay: int = word("binary32")
+    momentum: int = word("binary32")
+    learning_rate: int = word("binary32")
+    n: int = word("of the packed copies", 16, default=1)
+    m: int = word("", 16, default=1)
+
+
+COMMANDS: dict[Opcode, type[Command]] = {kind.OPCODE: kind for kind in (Halt, Sync, Load, Store, Product, Pass, Update)}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field as it stands in a command: dotted name, bits, whether signed, what it means."""
+
+    name: str
+    bits: int
+    signed: bool
+    doc: str
+
+
+def layout(kind: type) -> Iterator[Field]:
+    """The fields of a command, or of a part of one, in the order of their encoding."""
+    for entry in fields(kind):
+        if "bits" in entry.metadata:
+            yield Field(entry.name, entry.metadata["bits"], entry.metadata["signed"], entry.metadata["doc"])
+        elif entry.type in (Walk, "Walk"):
+            yield from (Field(f"walk.{part.name}", part.bits, part.signed, part.doc) for part in layout(Walk))
+        elif "doc" in entry.metadata:
+            for number in range(LOOPS):
+                yield from (Field(f"{entry.name}.{number}.{x.name}", x.bits, x.signed, x.doc) for x in layout(Loop))
