@@ -93,8 +93,8 @@ class Walk:
             for v in the tile's part of v:
                 for u in the tile's part of u:      element at base + u.offset + v.offset + u's run digit * element size
 
-    The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero and is not
-    written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run digit is not below
+    The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero and is
+    not written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run digit is not below
     `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own with each count, and
     starts again when the counter does; a space that does not is whole in every block.
     """
