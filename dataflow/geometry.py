@@ -101,8 +101,8 @@ class Geometry:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Shape of the dense weights and their gradient, (out, *kernel, in of a group)."""
-        return (self.outputs, *self.kernel_shape, self.group_inputs)
+        """Shape of the dense weights and their gradient, (*kernel, in of a group, out)."""
+        return (*self.kernel_shape, self.group_inputs, self.outputs)
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,8 @@ def forward(layer: Geometry, ratio: Ratio) -> Product:
     """``output = weights · windows(input)``, over (kernel, in)."""
     lead, kernel = len(layer.lead), layer.kernel_shape
     channel_axis = lead + len(kernel)
-    taps = tuple(Loop(size, axis) for axis, size in enumerate(kernel, 1))
-    weights = _weight_view(
-        layer, ratio, "weight_forward", taps, grouped=(layer.group_inputs, 1 + len(kernel)), other=(layer.group_outputs, 0)
-    )
+    taps = tuple(Loop(size, axis) for axis, size in enumerate(kernel))
+    weights = _weight_view(layer, ratio, "weight_forward", taps, channels=layer.group_inputs, rows=layer.group_outputs)
     windows = tuple(Loop(window.kernel, axis, window.dilation) for axis, window in enumerate(layer.windows, lead))
     activations = MatrixView(
         f"{layer.name}.input",
@@ -53,14 +51,14 @@ def input_gradients(layer: Geometry, ratio: Ratio) -> Iterator[Product]:
     lead, count = len(layer.lead), len(layer.windows)
     channel_axis = lead + count
     for phases in combinations(*(window.phases for window in layer.windows)):
-        taps = tuple(Loop(phase.taps, axis, phase.tap_step) for axis, phase in enumerate(phases, 1))
+        taps = tuple(Loop(phase.taps, axis, phase.tap_step) for axis, phase in enumerate(phases))
         weights = _weight_view(
             layer,
             ratio,
             "weight_backward",
             taps,
-            grouped=(layer.group_outputs, 0 if ratio.is_dense else 1 + count),
-            other=(layer.group_inputs, 1 + count if ratio.is_dense else 0),
+            channels=layer.group_outputs,
+            rows=layer.group_inputs,
             first=tuple(phase.tap for phase in phases),
         )
         activations = MatrixView(
@@ -109,13 +107,13 @@ def weight_gradient(layer: Geometry) -> Product:
         (*_lead(layer), *strides),
         _groups(layer, channel_axis, layer.group_inputs),
     )
-    columns = tuple(Loop(size, axis) for axis, size in enumerate((*layer.kernel_shape, layer.group_inputs), 1))
+    columns = tuple(Loop(size, axis) for axis, size in enumerate((*layer.kernel_shape, layer.group_inputs)))
     output = MatrixView(
         f"{layer.name}.weight_gradient",
         (0,) * (count + 2),
-        (Loop(layer.group_outputs, 0),),
+        (Loop(layer.group_outputs, count + 1),),
         columns,
-        _groups(layer, 0, layer.group_outputs),
+        _groups(layer, count + 1, layer.group_outputs),
     )
     return _product(layer.name, Stage.WEIGHT_GRADIENT, DENSE, (gradient, activations, output), gradient.shape[1])
 
@@ -157,8 +155,8 @@ def kept(ratio: Ratio, channels: int) -> int:
 
 
 def packed_shape(ratio: Ratio, rows: int, kernel: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    """Shape of a packed copy, (rows, *kernel, groups, N)."""
-    return (rows, *kernel, ratio.groups(channels), ratio.n)
+    """Shape of a packed copy, (*kernel, groups, N, rows)."""
+    return (*kernel, ratio.groups(channels), ratio.n, rows)
 
 
 def _weight_view(
@@ -167,18 +165,23 @@ def _weight_view(
     packed: str,
     taps: tuple[Loop, ...],
     *,
-    grouped: tuple[int, int],
-    other: tuple[int, int],
+    channels: int,
+    rows: int,
     first: tuple[int, ...] = (),
 ) -> MatrixView:
-    """Weights as (other, taps · grouped): the dense region, or the packed one whose last axes are groups and N."""
-    (channels, axis), (rows, row_axis) = grouped, other
-    inner = (Loop(channels, axis),) if ratio.is_dense else (Loop(ratio.groups(channels), axis), Loop(ratio.n, axis + 1))
-    origin = [0] * (len(taps) + (2 if ratio.is_dense else 3))
-    origin[1 : 1 + len(first)] = first
-    name = "weight" if ratio.is_dense else packed
-    each = _groups(layer, 0, layer.group_outputs if ratio.is_dense else rows)
-    return MatrixView(f"{layer.name}.{name}", tuple(origin), (Loop(rows, row_axis),), (*taps, *inner), each)
+    """Weights as (rows, taps · channels): the dense region, or the packed one whose last axes are groups, N and rows."""
+    kernel = len(taps)
+    inner: tuple[Loop, ...]
+    if not ratio.is_dense:
+        name, inner, row_axis = packed, (Loop(ratio.groups(channels), kernel), Loop(ratio.n, kernel + 1)), kernel + 2
+        each = _groups(layer, row_axis, rows)
+    else:
+        name, out_axis = "weight", kernel + 1
+        row_axis = out_axis if packed == "weight_forward" else kernel
+        inner = (Loop(channels, kernel if row_axis == out_axis else out_axis),)
+        each = _groups(layer, out_axis, layer.group_outputs)
+    origin = (*first, *(0 for _ in taps[len(first) :]), 0, 0, *(() if ratio.is_dense else (0,)))
+    return MatrixView(f"{layer.name}.{name}", origin, (Loop(rows, row_axis),), (*taps, *inner), each)
 
 
 def _groups(layer: Geometry, axis: int, channels: int) -> tuple[Loop, ...]:

@@ -24,7 +24,8 @@ class Region:
         ``<layer>.input``, ``.weight`` (dense), ``.weight_forward`` and ``.weight_backward`` (packed N:M), ``.output``,
         ``.output_gradient``, ``.input_gradient``, ``.weight_gradient``.
     shape : tuple of int
-        A packed region ends in (groups, N).
+        Of weights and their gradients rows are last, (*kernel, in, out), because the array takes a word of rows at a time; a
+        packed region ends in (groups, N, rows).
     kind : str
         ``"storage"`` for operands, ``"packed"`` for N:M values with an index each, ``"binary32"`` for results.
     """

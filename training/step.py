@@ -54,8 +54,8 @@ def training_step(
         η of this step.
     capture : dict or None
         Takes the operands and results of every weighted layer's products, as the accelerator's program names them:
-        ``<layer>.input``, ``.output_gradient`` storage, batch first, channels last; ``.weight`` storage (outputs, *kernel,
-        inputs), what the dense products read; ``.weight_forward`` and ``.weight_backward`` `Packed`, where a product is
+        ``<layer>.input``, ``.output_gradient`` storage, batch first, channels last; ``.weight`` storage (*kernel, inputs,
+        outputs), what the dense products read; ``.weight_forward`` and ``.weight_backward`` `Packed`, where a product is
         sparse; ``.output``, before the bias, ``.input_gradient`` (but of the first layers) and ``.weight_gradient``, float32.
         Gradients are times the loss scale.
     smoothing : float

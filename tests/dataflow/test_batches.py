@@ -54,7 +54,7 @@ def test_each_group_is_the_convolution_of_its_channels(groups, stride):
         memory = {
             "c.input": whole["c.input"][..., ins],
             "c.output_gradient": whole["c.output_gradient"][..., outs],
-            "c.weight": whole["c.weight"][outs],
+            "c.weight": whole["c.weight"][..., outs],
         }
         memory = {name: np.ascontiguousarray(array) for name, array in memory.items()}
         for name in ("output", "input_gradient", "weight_gradient"):
@@ -64,7 +64,7 @@ def test_each_group_is_the_convolution_of_its_channels(groups, stride):
             scatter(p.output, memory[p.output.region], operands[0] @ operands[1].T)
         np.testing.assert_allclose(whole["c.output"][..., outs], memory["c.output"], atol=1e-9)
         np.testing.assert_allclose(whole["c.input_gradient"][..., ins], memory["c.input_gradient"], atol=1e-9)
-        np.testing.assert_allclose(whole["c.weight_gradient"][outs], memory["c.weight_gradient"], atol=1e-9)
+        np.testing.assert_allclose(whole["c.weight_gradient"][..., outs], memory["c.weight_gradient"], atol=1e-9)
 
 
 def test_depthwise_uses_one_row_of_the_array():
@@ -83,8 +83,8 @@ def test_grouped_channels_that_fill_groups_are_pruned():
     program = lower(grouped(layer, 16), TINY, batch=1, ratio=Ratio(2, 8), sparse_stages=BOTH, prune_last=True)
     forward = next(p for p in program.products if p.layer == "c" and p.stage is Stage.FORWARD)
     assert (forward.count, forward.kept, forward.ratio) == (2, 9 * 2, Ratio(2, 8))
-    assert program.regions["c.weight_forward"].shape == (32, 3, 3, 1, 2)
-    assert program.regions["c.weight_backward"].shape == (16, 3, 3, 2, 2)
+    assert program.regions["c.weight_forward"].shape == (3, 3, 1, 2, 32)
+    assert program.regions["c.weight_backward"].shape == (3, 3, 2, 2, 16)
 
 
 @pytest.mark.parametrize("transposed", [False, True])

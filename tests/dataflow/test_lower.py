@@ -83,15 +83,15 @@ def check(network, layer, batch, ratio, stages, seed):
     if Stage.FORWARD in stages:
         w_forward, values, chosen = prune(w, ratio)
         name = f"{layer.name}.weight_forward"
-        memory[name], indices[name] = (a.reshape(program.regions[name].shape) for a in (values, chosen))
+        memory[name], indices[name] = (np.moveaxis(a, 0, -1).reshape(program.regions[name].shape) for a in (values, chosen))
     if Stage.INPUT_GRADIENT in stages:
         turned, values, chosen = prune(np.moveaxis(w, 0, -1), ratio)
         w_backward = np.moveaxis(turned, -1, 0)
-        # (kernel, kernel, in, groups, N) to (in, kernel, kernel, groups, N)
+        # (kernel, kernel, in, groups, N) to (kernel, kernel, groups, N, in)
         name = f"{layer.name}.weight_backward"
-        memory[name], indices[name] = (np.moveaxis(a, 2, 0).reshape(program.regions[name].shape) for a in (values, chosen))
+        memory[name], indices[name] = (np.moveaxis(a, 2, -1).reshape(program.regions[name].shape) for a in (values, chosen))
     if f"{layer.name}.weight" in memory:
-        memory[f"{layer.name}.weight"] = w.reshape(program.regions[f"{layer.name}.weight"].shape)
+        memory[f"{layer.name}.weight"] = np.moveaxis(w, 0, -1).reshape(program.regions[f"{layer.name}.weight"].shape)
     for name in program.cleared:
         memory[name][:] = 0
     alone = f"{layer.name}."
@@ -107,7 +107,7 @@ def check(network, layer, batch, ratio, stages, seed):
     dx, dw = gradients(tensor("input"), w_backward, tensor("output_gradient"), hits)
     np.testing.assert_allclose(tensor("output"), y, atol=1e-9)
     np.testing.assert_allclose(tensor("input_gradient"), dx, atol=1e-9)
-    np.testing.assert_allclose(memory[alone + "weight_gradient"].reshape(dw.shape), dw, atol=1e-9)
+    np.testing.assert_allclose(memory[alone + "weight_gradient"].reshape(*dw.shape[1:], -1), np.moveaxis(dw, 0, -1), atol=1e-9)
     return program
 
 
@@ -181,7 +181,7 @@ def test_taps_accumulate_in_ascending_order():
     odd = lower(_strided(5, 9), TINY, batch=1).products
     for product in (p for p in odd if p.layer == "b" and p.stage is Stage.INPUT_GRADIENT):
         assert [loop.step > 0 for loop in product.weights.columns] == [True] * 3
-        assert [loop.axis for loop in product.weights.columns] == [1, 2, 0]  # kernel row, kernel column, out channel
+        assert [loop.axis for loop in product.weights.columns] == [0, 1, 3]  # kernel row, kernel column, out channel
 
 
 @pytest.mark.parametrize("name", zoo.NAMES)

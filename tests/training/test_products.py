@@ -85,7 +85,8 @@ def equal_bits(array, expected):
 def test_convolution(shape, fields, ratio):
     layer = Conv(name="L", inputs=(INPUT,), **fields)
     capture = build(layer, shape, ratio)
-    weight = capture["L.weight"]
+    weight = rows_first(capture["L.weight"])
+    capture["L.weight_gradient"] = rows_first(capture["L.weight_gradient"])
     grouped = weight.reshape(layer.groups, -1, *weight.shape[1:])
     forward = np.where(select(weight, ratio), weight, 0)
     backward = np.where(select(grouped, ratio, axis=1), grouped, 0).reshape(weight.shape)
@@ -100,8 +101,9 @@ def test_convolution(shape, fields, ratio):
 def test_linear(ratio):
     layer = Linear(name="L", inputs=(INPUT,), out_features=6)
     capture = build(layer, (3, 10), ratio)
-    weight = capture["L.weight"].astype(np.float32)
-    masked = [np.where(select(capture["L.weight"], ratio, axis), weight, 0) for axis in (1, 0)]
+    stored = rows_first(capture["L.weight"])
+    weight = stored.astype(np.float32)
+    masked = [np.where(select(stored, ratio, axis), weight, 0) for axis in (1, 0)]
     inputs, gradient = capture["L.input"].reshape(6, 10), capture["L.output_gradient"].reshape(6, 6)
 
     def matrix(name):
@@ -112,18 +114,23 @@ def test_linear(ratio):
         assert matrix("output")[row, column] == accumulate(zip(masked[0][column], inputs[row], strict=True))
     for row, column in np.ndindex(6, 10):
         assert matrix("input_gradient")[row, column] == accumulate(zip(masked[1][:, column], gradient[row], strict=True))
-        assert matrix("weight_gradient")[row, column] == accumulate(zip(gradient[:, row], inputs[:, column], strict=True))
+        assert matrix("weight_gradient")[column, row] == accumulate(zip(gradient[:, row], inputs[:, column], strict=True))
+
+
+def rows_first(array):
+    """As the layer itself has it, of what is stored with rows last."""
+    return np.moveaxis(array, -1, 0)
 
 
 def test_packed_shapes_of_the_contract():
     conv = build(Conv(name="L", inputs=(INPUT,), out_channels=5, kernel=3), (5, 5, 9), RATIO)
-    assert conv["L.weight"].shape == (5, 3, 3, 9)
-    assert conv["L.weight_forward"].values.shape == conv["L.weight_forward"].indices.shape == (5, 3, 3, 3, 2)
-    assert conv["L.weight_backward"].values.shape == (9, 3, 3, 2, 2)
+    assert conv["L.weight"].shape == (3, 3, 9, 5)
+    assert conv["L.weight_forward"].values.shape == conv["L.weight_forward"].indices.shape == (3, 3, 3, 2, 5)
+    assert conv["L.weight_backward"].values.shape == (3, 3, 2, 2, 9)
     linear = build(Linear(name="L", inputs=(INPUT,), out_features=6), (10,), RATIO)
-    assert linear["L.weight"].shape == (6, 10)
-    assert linear["L.weight_forward"].values.shape == (6, 3, 2)
-    assert linear["L.weight_backward"].values.shape == (10, 2, 2)
+    assert linear["L.weight"].shape == (10, 6)
+    assert linear["L.weight_forward"].values.shape == (3, 2, 6)
+    assert linear["L.weight_backward"].values.shape == (2, 2, 10)
 
 
 def test_threads_change_no_bits():

@@ -53,9 +53,9 @@ def test_capture_holds_the_contract_s_tensors():
             wide = name.split(".")[1] in ("output", "input_gradient", "weight_gradient")
             assert tensor.dtype == (np.float32 if wide else np.float16), name
     assert capture["conv2.input"].shape == (8, 8, 8, 16) and capture["conv2.output"].shape == (8, 4, 4, 32)
-    assert capture["conv2.weight"].shape == capture["conv2.weight_gradient"].shape == (32, 3, 3, 16)
-    assert capture["conv2.weight_forward"].values.shape == (32, 3, 3, 2, 2)
-    assert capture["conv2.weight_backward"].values.shape == (16, 3, 3, 4, 2)
+    assert capture["conv2.weight"].shape == capture["conv2.weight_gradient"].shape == (3, 3, 16, 32)
+    assert capture["conv2.weight_forward"].values.shape == (3, 3, 2, 2, 32)
+    assert capture["conv2.weight_backward"].values.shape == (3, 3, 4, 2, 16)
     assert model.modules["conv2"].weight.value.shape == (32, 3, 3, 16)
 
 
@@ -63,8 +63,8 @@ def test_capture_holds_the_weights_that_the_step_used():
     capture, before = {}, captured(steps=1)
     captured(capture=capture, steps=2)
     stored = before.modules["conv3"].weight.value.astype(np.float16)
-    np.testing.assert_array_equal(capture["conv3.weight"], stored)
-    kept = unpack(capture["conv3.weight_forward"], RATIO, 32)
+    np.testing.assert_array_equal(np.moveaxis(capture["conv3.weight"], -1, 0), stored)
+    kept = unpack(capture["conv3.weight_forward"].map(lambda part: np.moveaxis(part, -1, 0)), RATIO, 32)
     np.testing.assert_array_equal(kept[kept != 0], stored[kept != 0])
 
 

@@ -58,9 +58,9 @@ class Weighted(Module[W]):
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.input = inputs[0]
         output = self.output_product(self.input)
-        how.record(self.layer.name, input=self.input, weight=self.dense, output=output)
+        how.record(self.layer.name, input=self.input, weight=rows_last(self.dense), output=output)
         if not self.forward_operand.ratio.is_dense:
-            how.record(self.layer.name, weight_forward=self.forward_operand.weights)
+            how.record(self.layer.name, weight_forward=self.forward_operand.map(rows_last).weights)
         return self.backend.store(output + self.parameters["bias"].value if self.layer.bias else output)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
@@ -74,7 +74,7 @@ class Weighted(Module[W]):
         product = self.input_product(pruned if self.order is None else pruned[..., self.order])
         how.record(self.layer.name, input_gradient=product)
         if not self.backward_operand.ratio.is_dense:
-            how.record(self.layer.name, weight_backward=self.backward_operand.weights)
+            how.record(self.layer.name, weight_backward=self.backward_operand.map(rows_last).weights)
         return (self.backend.store(product),)
 
     def _record_gradients(self, gradient: Array, how: Pass) -> None:
@@ -82,7 +82,7 @@ class Weighted(Module[W]):
         weight = self.weight.gradient
         if self.order is not None:
             gradient, weight = gradient[..., self.order], weight[self.order]
-        how.record(self.layer.name, output_gradient=gradient, weight_gradient=weight)
+        how.record(self.layer.name, output_gradient=gradient, weight_gradient=rows_last(weight))
 
     @abstractmethod
     def transposed(self, weights: Array) -> Array:
@@ -99,3 +99,8 @@ class Weighted(Module[W]):
     @abstractmethod
     def weight_product(self, gradient: Array) -> Array:
         """The weight gradient's product, wide, in the shape of the weight."""
+
+
+def rows_last(array: Array) -> Array:
+    """(rows, ...) as the accelerator's memory has it, (..., rows)."""
+    return np.moveaxis(array, 0, -1)
