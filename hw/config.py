@@ -185,6 +185,21 @@ class AcceleratorConfig:
         return self.max_group * max(1, self.max_group // self.sore_lanes)
 
     @property
+    def weight_buffer_words(self) -> int:
+        """Words of each bank of the weights' buffer, `max_group` weights with their indices each."""
+        return 8 * self.w2e_buffer_bytes // (self.rows * self.max_group * (self.storage_format.width + self.index_bits))
+
+    @property
+    def activation_buffer_words(self) -> int:
+        """Words of each bank of the activations' buffer, `max_group` activations each."""
+        return 8 * self.n2s_buffer_bytes // (self.columns * self.max_group * self.storage_format.width)
+
+    @property
+    def result_buffer_words(self) -> int:
+        """Words of R sums in each half of the output buffer."""
+        return self.output_buffer_bytes // (2 * 4 * self.rows)
+
+    @property
     def vpu_latency_cycles(self) -> int:
         """Cycles through the vector engine: widen, scale, shift, add residual, narrow."""
         return 5 * self.vector_latency_cycles
