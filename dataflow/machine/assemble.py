@@ -1,0 +1,267 @@
+"""The commands of a training step, in two programs between which the host computes the loss."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from struct import pack as pack_bytes
+from struct import unpack as unpack_bytes
+
+from dataflow.interleave import choose_interleave
+from dataflow.machine import products, updates
+from dataflow.machine.memory import Memory
+from dataflow.machine.products import Drain, emit
+from dataflow.machine.updates import Rates
+from dataflow.machine.walks import Step, loops
+from dataflow.network import Network
+from dataflow.program import Loop, MatrixView, Product, Program, Stage, Update, Vector
+from hw.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.ratio import DENSE
+
+ONES = "ones"
+"""A tensor of ones, as long as the longest sum that is a product with it."""
+
+FUSED = {"bias": products.SHIFT, "convert": products.NARROW, "relu": products.RELU, "mask": products.GATE}
+"""Operations that the vector unit does to sums as they leave, in its order."""
+
+BESIDE = ("bias sums", "global mean")
+"""Operations that are products with ones of their own."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A training step for the accelerator.
+
+    Parameters
+    ----------
+    forward, backward : tuple of Command
+        The two programs; the host writes the gradient of the last layer's output between them.
+    memory : Memory
+        Where everything stands.
+    """
+
+    forward: tuple[Command, ...]
+    backward: tuple[Command, ...]
+    memory: Memory
+
+
+def binary32(value: float) -> int:
+    """Bits of a number that is rounded to binary32."""
+    return int(unpack_bytes("<I", pack_bytes("<f", value))[0])
+
+
+def assemble(network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> Assembled:
+    """`program`, a training step of `network`, in commands of the accelerator.
+
+    Weights are updated when all gradients are known: an update is skipped where any of them is not finite.
+
+    Raises
+    ------
+    InputError
+        Where the accelerator cannot do what the program asks, or its buffers have no room.
+    """
+    return _Assembler(network, program, config, rates).run()
+
+
+class _Assembler:
+    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> None:
+        self.network, self.program, self.config, self.rates = network, program, config, rates
+        self.memory = Memory(config, program.aliases)
+        self.unread: set[str] = set()  # written since the last synchronisation
+        self.layers = {layer.name: layer for layer in network.layers}
+
+    def run(self) -> Assembled:
+        self._place()
+        split = next(
+            (
+                place
+                for place, one in enumerate(self.program.commands)
+                if isinstance(one, Update) or one.stage is not Stage.FORWARD
+            ),
+            len(self.program.commands),
+        )
+        forward = tuple(self._section(self.program.commands[:split]))
+        self.unread.clear()
+        rest = self.program.commands[split:]
+        backward = [*self._section(rest), Sync()]
+        for command in rest:
+            if isinstance(command, Update):
+                backward += self._update(command)
+        return Assembled((*forward, Halt()), (*backward, Halt()), self.memory)
+
+    def _place(self) -> None:
+        """A place for every tensor: what products read and write in memory, and what is beside them."""
+        add, batch = self.memory.add, self.program.batch
+        for name, region in self.program.regions.items():
+            if region.kind != "binary32" or name.endswith(".weight_gradient"):
+                add(name, region.kind, region.shape)
+        for command in self.program.commands:
+            if isinstance(command, Vector):
+                for name in command.writes:
+                    if not name.endswith(".mask"):
+                        add(name, "storage", self._shape(name, batch))
+        longest = 1
+        for command in self.program.commands:
+            if isinstance(command, Update):
+                gradient = self.memory[f"{command.layer}.weight_gradient"]
+                add(f"{command.layer}.master", "master", gradient.shape)
+                if self._has_bias(command.layer):
+                    add(f"{command.layer}.bias", "master", gradient.shape[-1:])
+                    add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
+                shape = self.memory[f"{command.layer}.output_gradient"].shape
+                longest = max(longest, prod(shape[:-1]))
+            elif isinstance(command, Vector) and "global mean" in command.what:
+                longest = max(longest, prod(self._shape(command.writes[0], batch)[1:-1]))
+        add(ONES, "storage", (longest,))
+
+    def _shape(self, name: str, batch: int) -> tuple[int, ...]:
+        layer, _, kind = name.rpartition(".")
+        if layer not in self.layers:
+            raise InputError(f"{name}: the accelerator does not know what tensor this is")
+        of = layer if kind == "output" else self.layers[layer].inputs[0]
+        return (batch, *self.network.shapes[of])
+
+    def _has_bias(self, layer: str) -> bool:
+        return bool(getattr(self.layers[layer], "bias", False))
+
+    def _section(self, commands: Iterable[Product | Vector | Update]) -> Iterator[Command]:
+        pending: list[Product] = []
+        for command in commands:
+            if isinstance(command, Product):
+                pending.append(command)
+            elif isinstance(command, Update):
+                for product in pending:
+                    yield from self._product(
+                        product, Drain(steps=0, tensor=product.output.region, options=products.NOTE_OVERFLOW)
+                    )
+                yield from self._bias_gradient(command.layer)
+                pending = []
+            elif command.fused:
+                yield from self._fused(command, pending)
+                pending = []
+            else:
+                yield from self._spread(command)
+
+    def _reading(self, *names: str) -> Iterator[Command]:
+        """A synchronisation if any of these tensors was written since the last."""
+        if self.unread & {self.program.aliases.get(name, name) for name in names}:
+            self.unread.clear()
+            yield Sync()
+
+    def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
+        gate = (drain.gate,) if drain.gate else ()
+        yield from self._reading(product.weights.region, product.activations.region, *gate)
+        yield from emit(self.config, self.memory, product, drain)
+        self.unread.add(self.program.aliases.get(drain.tensor, drain.tensor))
+
+    def _fused(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
+        """Products, each with all that happens to its sums."""
+        names = vector.what.split(", ")
+        if unknown := [name for name in names if name not in (*FUSED, *BESIDE)]:
+            raise self._unknown(vector, unknown[0])
+        gates = [name.replace(".mask", ".output") for name in vector.reads if name.endswith(".mask")]
+        drain = Drain(
+            steps=sum(FUSED[name] for name in names if name in FUSED),
+            tensor=vector.writes[0],
+            bias=f"{vector.layer}.bias" if "bias" in names else None,
+            gate=gates[0] if gates else None,
+        )
+        if any(product.output.region in self.program.cleared for product in pending):
+            yield from self._zeros(vector.writes[0])
+        for product in pending:
+            yield from self._product(product, drain)
+        if "global mean" in names:
+            yield from self._mean(vector.writes[0], vector.writes[-1], vector.layer)
+
+    def _unknown(self, vector: Vector, what: str) -> InputError:
+        allowed = ", ".join((*FUSED, *BESIDE, "spread mean"))
+        return InputError(f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {what!r}; allowed: {allowed}")
+
+    def _ones(self, layer: str, stage: Stage, weights: MatrixView, output: MatrixView, drain: Drain) -> Iterator[Command]:
+        """Sums along the rows of a view, in the order of the array, as a product with ones."""
+        m, k = weights.shape
+        activations = MatrixView(ONES, (0,), (Loop(1, 0),), (Loop(k, 0),))
+        product = Product(
+            layer=layer, stage=stage, ratio=DENSE, weights=weights, activations=activations, output=output, macs=m * k,
+            interleave=choose_interleave(self.config, m, 1, k),
+        )  # fmt: skip
+        yield from self._product(product, drain)
+
+    def _mean(self, source: str, target: str, layer: str) -> Iterator[Command]:
+        """Of all pixels of a channel."""
+        batch, *pixels, channels = self.memory[source].shape
+        rows = (Loop(batch, 0), Loop(channels, len(pixels) + 1))
+        columns = tuple(Loop(size, axis) for axis, size in enumerate(pixels, 1))
+        weights = MatrixView(source, (0,) * (len(pixels) + 2), rows, columns)
+        output = MatrixView(target, (0, 0), (Loop(batch, 0), Loop(channels, 1)), (Loop(1, 0),))
+        drain = Drain(steps=products.SCALE | products.NARROW, tensor=target, scale=binary32(1 / prod(pixels)))
+        yield from self._ones(layer, Stage.FORWARD, weights, output, drain)
+
+    def _bias_gradient(self, layer: str) -> Iterator[Command]:
+        if not self._has_bias(layer):
+            return
+        shape = self.memory[f"{layer}.output_gradient"].shape
+        columns = tuple(Loop(size, axis) for axis, size in enumerate(shape[:-1]))
+        weights = MatrixView(f"{layer}.output_gradient", (0,) * len(shape), (Loop(shape[-1], len(shape) - 1),), columns)
+        output = MatrixView(f"{layer}.bias_gradient", (0,), (Loop(shape[-1], 0),), (Loop(1, 0),))
+        drain = Drain(steps=0, tensor=f"{layer}.bias_gradient", options=products.NOTE_OVERFLOW)
+        yield from self._ones(layer, Stage.WEIGHT_GRADIENT, weights, output, drain)
+
+    def _flat(self, name: str) -> Walk:
+        """All elements of a tensor."""
+        tensor = self.memory[name]
+        count = tensor.size_bytes // tensor.element_bytes
+        return Walk(
+            base=tensor.offset,
+            size_log2=tensor.element_bytes.bit_length() - 1,
+            boundary=self.config.vpu_lanes,
+            u_size=count,
+            u_tile=count,
+            u=loops([Step(count, 0)], run=True),
+        )
+
+    def _zeros(self, name: str) -> Iterator[Command]:
+        """Clear a tensor: what is read of it is all outside."""
+        walk = self._flat(name)
+        yield Load(source=Source.ELEMENTS, walk=replace(walk, run_limit=0))
+        yield Pass(words=-(-walk.u_size // self.config.vpu_lanes))
+        yield Store(sink=Sink.RESULTS, walk=walk)
+        yield Sync()
+
+    def _spread(self, vector: Vector) -> Iterator[Command]:
+        """A mean's gradient to all pixels, and through the ReLU before."""
+        names = vector.what.split(", ")
+        if names[0] != "spread mean" or not set(names[1:]) <= {"mask", "bias sums"}:
+            raise self._unknown(vector, names[0])
+        target, source = self.memory[vector.writes[0]], self.memory[vector.reads[0]]
+        gates = [name.replace(".mask", ".output") for name in vector.reads if name.endswith(".mask")]
+        yield from self._reading(vector.reads[0], *gates)
+        batch, *pixels, channels = target.shape
+        flat, element = self._flat(vector.writes[0]), source.element_bytes
+        spread = [Step(channels, 0), Step(prod(pixels), 0), Step(batch, channels * element)]
+        yield Load(source=Source.ELEMENTS, walk=replace(flat, base=source.offset, u=loops(spread, run=True)))
+        if gates:
+            yield Load(source=Source.GATE, walk=self._flat(gates[0]))
+        yield Pass(
+            words=-(-flat.u_size // self.config.vpu_lanes),
+            steps=products.WIDEN | products.SCALE | products.NARROW | (products.GATE if gates else 0),
+            scale=binary32(1 / prod(pixels)),
+        )
+        yield Store(sink=Sink.RESULTS, walk=flat)
+        self.unread.add(target.name)
+
+    def _update(self, update: Update) -> Iterator[Command]:
+        name, tensors = update.layer, self.memory.tensors
+        master, gradient = tensors[f"{name}.master"], tensors[f"{name}.weight_gradient"]
+        dense, *packed = (tensors.get(f"{name}.{kind}") for kind in ("weight", "weight_forward", "weight_backward"))
+        if any(packed):
+            if getattr(self.layers[name], "groups", 1) > 1:
+                raise InputError(f"layer {name!r}: packed copies of a grouped convolution's weights cannot be made yet")
+            copies = (dense, packed[0], packed[1])
+            yield from updates.emit_packed(self.config, self.rates, update.ratio, (master, gradient), copies)
+        else:
+            yield from updates.emit_flat(self.config, self.rates, master, gradient, dense)
+        if self._has_bias(name):
+            bias = tensors[f"{name}.bias"], tensors[f"{name}.bias_gradient"]
+            yield from updates.emit_flat(self.config, self.rates, *bias, None)

@@ -1,0 +1,108 @@
+"""Where the tensors of a program stand in the accelerator's memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+
+ALIGNMENT_BYTES = 64
+"""Of a tensor's first byte: a beat of the widest memory port."""
+
+MASTER_BYTES = 8
+"""A master weight and its velocity, binary32."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in memory, C order.
+
+    Parameters
+    ----------
+    name : str
+        Of the region, or of what is beside the regions: ``<layer>.master``, ``.bias``, ``.bias_gradient``, ``ones``.
+    kind : str
+        ``"storage"``, ``"packed"`` (value, then index, a storage word each), ``"binary32"``, or ``"master"`` (weight, then
+        velocity, binary32).
+    shape : tuple of int
+        Its axes.
+    pitch : int
+        Elements from one place of the last axis but one to the next; at least the length of the last axis.
+    offset : int
+        Byte of the window at which it begins.
+    element_bytes : int
+        1, 2, 4 or 8.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    pitch: int
+    offset: int
+    element_bytes: int
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape with the last axis as long as its pitch."""
+        return (*self.shape[:-1], self.pitch)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes up."""
+        return self.element_bytes * prod(self.stored_shape)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one place to the next along each axis."""
+        return tuple(self.element_bytes * prod(self.stored_shape[axis + 1 :]) for axis in range(len(self.shape)))
+
+
+class Memory:
+    """Tensors one after the other.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Whose storage format decides the sizes of elements.
+    names : mapping of str to str
+        Other names of tensors, as `Program.aliases` has them.
+
+    Attributes
+    ----------
+    tensors : dict of str to Tensor
+        By name, in the order of their places.
+    size_bytes : int
+        Up to the end of the last one.
+    """
+
+    def __init__(self, config: AcceleratorConfig, names: Mapping[str, str]) -> None:
+        storage = config.storage_format.width // 8
+        self._bytes = {"storage": storage, "packed": 2 * storage, "binary32": 4, "master": MASTER_BYTES}
+        self._group = config.max_group
+        self._names = names
+        self.tensors: dict[str, Tensor] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.size_bytes = 0
+
+    def add(self, name: str, kind: str, shape: tuple[int, ...]) -> Tensor:
+        """A place for a tensor; the same one again where it has one, in the shape that this name has."""
+        self._shapes[name], asked = shape, name
+        name = self._names.get(name, name)
+        if name not in self.tensors:
+            # Packed copies are written by whole groups of rows.
+            pitch = -(-shape[-1] // self._group) * self._group if kind == "packed" else shape[-1]
+            tensor = Tensor(name, kind, shape, pitch, self.size_bytes, self._bytes[kind])
+            self.tensors[name] = tensor
+            self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        return self[asked]
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor of this name or alias, in its shape; `InputError` where nothing makes it."""
+        shape, name = self._shapes.get(name), self._names.get(name, name)
+        if name not in self.tensors:
+            raise InputError(f"{name}: nothing that the accelerator runs writes this tensor")
+        tensor = self.tensors[name]
+        if shape is None or tensor.kind == "packed":
+            return tensor
+        return replace(tensor, shape=shape, pitch=shape[-1])

@@ -1,0 +1,162 @@
+"""Matrix views as walks: the loops of a view, in bytes, with what keeps them inside their tensor."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from dataflow.machine.memory import Tensor
+from dataflow.program import MatrixView
+from hw import commands
+from hw.commands import LOOPS, Counter, Walk
+from hw.errors import InputError
+
+NO_LIMIT = 0xFFFFFFFF
+
+GUARDS = 2
+"""Axes of a tensor that a walk can watch beside its run."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A loop by what one iteration of it moves: bytes, and the two guarded coordinates."""
+
+    count: int
+    step: int
+    guards: tuple[int, int] = (0, 0)
+
+
+def loops(steps: Sequence[Step], *, run: bool) -> tuple[commands.Loop, ...]:
+    """Loops from steps, the innermost first; the first one is the run, whose way is not counted, where `run` is set."""
+    made = []
+    way = [0, 0, 0]
+    for number, loop in enumerate(steps):
+        if number or not run:
+            moves = (loop.step, *loop.guards)
+            delta, guard_0, guard_1 = (move - back for move, back in zip(moves, way, strict=True))
+            way = [back + (loop.count - 1) * move for move, back in zip(moves, way, strict=True)]
+            made.append(commands.Loop(count=loop.count, delta=delta, guard_0=guard_0, guard_1=guard_1))
+        else:
+            made.append(commands.Loop(count=loop.count))
+    if len(made) > LOOPS:
+        raise InputError(f"an access has {len(made)} loops; allowed: {LOOPS}")
+    return (*made, *(commands.Loop() for _ in range(LOOPS - len(made))))
+
+
+@dataclass(frozen=True)
+class Access:
+    """A view of a tensor as two spaces, before it is cut into tiles.
+
+    Parameters
+    ----------
+    walk : Walk
+        With base, guards, run limit and loops; u and v whole.
+    across : bool
+        Whether the view's rows are u, so that the run goes along them, or its columns.
+    """
+
+    walk: Walk
+    across: bool
+
+    def tiled(self, *, rows: tuple[Counter, int], columns: tuple[Counter, int], boundary: int, **more: Any) -> Walk:  # noqa: ANN401
+        """The walk with rows and columns moving along with counters in tiles; `more` are other fields of it."""
+        (u_counter, u_tile), (v_counter, v_tile) = (rows, columns) if self.across else (columns, rows)
+        return replace(
+            self.walk,
+            u_counter=u_counter,
+            u_tile=min(u_tile, self.walk.u_size),
+            v_counter=v_counter,
+            v_tile=min(v_tile, self.walk.v_size),
+            boundary=boundary,
+            **more,
+        )
+
+
+def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> Access:
+    """The spaces of `view`.
+
+    Parameters
+    ----------
+    view : MatrixView
+        Single, without `each`.
+    tensor : Tensor
+        Where it reads or writes.
+    across : bool, optional
+        Which of rows and columns is u; by default where elements stand side by side.
+
+    Raises
+    ------
+    InputError
+        Where the view needs more loops or guards than a walk has.
+    """
+    rows, columns = ([loop for loop in side if loop.size > 1] for side in (view.rows, view.columns))
+    last = len(tensor.shape) - 1
+
+    def runs(side: Sequence) -> bool:
+        return bool(side) and (side[-1].axis, side[-1].step) == (last, 1)
+
+    if across is None:
+        across = runs(rows)
+    u, v = (rows, columns) if across else (columns, rows)
+    run = u[-1:] if runs(u) else []
+    watched = [axis for axis in range(len(tensor.shape)) if _leaves(view, tensor, axis)]
+    limit = NO_LIMIT
+    alone = run and view.origin[last] == 0 and sum(loop.axis == last for loop in (*rows, *columns)) == 1
+    if last in watched and alone:
+        watched.remove(last)
+        limit = tensor.shape[last]
+    if len(watched) > GUARDS:
+        raise InputError(f"{view.region}: an access leaves its tensor along {len(watched)} axes; allowed: {GUARDS}")
+
+    def steps(side: Iterable) -> list[Step]:
+        return [
+            Step(loop.size, loop.step * tensor.strides[loop.axis], _moves(loop.axis, loop.step, watched))
+            for loop in reversed(list(side))
+        ]
+
+    first = Step(run[0].size if run else 1, tensor.element_bytes)
+    outer = merged(steps(u[: len(u) - len(run)]))
+    while outer and limit == NO_LIMIT and outer[0].step == first.count * first.step and not any(outer[0].guards):
+        first = replace(first, count=first.count * outer.pop(0).count)
+    guards = [(view.origin[axis], tensor.shape[axis]) for axis in watched] + [(0, 0xFFFF)] * (GUARDS - len(watched))
+    base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, tensor.strides, strict=True))
+    walk = Walk(
+        base=base % (1 << 32),
+        size_log2=tensor.element_bytes.bit_length() - 1,
+        u_size=prod(loop.size for loop in u),
+        u_tile=prod(loop.size for loop in u),
+        v_size=prod(loop.size for loop in v),
+        v_tile=prod(loop.size for loop in v),
+        run_limit=limit,
+        start_0=guards[0][0],
+        limit_0=guards[0][1],
+        start_1=guards[1][0],
+        limit_1=guards[1][1],
+        u=loops([first, *outer], run=True),
+        v=loops(merged(steps(v)), run=False),
+    )
+    return Access(walk, across)
+
+
+def merged(steps: Iterable[Step]) -> list[Step]:
+    """Neighbouring loops, the innermost first, as one where the outer goes on where the inner ends."""
+    made: list[Step] = []
+    for step in steps:
+        if made and made[-1].count * made[-1].step == step.step and not any((*made[-1].guards, *step.guards)):
+            made[-1] = replace(made[-1], count=made[-1].count * step.count)
+        else:
+            made.append(step)
+    return made
+
+
+def _leaves(view: MatrixView, tensor: Tensor, axis: int) -> bool:
+    """Whether some coordinate along `axis` is outside the tensor."""
+    moves = [(loop.size - 1) * loop.step for loop in (*view.rows, *view.columns) if loop.axis == axis]
+    low = view.origin[axis] + sum(move for move in moves if move < 0)
+    high = view.origin[axis] + sum(move for move in moves if move > 0)
+    return low < 0 or high >= tensor.shape[axis]
+
+
+def _moves(axis: int, step: int, watched: Sequence[int]) -> tuple[int, int]:
+    first, second = (step if place < len(watched) and watched[place] == axis else 0 for place in range(GUARDS))
+    return first, second
