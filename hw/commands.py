@@ -89,7 +89,7 @@ class Walk:
 
     ::
 
-        for outer, middle, inner tiles:             blocks; left out where a counter that `first_only` names is not 0
+        for outer, middle, inner tiles:             blocks
             for v in the tile's part of v:
                 for u in the tile's part of u:      element at base + u.offset + v.offset + u's run digit * element size
 
@@ -107,8 +107,6 @@ class Walk:
     inner: int = word("", default=1)
     u_counter: int = word("the Counter that u moves along with", 16)
     v_counter: int = word("the Counter that v moves along with", 16)
-    first_only: int = word("bit i: blocks are left out where Counter i + 1 is not at its first count", 16)
-    spare: int = word("0", 16)
     u_size: int = word("elements of u", default=1)
     u_tile: int = word("of them in a tile", default=1)
     v_size: int = word("elements of v", default=1)
@@ -207,8 +205,8 @@ class Product(Command):
     activation_shares: int = word("shares of the activations' buffer", default=1)
     activation_share_words: int = word("")
     activation_line_words: int = word("")
-    weights_held: int = word("1: weights are loaded at the first outer count only, and stay", 16)
-    activations_held: int = word("1: activations are loaded at the first middle count only, and stay", 16)
+    weights_held: int = word("1: weights are loaded for the first outer count only, and stay", 16)
+    activations_held: int = word("1: activations are loaded for the first middle count only, and stay", 16)
 
 
 @dataclass(frozen=True, kw_only=True)

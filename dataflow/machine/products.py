@@ -188,10 +188,10 @@ def _load(
         rows=(counter, tile),
         columns=(Counter.INNER, part),
         boundary=height if found.across else group,
-        outer=tiling.tiles_n,
-        middle=tiling.tiles_m,
+        # What is held is loaded once for all counts of the loop that does not move it.
+        outer=1 if held and source is Source.WEIGHTS else tiling.tiles_n,
+        middle=1 if held and source is Source.ACTIVATIONS else tiling.tiles_m,
         inner=tiling.parts,
-        first_only=(1 if source is Source.WEIGHTS else 2) if held else 0,
     )
     return Load(
         source=source,

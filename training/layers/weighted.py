@@ -12,7 +12,7 @@ from training.layers.module import Module, Parameter, Pass
 from training.methods.dense import Dense
 from training.methods.method import Method
 from training.methods.site import Site
-from training.nm import pack, select
+from training.nm import Packed, pack, select
 from training.numbers import Array
 from training.operand import Operand
 
@@ -58,9 +58,8 @@ class Weighted(Module[W]):
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.input = inputs[0]
         output = self.output_product(self.input)
-        how.record(self.layer.name, input=self.input, weight=rows_last(self.dense), output=output)
-        if not self.forward_operand.ratio.is_dense:
-            how.record(self.layer.name, weight_forward=self.forward_operand.map(rows_last).weights)
+        how.record(self.layer.name, input=self.input, output=output, weight=rows_last(self.dense))
+        how.record(self.layer.name, **self._packed("weight_forward", self.forward_operand))
         return self.backend.store(output + self.parameters["bias"].value if self.layer.bias else output)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
@@ -73,9 +72,16 @@ class Weighted(Module[W]):
         pruned = self.method.input_gradient_operand(gradient, self.site)
         product = self.input_product(pruned if self.order is None else pruned[..., self.order])
         how.record(self.layer.name, input_gradient=product)
-        if not self.backward_operand.ratio.is_dense:
-            how.record(self.layer.name, weight_backward=self.backward_operand.map(rows_last).weights)
+        how.record(self.layer.name, **self._packed("weight_backward", self.backward_operand))
         return (self.backend.store(product),)
+
+    def stored(self) -> dict[str, Array | Packed]:
+        """What the accelerator reads of the weights in the next step, by the names of `training.step.training_step`."""
+        packed = self._packed("weight_forward", self.forward_operand) | self._packed("weight_backward", self.backward_operand)
+        return {f"{self.layer.name}.{kind}": part for kind, part in ({"weight": rows_last(self.dense)} | packed).items()}
+
+    def _packed(self, name: str, operand: Operand) -> dict[str, Array | Packed]:
+        return {} if operand.ratio.is_dense else {name: operand.map(rows_last).weights}
 
     def _record_gradients(self, gradient: Array, how: Pass) -> None:
         """In the method's order of output channels, which is how the accelerator has them."""
