@@ -1,0 +1,265 @@
+"""The walker: from a command's walk to the elements' addresses, a chunk a cycle."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.command_layout import command_layout
+from hw.commands import LOOPS, Counter, Walk
+from hw.config import AcceleratorConfig
+
+POSITION_BITS = 24
+"""Width of counts and positions within a space."""
+
+GUARD_BITS = 18
+"""Width of a guarded coordinate: two offsets and a start of 16 bits."""
+
+
+def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLayout:
+    """Elements that stand side by side in one beat, and where in the block they belong.
+
+    Members
+    -------
+    count : elements of the chunk, 1..max_elements
+    u, v : position of the first one in the block
+    offset : byte in the beat of the first one
+    size_log2 : bytes of an element
+    outside : nothing is read or written; they read as zero
+    end_of_beat : the next chunk needs another beat
+    end_of_word : a multiple of `boundary`, or the end of the tile, has come
+    end_of_block, last : of the tile loops, and of the walk
+    """
+    return data.StructLayout(
+        {
+            "count": (max_elements).bit_length(),
+            "u": POSITION_BITS,
+            "v": POSITION_BITS,
+            "offset": (config.axi_data_bytes - 1).bit_length(),
+            "size_log2": 2,
+            "outside": 1,
+            "end_of_beat": 1,
+            "end_of_word": 1,
+            "end_of_block": 1,
+            "last": 1,
+        }
+    )
+
+
+REQUEST = data.StructLayout({"address": 32, "bytes": 32})
+"""Bytes that stand side by side: the part of a run that is inside, up to the end of its tile."""
+
+PLACE = data.StructLayout(
+    {
+        "digits": data.ArrayLayout(POSITION_BITS, LOOPS),
+        "offset": 32,
+        "guard_0": signed(GUARD_BITS),
+        "guard_1": signed(GUARD_BITS),
+        "done": POSITION_BITS,
+    }
+)
+"""Where a space is: its loops' digits, what they add up to, and the elements before the tile."""
+
+
+class Walker(wiring.Component):
+    """Enumerates a walk, see `hw.commands.Walk`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Width of a beat.
+    max_elements : int
+        Elements of a chunk at most.
+
+    Members
+    -------
+    i : In(stream of Walk)
+        Taken when the walk before has ended.
+    o : Out(stream of chunk_layout)
+        A chunk a cycle, from the second cycle after the walk was taken.
+    requests : Out(stream of REQUEST)
+        For each run's part inside, offered with its first chunk, which is not taken before it.
+    illegal : Out(1)
+        High for a cycle: a walk with a count, size, tile or boundary of 0 was taken, and dropped.
+    idle : Out(1)
+        No walk is inside.
+    """
+
+    def __init__(self, config: AcceleratorConfig, max_elements: int) -> None:
+        self.config = config
+        self.max_elements = max_elements
+        super().__init__(
+            {
+                "i": In(stream.Signature(command_layout(Walk))),
+                "o": Out(stream.Signature(chunk_layout(config, max_elements))),
+                "requests": Out(stream.Signature(REQUEST)),
+                "illegal": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        walk, active, checking = Signal(command_layout(Walk)), Signal(), Signal()
+        tiles = _TileLoops(m, walk)
+        u = _Space(m, "u", walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
+        v = _Space(m, "v", walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
+        in_word, take = Signal(16), Signal()
+
+        outside = Signal()
+        m.d.comb += outside.eq((u.digit >= walk.run_limit) | ~_guarded(walk, u, v, 0) | ~_guarded(walk, u, v, 1))
+        count, address, together = self._count(m, walk, u, v, in_word)
+        u.advance(m, count)
+        v.advance(m, Const(1))
+        end_of_word, end_of_block = Signal(), Signal()
+        begins = (u.digit == 0) | (u.position == 0) | (u.digit == walk.run_limit)
+        asks = begins & ~outside
+        running = active & ~checking
+        end_of_beat = (count == together) | (address[: len(self.o.payload.offset)] + (count << walk.size_log2[:2])).bit_select(
+            len(self.o.payload.offset), 1
+        )
+        m.d.comb += [
+            end_of_word.eq(u.ends | (in_word + count == walk.boundary)),
+            end_of_block.eq(u.ends & v.ends),
+            self.o.valid.eq(running & (~asks | self.requests.ready)),
+            self.requests.valid.eq(running & asks & self.o.ready),
+            self.requests.payload.eq(Cat(address, (together << walk.size_log2[:2])[:32])),
+            take.eq(self.o.valid & self.o.ready),
+            self.o.payload.count.eq(count),
+            self.o.payload.u.eq(u.position),
+            self.o.payload.v.eq(v.position),
+            self.o.payload.offset.eq(address),
+            self.o.payload.size_log2.eq(walk.size_log2),
+            self.o.payload.outside.eq(outside),
+            self.o.payload.end_of_beat.eq(end_of_beat),
+            self.o.payload.end_of_word.eq(end_of_word),
+            self.o.payload.end_of_block.eq(end_of_block),
+            self.o.payload.last.eq(end_of_block & tiles.last),
+        ]
+        with m.If(take):
+            m.d.sync += in_word.eq(Mux(end_of_word, 0, in_word + count))
+            u.step(m)
+            with m.If(u.ends):
+                v.step(m)
+            with m.If(end_of_block):
+                u.next_tile(m, tiles)
+                v.next_tile(m, tiles)
+                tiles.step(m)
+
+        wrong = ~_is_legal(walk)
+        m.d.comb += [self.i.ready.eq(~active), self.idle.eq(~active), self.illegal.eq(active & checking & wrong)]
+        m.d.sync += checking.eq(0)
+        with m.If((take & end_of_block & tiles.last) | self.illegal):
+            m.d.sync += active.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [walk.eq(self.i.payload), active.eq(1), checking.eq(1), in_word.eq(0)]
+            for part in (tiles, u, v):
+                part.restart(m)
+        return m
+
+    def _count(self, m: Module, walk: data.View, u: "_Space", v: "_Space", in_word: Signal) -> tuple[Signal, Signal, Signal]:
+        """Elements of this chunk, the address of the first, and how many stand side by side from there on."""
+        address, together, beat = Signal(32), Signal(32), Signal(8)
+        size, beat_bytes = walk.size_log2[:2], self.config.axi_data_bytes
+        of_run = least(m, "of_run", walk.u[0].count - u.digit, u.left)
+        of_limit = Mux(u.digit < walk.run_limit, walk.run_limit - u.digit, of_run)
+        m.d.comb += [
+            address.eq(walk.base + u.place.offset + v.place.offset + (u.digit << size)),
+            together.eq(least(m, "of_limit", of_run, of_limit)),
+            beat.eq((beat_bytes - (address & (beat_bytes - 1))) >> size),
+        ]
+        of_word = least(m, "of_word", together, (walk.boundary - in_word)[:16])
+        return least(m, "count", of_word, least(m, "of_beat", beat, Const(self.max_elements))), address, together
+
+
+class _TileLoops:
+    """The counters of the tile loops, and what the end of a block does to each."""
+
+    def __init__(self, m: Module, walk: data.View) -> None:
+        self.counters = [Signal(POSITION_BITS, name=name) for name in ("outer", "middle", "inner")]
+        outer, middle, inner = (
+            counter + 1 == count for counter, count in zip(self.counters, (walk.outer, walk.middle, walk.inner), strict=True)
+        )
+        self.last = outer & middle & inner
+        self.counts_up = {Counter.OUTER: middle & inner, Counter.MIDDLE: ~middle & inner, Counter.INNER: ~inner}
+        self.starts_again = {Counter.OUTER: Const(0), Counter.MIDDLE: middle & inner, Counter.INNER: inner}
+
+    def step(self, m: Module) -> None:
+        """At the end of a block."""
+        for counter, kind in zip(self.counters, (Counter.OUTER, Counter.MIDDLE, Counter.INNER), strict=True):
+            with m.If(self.starts_again[kind]):
+                m.d.sync += counter.eq(0)
+            with m.Elif(self.counts_up[kind]):
+                m.d.sync += counter.eq(counter + 1)
+
+    def restart(self, m: Module) -> None:
+        """For a new walk."""
+        m.d.sync += [counter.eq(0) for counter in self.counters]
+
+
+class _Space:
+    """One of the two spaces: where it is, where its tile began, and where it goes next."""
+
+    def __init__(self, m: Module, name: str, loops: data.View, counter: Value, size: Value, tile: Value, *, run: bool) -> None:
+        self.loops, self.counter, self.run = loops, counter[:2], run
+        self.place, self.start, self.after = (Signal(PLACE, name=f"{name}_{part}") for part in ("place", "start", "after"))
+        self.position, self.left, self.ends = Signal(POSITION_BITS), Signal(POSITION_BITS), Signal()
+        self.length = least(m, f"{name}_length", tile, size - self.start.done)
+        self.digit = self.place.digits[0]
+        m.d.comb += self.left.eq(self.length - self.position)
+
+    def advance(self, m: Module, count: Value) -> None:
+        """Define `after`, this many elements on, and `ends`, whether the tile is then at its end."""
+        place, carry, self.count = self.place, Const(1), count
+        m.d.comb += [self.after.eq(place), self.ends.eq(self.left == count), self.after.done.eq(self.start.done + self.length)]
+        for number in range(LOOPS):
+            loop, step = self.loops[number], count if number == 0 else Const(1)
+            wraps = place.digits[number] + step == loop.count
+            with m.If(carry):
+                m.d.comb += self.after.digits[number].eq(Mux(wraps, 0, place.digits[number] + step))
+            if number or not self.run:
+                with m.If(carry & ~wraps):
+                    for name, delta in (("offset", loop.delta), ("guard_0", loop.guard_0), ("guard_1", loop.guard_1)):
+                        m.d.comb += self.after[name].eq(place[name] + delta)
+            carry = carry & wraps
+
+    def step(self, m: Module) -> None:
+        """Take the advance; at the end of the tile go back to its start."""
+        with m.If(self.ends):
+            m.d.sync += [self.place.eq(self.start), self.position.eq(0)]
+        with m.Else():
+            m.d.sync += [self.place.eq(self.after), self.position.eq(self.position + self.count)]
+
+    def next_tile(self, m: Module, tiles: _TileLoops) -> None:
+        """At the end of a block: on, or back to the beginning, as the counter does that the space moves along with."""
+        with m.Switch(self.counter):
+            for kind in (Counter.OUTER, Counter.MIDDLE, Counter.INNER):
+                with m.Case(kind):
+                    with m.If(tiles.starts_again[kind]):
+                        self.restart(m)
+                    with m.Elif(tiles.counts_up[kind]):
+                        m.d.sync += [self.place.eq(self.after), self.start.eq(self.after)]
+
+    def restart(self, m: Module) -> None:
+        """To the first element of all."""
+        m.d.sync += [Value.cast(self.place).eq(0), Value.cast(self.start).eq(0), self.position.eq(0)]
+
+
+def _guarded(walk: data.View, u: _Space, v: _Space, number: int) -> Value:
+    """Whether a guard says that the run is inside."""
+    name = f"guard_{number}"
+    place = walk[f"start_{number}"] + u.place[name] + v.place[name]
+    return (place >= 0) & (place < walk[f"limit_{number}"])
+
+
+def _is_legal(walk: data.View) -> Value:
+    """Whether nothing that must be at least 1 is 0."""
+    counts = [loop.count for space in (walk.u, walk.v) for loop in space]
+    sizes = [walk.boundary, walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
+    return Cat(value != 0 for value in (*counts, *sizes)).all()
+
+
+def least(m: Module, name: str, a: Value, b: Value) -> Signal:
+    """The smaller of two numbers, neither of which is negative."""
+    result = Signal(min(len(a), len(b)), name=name)
+    m.d.comb += result.eq(Mux(a.as_unsigned() < b.as_unsigned(), a, b))
+    return result
