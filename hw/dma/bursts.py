@@ -1,0 +1,82 @@
+"""The splitter: from bytes that stand side by side to the bursts that AXI4 allows."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.walker import REQUEST, least
+
+PAGE_BYTES = 4096
+"""No burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
+
+BURST = data.StructLayout({"address": 32, "beats": 8})
+"""Byte address in the window of the first beat, a multiple of the beat's size; beats less one."""
+
+
+class Splitter(wiring.Component):
+    """Cuts requests into bursts.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Width of a beat and the longest burst.
+
+    Members
+    -------
+    i : In(stream of REQUEST)
+        Taken while nothing is left of the one before.
+    window : In(33)
+        Bytes of the window; it begins at a multiple of 4 KiB.
+    o : Out(stream of BURST)
+        A burst a cycle, from the cycle after the request was taken.
+    outside, address : Out(1), Out(32)
+        For a cycle: a request went beyond the window. It is dropped.
+    idle : Out(1)
+        Nothing is left of the last request.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(REQUEST)),
+                "window": In(33),
+                "o": Out(stream.Signature(BURST)),
+                "outside": Out(1),
+                "address": Out(32),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beat_bytes = self.config.axi_data_bytes
+        beat_bits = beat_bytes.bit_length() - 1
+        page_beats = PAGE_BYTES // beat_bytes
+        beat, left = Signal(32 - beat_bits), Signal(32 - beat_bits)  # numbers of beats
+
+        request = self.i.payload
+        beats = (request.address[:beat_bits] + request.bytes + (beat_bytes - 1)) >> beat_bits
+        fits = request.address + request.bytes <= self.window
+        m.d.comb += [
+            self.idle.eq(left == 0),
+            self.i.ready.eq(self.idle),
+            self.outside.eq(self.i.valid & self.i.ready & ~fits),
+            self.address.eq(request.address),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [beat.eq(request.address[beat_bits:]), left.eq(Mux(fits, beats, 0))]
+
+        to_page = Signal(range(page_beats + 1))
+        m.d.comb += to_page.eq(page_beats - (beat & (page_beats - 1)))
+        longest = least(m, "longest", to_page, Signal(9, init=self.config.axi_burst_beats, name="burst_beats"))
+        count = least(m, "count", longest, left)
+        m.d.comb += [
+            self.o.valid.eq(left != 0),
+            self.o.payload.address.eq(beat << beat_bits),
+            self.o.payload.beats.eq(count - 1),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [beat.eq(beat + count), left.eq(left - count)]
+        return m

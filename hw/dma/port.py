@@ -1,0 +1,171 @@
+"""The memory port: all readers and writers on one AXI4 master."""
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.dma.bursts import BURST
+from hw.dma.writer import beat_layout
+
+ID_BITS = 4
+ADDRESS_BITS = 64
+OUTSTANDING_BURSTS = 16
+"""Of each reader and writer."""
+
+FAULT = data.StructLayout({"valid": 1, "stream": ID_BITS, "address": 32})
+"""A response that is an error: which reader's or writer's, and the address in the window of its burst."""
+
+
+def master_members(config: AcceleratorConfig) -> dict[str, wiring.Member]:
+    """The signals of the AXI4 master, by the names of AMBA AXI (IHI 0022)."""
+    address = {"id": ID_BITS, "addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "lock": 1, "cache": 4, "prot": 3, "qos": 4}
+    outputs = {f"{channel}{name}": bits for channel in ("ar", "aw") for name, bits in address.items()}
+    outputs |= {"arvalid": 1, "awvalid": 1, "wdata": config.axi_data_bits, "wstrb": config.axi_data_bytes, "wlast": 1}
+    outputs |= {"wvalid": 1, "rready": 1, "bready": 1}
+    inputs = {"arready": 1, "awready": 1, "wready": 1, "rid": ID_BITS, "rdata": config.axi_data_bits, "rresp": 2, "rlast": 1}
+    inputs |= {"rvalid": 1, "bid": ID_BITS, "bresp": 2, "bvalid": 1}
+    return {f"m_axi_{name}": Out(bits) for name, bits in outputs.items()} | {
+        f"m_axi_{name}": In(bits) for name, bits in inputs.items()
+    }
+
+
+class Port(wiring.Component):
+    """Joins readers and writers, whose numbers are their AXI IDs.
+
+    Reads and writes do not wait for each other. Of several bursts on offer the one of the lowest number goes first: a read
+    burst a cycle; a write burst when the last beat of the one before was taken, and then its beats without a pause. Beats and
+    answers are always taken.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The port.
+    readers, writers : int
+        How many.
+
+    Members
+    -------
+    ar_0, … : In(stream of BURST)
+        A burst is taken in the cycle before it stands at the port.
+    r_0, … : Out(stream of axi_data_bits)
+        Beats of each reader's bursts, which it must take at once, in the cycle in which they come.
+    aw_0, …, w_0, … : In(stream of BURST), In(stream of beat_layout)
+        All beats of a burst must be there when it is offered.
+    base : In(64)
+        Where the window begins, a multiple of 4 KiB.
+    read_fault, write_fault : Out(FAULT)
+        For a cycle.
+    idle : Out(1)
+        No burst waits for its answer.
+    read_beat, write_beat : Out(1)
+        A beat is taken in this cycle, for counters.
+    m_axi_… : the AXI4 master
+    """
+
+    def __init__(self, config: AcceleratorConfig, readers: int, writers: int) -> None:
+        self.config = config
+        self.readers, self.writers = readers, writers
+        streams = {f"ar_{number}": In(stream.Signature(BURST)) for number in range(readers)}
+        streams |= {f"r_{number}": Out(stream.Signature(config.axi_data_bits)) for number in range(readers)}
+        streams |= {f"aw_{number}": In(stream.Signature(BURST)) for number in range(writers)}
+        streams |= {f"w_{number}": In(stream.Signature(beat_layout(config))) for number in range(writers)}
+        super().__init__(
+            {
+                **streams,
+                "base": In(ADDRESS_BITS),
+                "read_fault": Out(FAULT),
+                "write_fault": Out(FAULT),
+                "idle": Out(1),
+                "read_beat": Out(1),
+                "write_beat": Out(1),
+                **master_members(config),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for channel in ("ar", "aw"):
+            fixed = {
+                "size": self.config.axi_data_bytes.bit_length() - 1,
+                "burst": 1,
+                "cache": 3,
+            }  # INCR; bufferable, modifiable
+            m.d.comb += [getattr(self, f"m_axi_{channel}{name}").eq(value) for name, value in fixed.items()]
+        reading, writing = self._reads(m), self._writes(m)
+        m.d.comb += self.idle.eq(~reading & ~writing)
+        return m
+
+    def _reads(self, m: Module) -> Value:
+        free = Signal()
+        m.d.comb += [free.eq(~self.m_axi_arvalid | self.m_axi_arready), self.m_axi_rready.eq(1)]
+        with m.If(free):
+            m.d.sync += self.m_axi_arvalid.eq(0)
+        end = self.m_axi_rvalid & self.m_axi_rlast
+        bad = self.m_axi_rvalid & self.m_axi_rresp[1]
+        waiting = self._bursts(m, "ar", self.readers, free, end, bad, self.read_fault, self.m_axi_rid)
+        for number in range(self.readers):
+            beat = getattr(self, f"r_{number}")
+            m.d.comb += [beat.payload.eq(self.m_axi_rdata), beat.valid.eq(self.m_axi_rvalid & (self.m_axi_rid == number))]
+        m.d.comb += self.read_beat.eq(self.m_axi_rvalid)
+        return self.m_axi_arvalid | waiting
+
+    def _writes(self, m: Module) -> Value:
+        """One burst after the other: its address, and beside it its beats."""
+        left, chosen = Signal(9), Signal(range(max(self.writers, 2)))
+        free, last = Signal(), left == 1
+        beat_taken = self.m_axi_wvalid & self.m_axi_wready
+        m.d.comb += [
+            free.eq((~self.m_axi_awvalid | self.m_axi_awready) & ((left == 0) | last & beat_taken)),
+            self.m_axi_bready.eq(1),
+            self.m_axi_wlast.eq(last),
+            self.write_beat.eq(beat_taken),
+        ]
+        with m.If(self.m_axi_awready):
+            m.d.sync += self.m_axi_awvalid.eq(0)
+        m.d.sync += left.eq(left - beat_taken)
+        bad = self.m_axi_bvalid & self.m_axi_bresp[1]
+        waiting = self._bursts(m, "aw", self.writers, free, self.m_axi_bvalid, bad, self.write_fault, self.m_axi_bid)
+        for number in range(self.writers):
+            burst, beat = getattr(self, f"aw_{number}"), getattr(self, f"w_{number}")
+            with m.If(burst.valid & burst.ready):
+                m.d.sync += [left.eq(burst.payload.beats + 1), chosen.eq(number)]
+            with m.If((chosen == number) & (left != 0)):
+                m.d.comb += [
+                    Cat(self.m_axi_wdata, self.m_axi_wstrb).eq(beat.payload),
+                    self.m_axi_wvalid.eq(beat.valid),
+                    beat.ready.eq(self.m_axi_wready),
+                ]
+        return self.m_axi_awvalid | (left != 0) | waiting
+
+    def _bursts(
+        self, m: Module, channel: str, count: int, free: Value, end: Value, bad: Value, fault: data.View, answered: Value
+    ) -> Value:
+        """The most urgent burst to the address channel; addresses wait until the answer of their burst has come."""
+        signals = {name: getattr(self, f"m_axi_{channel}{name}") for name in ("id", "addr", "len", "valid")}
+        before: Value = Signal(1, name=f"{channel}_none")
+        waiting = []
+        for number in range(count):
+            burst = getattr(self, f"{channel}_{number}")
+            m.submodules[f"{channel}_addresses_{number}"] = addresses = SyncFIFO(width=32, depth=OUTSTANDING_BURSTS)
+            wants = burst.valid & addresses.w_rdy
+            m.d.comb += [
+                burst.ready.eq(free & addresses.w_rdy & ~before),
+                addresses.w_data.eq(burst.payload.address),
+                addresses.w_en.eq(burst.valid & burst.ready),
+                addresses.r_en.eq(end & (answered == number)),
+            ]
+            with m.If(burst.valid & burst.ready):
+                m.d.sync += [
+                    signals["id"].eq(number),
+                    signals["addr"].eq(self.base + burst.payload.address),
+                    signals["len"].eq(burst.payload.beats),
+                    signals["valid"].eq(1),
+                ]
+            with m.If(bad & (answered == number)):
+                m.d.comb += fault.address.eq(addresses.r_data)
+            before = before | wants
+            waiting.append(addresses.r_rdy)
+        m.d.comb += [fault.valid.eq(bad), fault.stream.eq(answered)]
+        return Cat(waiting).any()

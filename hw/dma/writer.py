@@ -1,0 +1,148 @@
+"""A writer: words of lanes to memory, along a walk."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from hw.command_layout import command_layout
+from hw.commands import Walk
+from hw.config import AcceleratorConfig
+from hw.dma.bursts import BURST, Splitter
+from hw.dma.reader import REQUEST_FIFO_WORDS
+from hw.modules import place
+from hw.walker import Walker, chunk_layout
+
+
+def beat_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A beat to be written, and which of its bytes are."""
+    return data.StructLayout({"data": config.axi_data_bits, "strobes": config.axi_data_bytes})
+
+
+class Writer(wiring.Component):
+    """Writes words along walks, one after the other.
+
+    A burst is offered only when all of its beats are there, so that no writer ever makes the others wait.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The memory port.
+    lanes : int
+        Elements of a word, a power of two.
+    element_bits : int
+        Width of a lane; of shorter elements in memory the upper bits are dropped.
+
+    Members
+    -------
+    i : In(stream of Walk)
+        Where to.
+    words : In(stream of element_bits × lanes)
+        What; a word is taken with its last element.
+    aw : Out(stream of BURST)
+        Bursts whose beats are at `w`.
+    w : Out(stream of beat_layout)
+        The beats of the bursts that were taken.
+    window, halt, illegal, outside, address, idle
+        As of `hw.dma.reader.Reader`.
+    waits_memory, waits_words : Out(1)
+        In this cycle an element waits for room behind, or for its word.
+    """
+
+    def __init__(self, config: AcceleratorConfig, lanes: int, element_bits: int) -> None:
+        self.config = config
+        self.lanes = lanes
+        self.element_bits = element_bits
+        flags = ("illegal", "outside", "idle", "waits_memory", "waits_words")
+        super().__init__(
+            {
+                "i": In(stream.Signature(command_layout(Walk))),
+                "words": In(stream.Signature(data.ArrayLayout(element_bits, lanes))),
+                "aw": Out(stream.Signature(BURST)),
+                "w": Out(stream.Signature(beat_layout(config))),
+                "window": In(33),
+                "halt": In(1),
+                "address": Out(32),
+                **{name: Out(1) for name in flags},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        walker = place(m, platform, lambda: Walker(config, self.lanes), module=f"walker_{self.lanes}", name="walker")
+        splitter = place(m, platform, lambda: Splitter(config), module="splitter", name="splitter")
+        depth = 2 * config.axi_burst_beats
+        m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_FIFO_WORDS)
+        m.submodules.chunks = chunks = SyncFIFOBuffered(width=len(walker.o.payload.as_value()), depth=depth)
+        m.submodules.beats = beats = SyncFIFO(width=beat_layout(config).size, depth=depth)
+        wiring.connect(m, wiring.flipped(self.i), walker.i)
+        m.d.comb += [
+            requests.w_data.eq(walker.requests.payload),
+            requests.w_en.eq(walker.requests.valid),
+            walker.requests.ready.eq(requests.w_rdy),
+            splitter.i.payload.eq(requests.r_data),
+            splitter.i.valid.eq(requests.r_rdy),
+            requests.r_en.eq(splitter.i.ready),
+            splitter.window.eq(self.window),
+            chunks.w_data.eq(walker.o.payload),
+            chunks.w_en.eq(walker.o.valid),
+            walker.o.ready.eq(chunks.w_rdy),
+            Value.cast(self.w.payload).eq(beats.r_data),
+            self.w.valid.eq(beats.r_rdy),
+            beats.r_en.eq(self.w.ready),
+            self.illegal.eq(walker.illegal),
+            self.outside.eq(splitter.outside),
+            self.address.eq(splitter.address),
+        ]
+
+        whole, burst = Signal(range(depth + 1)), splitter.o.payload  # beats that no burst has been offered for
+        allowed = (whole > burst.beats) & ~self.halt
+        m.d.comb += [
+            self.aw.payload.eq(burst),
+            self.aw.valid.eq(splitter.o.valid & allowed),
+            splitter.o.ready.eq(self.aw.ready & allowed),
+        ]
+        m.d.sync += whole.eq(whole + (beats.w_en & beats.w_rdy) - Mux(self.aw.valid & self.aw.ready, burst.beats + 1, 0))
+
+        chunk, held, takes = data.View(chunk_layout(config, self.lanes), chunks.r_data), Signal(beat_layout(config)), Signal()
+        pushes = ~chunk.outside & chunk.end_of_beat
+        full, beat = pushes & ~beats.w_rdy, self._beat(m, chunk)
+        filled = Signal(beat_layout(config))
+        m.d.comb += [
+            takes.eq(chunks.r_rdy & self.words.valid & ~full),
+            chunks.r_en.eq(takes),
+            self.words.ready.eq(takes & chunk.end_of_word),
+            filled.eq(held.as_value() | Mux(chunk.outside, 0, beat)),
+            beats.w_data.eq(filled),
+            beats.w_en.eq(takes & pushes),
+            self.waits_memory.eq(chunks.r_rdy & self.words.valid & full),
+            self.waits_words.eq(chunks.r_rdy & ~self.words.valid),
+            self.idle.eq(walker.idle & splitter.idle & ~requests.r_rdy & (chunks.level == 0) & ~beats.r_rdy),
+        ]
+        with m.If(takes):
+            m.d.sync += held.eq(Mux(pushes, 0, filled))
+        return m
+
+    def _beat(self, m: Module, chunk: data.View) -> Value:
+        """The chunk's elements where they belong in a beat, and their strobes."""
+        word, packed, count = self.words.payload.as_value(), Signal(self.config.axi_data_bits), chunk.count
+        lane = chunk.u[: (self.lanes - 1).bit_length()]
+        for bit in range(len(lane)):
+            word = Mux(lane[bit], word >> (self.element_bits << bit), word)
+        first = Signal(self.element_bits * self.lanes)
+        m.d.comb += first.eq(word)
+        lanes = [first.word_select(number, self.element_bits) for number in range(self.lanes)]
+        with m.Switch(chunk.size_log2):
+            for size_log2 in range(4):
+                with m.Case(size_log2):
+                    bits = 8 << size_log2
+                    m.d.comb += packed.eq(Cat(Cat(element[:bits], Const(0, max(0, bits - len(element)))) for element in lanes))
+        size_bytes, strobes, shifted = Signal(8), Signal(self.config.axi_data_bytes), Signal(self.config.axi_data_bits)
+        m.d.comb += [
+            size_bytes.eq(count << chunk.size_log2),
+            strobes.eq(Cat(number < size_bytes for number in range(self.config.axi_data_bytes)) << chunk.offset),
+            shifted.eq((packed & Cat((number < size_bytes).replicate(8) for number in range(self.config.axi_data_bytes)))
+                       << (chunk.offset << 3)),
+        ]  # fmt: skip
+        return Cat(shifted, strobes)
