@@ -1,0 +1,152 @@
+"""The array with its buffers: products of operands that loads bring, sums for the vector unit."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hw.array import Element
+from hw.command_layout import command_layout
+from hw.commands import Product
+from hw.config import AcceleratorConfig
+from hw.dma.reader import elements_layout
+from hw.feed import Feed, OperandFeed
+from hw.formats import BINARY32
+from hw.modules import place
+from hw.operands import PLACEMENT, OperandBuffer
+from hw.results import SLOTS, TILES, ResultBuffer
+from hw.stce import STCE
+from hw.streams import move
+from hw.uspe import USPE
+
+TILE_WORDS = 2
+
+
+class ArrayUnit(wiring.Component):
+    """Operand buffers, feed, STCE and output buffer.
+
+    ::
+
+        i_weights ─────► buffer ─► feed ─┐
+        i_activations ─► buffer ─► feed ─┴─► STCE ─► output buffer ─► o
+        i_product ─► tile loops ─────────────┘
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        All sizes.
+    element : type of Component
+        Its processing element, see `hw.stce.STCE`.
+
+    Members
+    -------
+    i_product : In(stream of Product)
+        What to compute.
+    i_weights_load, i_activations_load : In(stream of PLACEMENT)
+        Where the operands of loads go.
+    i_weights, i_activations : In(stream of elements_layout)
+        Their chunks: a packed weight is a storage word, and its index in the word above.
+    i_tiles : In(stream of TILES)
+        Results to be given on.
+    o : Out(stream of 32 × vpu_lanes)
+        Their words.
+    beyond, illegal, idle : Out(1)
+        An element was not for the buffer; a product was none; nothing is inside.
+    busy, waits_operands, waits_room, waits_free : Out(1)
+        The array works; it waits for operands, or for the output buffer; a load waits for the array.
+    """
+
+    def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
+        self.config = config
+        self.element = element
+        width, group = config.storage_format.width, config.max_group
+        flags = ("beyond", "illegal", "idle", "busy", "waits_operands", "waits_room", "waits_free")
+        super().__init__(
+            {
+                "i_product": In(stream.Signature(command_layout(Product))),
+                "i_weights_load": In(stream.Signature(PLACEMENT)),
+                "i_activations_load": In(stream.Signature(PLACEMENT)),
+                "i_weights": In(stream.Signature(elements_layout(2 * width, group))),
+                "i_activations": In(stream.Signature(elements_layout(width, group))),
+                "i_tiles": In(stream.Signature(TILES)),
+                "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
+                **{name: Out(1) for name in flags},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        stce = place(m, platform, lambda: STCE(config, self.element), module="stce", name="stce")
+        feed = place(m, platform, lambda: Feed(config), module="feed", name="feed")
+        results = place(m, platform, lambda: ResultBuffer(config), module="result_buffer", name="results")
+        m.submodules.slots = slots = SyncFIFO(width=SLOTS.size, depth=TILE_WORDS + 2)
+        m.submodules.tiles = tiles = SyncFIFO(width=len(Value.cast(feed.tiles.payload)), depth=TILE_WORDS)
+        sides = (
+            self._side(m, platform, "weights", feed, stce.i_w2e),
+            self._side(m, platform, "activations", feed, stce.i_n2s),
+        )
+        m.d.comb += [
+            tiles.w_data.eq(feed.tiles.payload),
+            tiles.w_en.eq(feed.tiles.valid),
+            slots.w_data.eq(Cat(feed.tiles.payload.slot_rows, feed.tiles.payload.slot_columns)),
+            slots.w_en.eq(feed.tiles.valid),
+            feed.tiles.ready.eq(tiles.w_rdy & slots.w_rdy),
+            Value.cast(stce.i_tiles.payload).eq(tiles.r_data),
+            stce.i_tiles.valid.eq(tiles.r_rdy),
+            tiles.r_en.eq(stce.i_tiles.ready),
+            Value.cast(results.i_slots.payload).eq(slots.r_data),
+            results.i_slots.valid.eq(slots.r_rdy),
+            slots.r_en.eq(results.i_slots.ready),
+            feed.room.eq(results.freed),
+            self.idle.eq(Cat(feed.idle, results.idle, ~tiles.r_rdy, ~slots.r_rdy, *(side.idle for side in sides)).all()),
+            self.beyond.eq(Cat(side.beyond for side in sides).any()),
+            self.waits_free.eq(Cat(side.waits_free for side in sides).any()),
+            self.illegal.eq(feed.illegal),
+            self.waits_operands.eq(feed.waits_operands),
+            self.waits_room.eq(feed.waits_room),
+            self.busy.eq(slots.r_rdy),
+        ]
+        move(m, self.i_product, feed.i, self.i_product.payload)
+        move(m, stce.o, results.i, stce.o.payload)
+        move(m, self.i_tiles, results.i_tiles, self.i_tiles.payload)
+        move(m, results.o, self.o, results.o.payload)
+        return m
+
+    def _side(self, m: Module, platform: object, name: str, feed: Any, target: stream.Interface) -> "_Side":  # noqa: ANN401
+        """Buffer and reader of one operand."""
+        config, width = self.config, self.config.storage_format.width
+        weights = name == "weights"
+        lines, words = (
+            (config.rows, config.weight_buffer_words) if weights else (config.columns, config.activation_buffer_words)
+        )
+        bits, memory_bits = (width + config.index_bits, 2 * width) if weights else (width, width)
+        make_buffer = partial(OperandBuffer, config, lines, words, bits, memory_bits)
+        buffer = place(m, platform, make_buffer, module=f"{name}_buffer", name=f"{name}_buffer")
+        make_reader = partial(OperandFeed, config, lines, bits, weights=weights)
+        reader = place(m, platform, make_reader, module=f"{name}_feed", name=f"{name}_feed")
+        load, chunks, parts = getattr(self, f"i_{name}_load"), getattr(self, f"i_{name}"), getattr(feed, name)
+        move(m, load, buffer.i_load, load.payload)
+        move(m, chunks, buffer.i, chunks.payload)
+        move(m, parts, reader.i, parts.payload)
+        move(m, reader.o, target, reader.o.payload)
+        m.d.comb += [
+            getattr(feed, f"{name}_full").eq(buffer.full),
+            buffer.free.eq(reader.free),
+            buffer.address.eq(reader.address),
+            Value.cast(reader.data).eq(buffer.o),
+        ]
+        return _Side(buffer.idle & reader.idle, buffer.beyond, buffer.waits_free)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What the unit wants to know of an operand's buffer and reader."""
+
+    idle: Value
+    beyond: Value
+    waits_free: Value

@@ -1,0 +1,263 @@
+"""From the operand buffers to the array: the words of a product's tiles, in the order of its steps."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hw.command_layout import command_layout
+from hw.commands import Product
+from hw.config import AcceleratorConfig
+from hw.operands import ADDRESS_BITS
+from hw.sequencer import COUNT_BITS, tiles_layout
+
+FIFO_WORDS = 4
+PART_WORDS = 2
+
+PART = data.StructLayout(
+    {"base": ADDRESS_BITS, "rounds": COUNT_BITS, "per_word": 8, "columns": 8, "rows": 8, "line_words": ADDRESS_BITS, "frees": 1}
+)
+"""Words to be read of a share: for each of `rounds`, `per_word` of which use one buffer word, for each column block, for each
+row block; of activations with one column block, once for each buffer word. Whether the share is free then."""
+
+
+class OperandFeed(wiring.Component):
+    """Reads parts from a buffer, a word a cycle.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        `max_group`, and the array's formats.
+    lines, element_bits : int
+        As of the buffer.
+    weights : bool
+        Whether one element of each bank is a word and blocks are row blocks; otherwise whole groups, in column blocks.
+
+    Members
+    -------
+    i : In(stream of PART)
+        What to read.
+    address, data : Out(24), In(element_bits × G × lines)
+        Of the buffer.
+    o : Out(stream)
+        Words for the array.
+    free : Out(1)
+        For a cycle: a share has been read for the last time.
+    idle : Out(1)
+        Nothing is inside.
+    """
+
+    def __init__(self, config: AcceleratorConfig, lines: int, element_bits: int, *, weights: bool) -> None:
+        self.config = config
+        self.lines, self.element_bits, self.weights = lines, element_bits, weights
+        word = data.ArrayLayout(element_bits, config.max_group)
+        width = lines * element_bits * (1 if weights else config.max_group)
+        super().__init__(
+            {
+                "i": In(stream.Signature(PART)),
+                "address": Out(ADDRESS_BITS),
+                "data": In(data.ArrayLayout(word, lines)),
+                "o": Out(stream.Signature(width)),
+                "free": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.parts = parts = SyncFIFO(width=PART.size, depth=PART_WORDS)
+        m.submodules.words = words = SyncFIFO(width=len(self.o.payload), depth=FIFO_WORDS)
+        part = data.View(PART, parts.r_data)
+        round_, lane, word = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
+        column, row, line = Signal(8), Signal(8), Signal(ADDRESS_BITS)
+        reads, fetched, picked = Signal(), Signal(), Signal.like(lane)
+        last_row, last_column = row + 1 == part.rows, column + 1 == part.columns
+        step = Const(1) if self.weights else Mux(part.columns == 1, part.per_word, 1)
+        last_lane, ends = lane + step == part.per_word, Signal()
+        m.d.comb += [
+            parts.w_data.eq(self.i.payload),
+            parts.w_en.eq(self.i.valid),
+            self.i.ready.eq(parts.w_rdy),
+            reads.eq(parts.r_rdy & (words.level + fetched < FIFO_WORDS)),
+            ends.eq(reads & last_row & last_column & (round_ + step >= part.rounds)),
+            parts.r_en.eq(ends),
+            self.address.eq(part.base + line + word),
+            self.free.eq(ends & part.frees),
+            words.w_en.eq(fetched),
+            self.o.payload.eq(words.r_data),
+            self.o.valid.eq(words.r_rdy),
+            words.r_en.eq(self.o.ready),
+            self.idle.eq(~parts.r_rdy & ~fetched & ~words.r_rdy),
+        ]
+        m.d.sync += [fetched.eq(reads), picked.eq(lane)]
+        with m.If(reads):
+            m.d.sync += row.eq(Mux(last_row, 0, row + 1))
+            block_ends = Mux(last_row, ~Const(int(self.weights)) & ~last_column, Const(int(self.weights)))
+            m.d.sync += line.eq(Mux(block_ends, line + part.line_words, 0))
+            with m.If(last_row):
+                m.d.sync += column.eq(Mux(last_column, 0, column + 1))
+                with m.If(last_column):
+                    m.d.sync += [round_.eq(round_ + step), lane.eq(Mux(last_lane, 0, lane + step)), word.eq(word + last_lane)]
+        with m.If(ends):
+            m.d.sync += [round_.eq(0), lane.eq(0), word.eq(0)]
+        if self.weights:
+            lanes = (self.data[number].as_value().word_select(picked, self.element_bits) for number in range(self.lines))
+            m.d.comb += words.w_data.eq(Cat(lanes))
+        else:
+            m.d.comb += words.w_data.eq(self.data)
+        return m
+
+
+class Feed(wiring.Component):
+    """Runs products' tile loops: hands out parts when their operands are there, and tiles when their sums have room.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The array.
+
+    Members
+    -------
+    i : In(stream of Product)
+        Taken when all parts of the one before were handed out.
+    weights_full, activations_full : In(1)
+        A block is in its buffer.
+    room : In(1)
+        Half of the output buffer was freed.
+    weights, activations : Out(stream of PART)
+        Parts.
+    tiles : Out(stream of tiles_layout)
+        Tiles, each with its first part.
+    illegal, idle, waits_operands, waits_room : Out(1)
+        A product that cannot be was dropped; none is inside; a part waits for operands, or for the output buffer.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        flags = ("illegal", "idle", "waits_operands", "waits_room")
+        super().__init__(
+            {
+                "i": In(stream.Signature(command_layout(Product))),
+                "weights_full": In(1),
+                "activations_full": In(1),
+                "room": In(1),
+                "weights": Out(stream.Signature(PART)),
+                "activations": Out(stream.Signature(PART)),
+                "tiles": Out(stream.Signature(tiles_layout(config))),
+                **{name: Out(1) for name in flags},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        product, active, checking = Signal(command_layout(Product)), Signal(), Signal()
+        outer, middle, inner, left = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "inner", "left"))
+        halves = Signal(2, init=2)
+        first, last_part = inner == 0, inner + 1 == product.inner
+        last_middle, last_outer = middle + 1 == product.middle, outer + 1 == product.outer
+        loads = {
+            "weights": ~product.weights_held[0] | (outer == 0),
+            "activations": ~product.activations_held[0] | (middle == 0),
+        }
+        frees = {
+            "weights": ~product.weights_held[0] | last_outer,
+            "activations": ~product.activations_held[0] | last_middle,
+        }
+        there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in loads}  # blocks that no part has used yet
+        operands = Cat((there[name] != 0) | ~loads[name] for name in loads).all()
+        accepted = self.weights.ready & self.activations.ready & self.tiles.ready
+        go, running = Signal(), active & ~checking
+        m.d.comb += [
+            go.eq(running & operands & (~first | (halves != 0)) & accepted),
+            self.waits_operands.eq(running & ~operands),
+            self.waits_room.eq(running & operands & first & (halves == 0)),
+            self.idle.eq(~active),
+            self.i.ready.eq(~active),
+        ]
+        m.d.sync += halves.eq(halves + self.room - (go & first))
+        for name, tokens in there.items():
+            m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - (go & loads[name]))
+
+        rounds = Mux(last_part, left, product.part_rounds)
+        shares = {
+            "weights": _Share("weights", product.weight_shares, product.weight_share_words),
+            "activations": _Share("activations", product.activation_shares, product.activation_share_words),
+        }
+        back = {
+            "weights": product.weights_held[0] & last_part & last_middle,
+            "activations": product.activations_held[0] & last_part & ~last_middle,
+        }
+        for name, share in shares.items():
+            share.move(m, go, back[name], go & last_part & (last_middle if name == "activations" else last_outer))
+        m.d.comb += [
+            self.weights.valid.eq(go),
+            self.activations.valid.eq(go),
+            self.tiles.valid.eq(go & first),
+            self.weights.payload.base.eq(shares["weights"].base),
+            self.weights.payload.rounds.eq(rounds),
+            self.weights.payload.per_word.eq(self.config.max_group),
+            self.weights.payload.columns.eq(product.slot_columns),
+            self.weights.payload.rows.eq(product.slot_rows),
+            self.weights.payload.line_words.eq(product.weight_line_words),
+            self.weights.payload.frees.eq(frees["weights"]),
+            self.activations.payload.base.eq(shares["activations"].base),
+            self.activations.payload.rounds.eq(rounds),
+            self.activations.payload.per_word.eq(product.group_rounds),
+            self.activations.payload.columns.eq(product.slot_columns),
+            self.activations.payload.rows.eq(1),
+            self.activations.payload.line_words.eq(product.activation_line_words),
+            self.activations.payload.frees.eq(frees["activations"]),
+            self.tiles.payload.tiles.eq(1),
+            self.tiles.payload.rounds.eq(product.rounds),
+            self.tiles.payload.vectors.eq(1),
+            self.tiles.payload.group_rounds.eq(product.group_rounds),
+            self.tiles.payload.slot_rows.eq(product.slot_rows),
+            self.tiles.payload.slot_columns.eq(product.slot_columns),
+            self.tiles.payload.dense.eq(product.dense),
+        ]
+        with m.If(go):
+            m.d.sync += [inner.eq(inner + 1), left.eq(left - product.part_rounds)]
+            with m.If(last_part):
+                m.d.sync += [inner.eq(0), left.eq(product.rounds), middle.eq(middle + 1)]
+                with m.If(last_middle):
+                    m.d.sync += [middle.eq(0), outer.eq(outer + 1)]
+                    with m.If(last_outer):
+                        m.d.sync += active.eq(0)
+        m.d.sync += checking.eq(0)
+        m.d.comb += self.illegal.eq(active & checking & ~self._is_legal(product))
+        with m.If(self.illegal):
+            m.d.sync += active.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [product.eq(self.i.payload), active.eq(1), checking.eq(1), left.eq(self.i.payload.rounds)]
+            m.d.sync += [counter.eq(0) for counter in (outer, middle, inner)]
+            for share in shares.values():
+                share.restart(m)
+        return m
+
+    def _is_legal(self, product: data.View) -> Value:
+        """Whether nothing that must be at least 1 is 0, and the slots are there."""
+        names = ("outer", "middle", "inner", "rounds", "part_rounds", "group_rounds", "slot_rows", "slot_columns")
+        counted = Cat(product[name] != 0 for name in (*names, "weight_shares", "activation_shares")).all()
+        return counted & (product.slot_rows * product.slot_columns <= self.config.interleave_slots)
+
+
+class _Share:
+    """Which share of a buffer the next part is in; what is held is gone through again from where it began."""
+
+    def __init__(self, name: str, shares: Value, words: Value) -> None:
+        self.shares, self.words = shares, words
+        self.number, self.base = Signal(ADDRESS_BITS, name=f"{name}_share"), Signal(ADDRESS_BITS, name=f"{name}_base")
+        self.first, self.first_base = (Signal(ADDRESS_BITS, name=f"{name}_first{part}") for part in ("", "_base"))
+
+    def move(self, m: Module, go: Value, back: Value, begins: Value) -> None:
+        """On with each part, or back; where it then is, is where the next time begins if `begins`."""
+        wraps = self.number + 1 == self.shares
+        number, base = Mux(wraps, 0, self.number + 1), Mux(wraps, 0, self.base + self.words)
+        with m.If(go):
+            m.d.sync += [self.number.eq(Mux(back, self.first, number)), self.base.eq(Mux(back, self.first_base, base))]
+        with m.If(begins):
+            m.d.sync += [self.first.eq(number), self.first_base.eq(base)]
+
+    def restart(self, m: Module) -> None:
+        """At the buffer's beginning."""
+        m.d.sync += [signal.eq(0) for signal in (self.number, self.base, self.first, self.first_base)]

@@ -1,0 +1,175 @@
+"""Operand buffers: what loads bring in any order, side by side for the array."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.dma.reader import elements_layout
+from hw.transpose import rotate
+
+PLACEMENT = data.StructLayout({"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32})
+"""Where a load's elements go, see `hw.commands.Load`."""
+
+ADDRESS_BITS = 24
+
+
+class OperandBuffer(wiring.Component):
+    """A bank for each line of the array, of words of G elements; filled element by element, read a word of all banks at a time.
+
+    ::
+
+        chunk ─ rotate ─┬─► bank 0 ────┬─► o        across: elements of a chunk go to banks side by side, into one place
+                        └─► bank L-1 ──┘            along: to places side by side of one bank
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        `max_group`, G.
+    lines : int
+        Rows or columns of the array.
+    words : int
+        Of each bank.
+    element_bits : int
+        Width of an element in the buffer.
+    memory_bits : int
+        Width of an element of a chunk, at least `element_bits`; the upper bits are dropped.
+
+    Members
+    -------
+    i_load : In(stream of PLACEMENT)
+        A load. It is taken when all shares of the one before have been freed.
+    i : In(stream of elements_layout)
+        Its chunks.
+    full : Out(1)
+        For a cycle: a block is in the buffer.
+    free : In(1)
+        A block is not needed any more.
+    address, o : In(24), Out(element_bits × G × lines)
+        The words of the cycle before's address.
+    beyond : Out(1)
+        For a cycle: an element's place was not in the buffer. It was dropped.
+    idle, waits_free : Out(1)
+        No load is inside; a block waits for its share.
+    """
+
+    def __init__(self, config: AcceleratorConfig, lines: int, words: int, element_bits: int, memory_bits: int) -> None:
+        self.config = config
+        self.lines, self.words, self.element_bits, self.memory_bits = lines, words, element_bits, memory_bits
+        group = config.max_group
+        flags = {name: Out(1) for name in ("full", "beyond", "idle", "waits_free")}
+        super().__init__(
+            {
+                "i_load": In(stream.Signature(PLACEMENT)),
+                "i": In(stream.Signature(elements_layout(memory_bits, group))),
+                "free": In(1),
+                "address": In(ADDRESS_BITS),
+                "o": Out(data.ArrayLayout(data.ArrayLayout(element_bits, group), lines)),
+                **flags,
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        load, active, chunk = Signal(PLACEMENT), Signal(), self.i.payload
+        occupied, share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        begun = Signal()  # the block that the next chunk belongs to has its share
+        take, ends = Signal(), Signal()
+        claims = active & self.i.valid & ~begun & (occupied < load.shares)
+        m.d.comb += [
+            self.i_load.ready.eq(~active & (occupied == 0)),
+            take.eq(active & self.i.valid & begun),
+            self.i.ready.eq(take),
+            ends.eq(take & chunk.end_of_block),
+            self.idle.eq(~active & (occupied == 0)),
+            self.waits_free.eq(active & self.i.valid & ~begun & ~claims),
+        ]
+        m.d.sync += occupied.eq(occupied + claims - self.free)
+        with m.If(claims):
+            m.d.sync += begun.eq(1)
+        with m.If(ends):
+            m.d.sync += [begun.eq(0), share.eq(share + 1), base.eq(base + load.share_words)]
+            with m.If(share + 1 == load.shares):
+                m.d.sync += [share.eq(0), base.eq(0)]
+            with m.If(chunk.last):
+                m.d.sync += active.eq(0)
+        with m.If(self.i_load.valid & self.i_load.ready):
+            m.d.sync += [load.eq(self.i_load.payload), active.eq(1), share.eq(0), base.eq(0)]
+
+        bank, lane, word = self._place(m, load, take)
+        self._write(m, load, take, ends, base + word, bank, lane)
+        return m
+
+    def _place(self, m: Module, load: data.View, take: Value) -> tuple[Signal, Signal, Signal]:
+        """Bank, lane and word in the share of the chunk's first element."""
+        chunk, group, lines = self.i.payload, load.group, self.lines
+        at_bank, at_line, at_lane, at_word = Signal(16), Signal(ADDRESS_BITS), Signal(16), Signal(ADDRESS_BITS)
+        bank, line, lane, word = (Signal.like(at, name=f"place_{at.name}") for at in (at_bank, at_line, at_lane, at_word))
+        begins, first = chunk.u == 0, (chunk.u == 0) & (chunk.v == 0)
+
+        def counted(
+            position: tuple[Value, Value], count: Value | int, full: Value | int, step: Value | int
+        ) -> tuple[Value, Value]:
+            """Small and large part of a position, so many on."""
+            small, large = position
+            wraps = small + count == full
+            return Mux(wraps, 0, small + count), Mux(wraps, large + step, large)
+
+        banks, lanes = (at_bank, at_line), (at_lane, at_word)
+        next_banks, next_lanes = counted(banks, 1, lines, load.line_words), counted(lanes, 1, group, 1)
+        for across in (0, 1):
+            with m.If(load.across[0] == across):
+                along, other, following = (banks, lanes, next_lanes) if across else (lanes, banks, next_banks)
+                placed, placed_other = ((bank, line), (lane, word)) if across else ((lane, word), (bank, line))
+                for target, held in zip(placed, along, strict=True):
+                    m.d.comb += target.eq(Mux(begins, 0, held))
+                for target, held, after in zip(placed_other, other, following, strict=True):
+                    m.d.comb += target.eq(Mux(first, 0, Mux(begins, after, held)))
+        moved_banks = counted((bank, line), chunk.count, lines, load.line_words)
+        moved_lanes = counted((lane, word), chunk.count, group, 1)
+        with m.If(take):
+            for targets, placed, moved, moves in (
+                (banks, (bank, line), moved_banks, load.across[0]),
+                (lanes, (lane, word), moved_lanes, ~load.across[0]),
+            ):
+                for target, stays, goes in zip(targets, placed, moved, strict=True):
+                    m.d.sync += target.eq(Mux(moves, goes, stays))
+        whole = Signal(ADDRESS_BITS)
+        m.d.comb += whole.eq(line + word)
+        return bank, lane, whole
+
+    def _write(self, m: Module, load: data.View, take: Value, ends: Value, address: Value, bank: Signal, lane: Signal) -> None:
+        """A cycle later: rotated elements to the banks and lanes that they are for."""
+        chunk, group, across = self.i.payload, self.config.max_group, load.across[0]
+        bits = (group - 1).bit_length()
+        first = Mux(across, bank, lane)
+        elements = [chunk.elements[number][: self.element_bits] for number in range(group)]
+        turned = rotate(elements, (-first)[:bits])
+        write, place, ended = Signal(), Signal(ADDRESS_BITS), Signal()
+        in_banks, in_lanes = Signal(self.lines), Signal(group)
+        held, along = [Signal(self.element_bits, name=f"turned_{number}") for number in range(group)], Signal()
+        fits = address < self.words
+        count = chunk.count
+        m.d.sync += [
+            write.eq(take & fits),
+            self.beyond.eq(take & ~fits),
+            ended.eq(ends),
+            self.full.eq(ended),
+            place.eq(address),
+            along.eq(~across),
+            in_banks.eq(Cat((number >= bank) & (number < bank + Mux(across, count, 1)) for number in range(self.lines))),
+            in_lanes.eq(Cat((number >= lane) & (number < lane + Mux(across, 1, count)) for number in range(group))),
+            *(target.eq(value) for target, value in zip(held, turned, strict=True)),
+        ]
+        for number in range(self.lines):
+            shape = data.ArrayLayout(self.element_bits, group)
+            m.submodules[f"bank_{number}"] = memory = Memory(shape=shape, depth=self.words, init=[])
+            port, fetch = memory.write_port(granularity=1), memory.read_port()
+            m.d.comb += [
+                port.addr.eq(place),
+                port.en.eq(in_lanes & (write & in_banks[number]).replicate(group)),
+                fetch.addr.eq(self.address),
+                self.o[number].eq(fetch.data),
+                *(port.data[slot].eq(Mux(along, held[slot], held[number % group])) for slot in range(group)),
+            ]

@@ -1,0 +1,161 @@
+"""The output buffer: tiles of sums between the array and the vector unit."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.array import sums_layout
+from hw.config import AcceleratorConfig
+from hw.feed import FIFO_WORDS
+from hw.formats import BINARY32
+from hw.sequencer import COUNT_BITS
+
+SLOTS = data.StructLayout({"rows": 8, "columns": 8})
+"""Interleave slots of a tile."""
+
+TILES = data.StructLayout(
+    {
+        "outer": COUNT_BITS,
+        "middle": COUNT_BITS,
+        "columns": COUNT_BITS,
+        "column_tile": COUNT_BITS,
+        "rows": COUNT_BITS,
+        "row_tile": COUNT_BITS,
+        "slot_rows": 8,
+    }
+)
+"""A product's result, as `hw.commands.Pass` describes it."""
+
+HALVES = 2
+
+
+class ResultBuffer(wiring.Component):
+    """Two halves: one tile comes from the array while the other goes to the lanes.
+
+    ::
+
+        i ─► write at (column · slot rows + row block) ─► half 0 │ half 1 ─► read column by column ─► o
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The array, the size of the buffer, and `vpu_lanes`, which divides the rows.
+
+    Members
+    -------
+    i_slots : In(stream of SLOTS)
+        The tiles that come, in order.
+    i : In(stream of sums_layout)
+        Their words, as `hw.stce.STCE` gives them: the last array column first, of each all slots. Always taken.
+    i_tiles : In(stream of TILES)
+        Results to be given on.
+    o : Out(stream of 32 × vpu_lanes)
+        Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; only what is of the result.
+    freed : Out(1)
+        For a cycle: a half was read.
+    idle, waits_sums : Out(1)
+        Nothing is inside; a result waits for its tile.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i_slots": In(stream.Signature(SLOTS)),
+                "i": In(stream.Signature(sums_layout(config))),
+                "i_tiles": In(stream.Signature(TILES)),
+                "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
+                "freed": Out(1),
+                "idle": Out(1),
+                "waits_sums": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        words = self.config.result_buffer_words
+        bits = (words - 1).bit_length()
+        m.submodules.memory = memory = Memory(shape=sums_layout(self.config).size, depth=HALVES << bits, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        full, collected, coming = Signal(range(HALVES + 1)), self._collect(m, write, bits), Signal()
+        sending = self._send(m, read, bits, full)
+        m.d.comb += [coming.eq(self.i_slots.valid), self.idle.eq(~coming & (full == 0) & ~sending)]
+        m.d.sync += full.eq(full + collected - self.freed)
+        return m
+
+    def _collect(self, m: Module, write: wiring.PureInterface, bits: int) -> Signal:
+        """Write words as they come; high for a cycle when a tile is complete and written."""
+        config, slots = self.config, self.i_slots.payload
+        column, slot = (
+            Signal(range(max(config.columns, 2)), init=config.columns - 1),
+            Signal(range(max(config.interleave_slots, 2))),
+        )
+        row, block, half, done = Signal(8), Signal(8), Signal(), Signal()
+        last_slot, ends = slot == config.interleave_slots - 1, Signal()
+        place = Signal(bits)
+        m.d.comb += [
+            self.i.ready.eq(1),
+            place.eq((block * config.columns + column) * slots.rows + row),
+            ends.eq(self.i.valid & last_slot & (column == 0)),
+            self.i_slots.ready.eq(ends),
+            write.addr.eq(Cat(place, half)),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid & (block < slots.columns)),
+        ]
+        m.d.sync += [done.eq(ends), half.eq(half ^ ends)]
+        with m.If(self.i.valid):
+            m.d.sync += [slot.eq(slot + 1), row.eq(row + 1)]
+            with m.If(row + 1 == slots.rows):
+                m.d.sync += [row.eq(0), block.eq(block + 1)]
+            with m.If(last_slot):
+                m.d.sync += [slot.eq(0), row.eq(0), block.eq(0), column.eq(Mux(column == 0, config.columns - 1, column - 1))]
+        return done
+
+    def _send(self, m: Module, read: wiring.PureInterface, bits: int, full: Signal) -> Signal:
+        """Read tiles; high while a result is being given on."""
+        config, lanes = self.config, self.config.vpu_lanes
+        slices = config.rows // lanes
+        result, active, half = Signal(TILES), Signal(), Signal()
+        outer, middle, column, row = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "column", "row"))
+        columns_left, rows_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        word, block, part = Signal(bits), Signal(8), Signal(range(max(slices, 2)))
+        fetched, picked, reads = Signal(), Signal.like(part), Signal()
+        m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FIFO_WORDS)
+
+        last_row = (row + lanes >= result.row_tile) | (row + lanes >= rows_left)
+        last_column = (column + 1 == result.column_tile) | (column + 1 == columns_left)
+        last_middle, ends = middle + 1 == result.middle, Signal()
+        m.d.comb += [
+            self.i_tiles.ready.eq(~active),
+            reads.eq(active & (full != 0) & (out.level + fetched < FIFO_WORDS)),
+            self.waits_sums.eq(active & (full == 0)),
+            ends.eq(reads & last_row & last_column),
+            self.freed.eq(ends),
+            read.addr.eq(Cat((word + block)[:bits], half)),
+            out.w_en.eq(fetched),
+            out.w_data.eq(read.data.word_select(picked, BINARY32.width * lanes)),
+            self.o.payload.as_value().eq(out.r_data),
+            self.o.valid.eq(out.r_rdy),
+            out.r_en.eq(self.o.ready),
+        ]
+        m.d.sync += [fetched.eq(reads), picked.eq(part), half.eq(half ^ ends)]
+        with m.If(reads):
+            m.d.sync += [row.eq(row + lanes), part.eq(part + 1)]
+            with m.If(part == slices - 1):
+                m.d.sync += [part.eq(0), block.eq(block + 1)]
+            with m.If(last_row):
+                m.d.sync += [row.eq(0), part.eq(0), block.eq(0), column.eq(column + 1), word.eq(word + result.slot_rows)]
+        with m.If(ends):
+            m.d.sync += [column.eq(0), word.eq(0), middle.eq(middle + 1), rows_left.eq(rows_left - result.row_tile)]
+            with m.If(last_middle):
+                m.d.sync += [middle.eq(0), outer.eq(outer + 1), rows_left.eq(result.rows)]
+                m.d.sync += columns_left.eq(columns_left - result.column_tile)
+                with m.If(outer + 1 == result.outer):
+                    m.d.sync += active.eq(0)
+        with m.If(self.i_tiles.valid & self.i_tiles.ready):
+            taken = self.i_tiles.payload
+            m.d.sync += [result.eq(taken), active.eq(1), columns_left.eq(taken.columns), rows_left.eq(taken.rows)]
+            m.d.sync += [signal.eq(0) for signal in (outer, middle, column, row, word, block, part)]
+        return active | fetched | out.r_rdy

@@ -1,0 +1,208 @@
+"""Products on the array unit: chunks in, sums out, bit by bit as NumPy has them."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from amaranth.hdl import Value
+from amaranth.lib import data
+from amaranth.sim import Simulator
+
+from hw.array_unit import ArrayUnit
+from hw.commands import Product, layout
+from hw.config import AcceleratorConfig
+from hw.operands import PLACEMENT
+from hw.ratio import DENSE, Ratio
+from hw.results import TILES
+from training import exact
+from training.numbers import from_bits
+
+SMALL = AcceleratorConfig(name="s", rows=2, columns=3, max_group=4, add_latency_cycles=4, vpu_lanes=2,
+                          w2e_buffer_bytes=160, n2s_buffer_bytes=200, output_buffer_bytes=512)  # fmt: skip
+WIDE = AcceleratorConfig(name="w", rows=4, columns=4, max_group=8, vpu_lanes=2, add_latency_cycles=3,
+                         w2e_buffer_bytes=1024, n2s_buffer_bytes=1024, output_buffer_bytes=1024)  # fmt: skip
+
+
+def ceil(a, b):
+    return -(-a // b)
+
+
+class Case:
+    """A random product: its operands, its commands, and what the loads bring."""
+
+    def __init__(self, config, random):
+        self.config, self.random = config, random
+        group = config.max_group
+        ratios = [DENSE, DENSE, *(Ratio(n, m) for n, m in ((1, 2), (2, 4), (1, 4), (2, 8)) if m <= group)]
+        self.ratio = ratio = random.choice(ratios)
+        self.m, self.n = random.randint(1, 14), random.randint(1, 14)
+        groups = random.randint(1, 6)
+        self.k = groups * ratio.m if not ratio.is_dense else random.randint(1, 24)
+        self.kept = groups * ratio.n if not ratio.is_dense else self.k
+        splits = [(a, b) for a in range(1, 5) for b in range(1, 5) if a * b <= config.interleave_slots]
+        self.slots = random.choice(splits)
+        rng = np.random.default_rng(random.randrange(1 << 30))
+        numbers = lambda *shape: (rng.standard_normal(shape).astype(np.float16)).view(np.uint16)  # noqa: E731
+        self.weights, self.activations = numbers(self.m, self.kept), numbers(self.n, self.k)
+        self.indices = None if ratio.is_dense else rng.integers(0, ratio.m, (self.m, self.kept)).astype(np.uint8)
+        self._cut()
+
+    def _cut(self):
+        config, random, group = self.config, self.random, self.config.max_group
+        self.group_rounds = group if self.ratio.is_dense else self.ratio.n
+        groups = ceil(self.kept, self.group_rounds)
+        fits = [
+            part for part in range(1, groups + 1)
+            if 2 * self.slots[0] * ceil(part * self.group_rounds, group) <= config.weight_buffer_words
+            and 2 * self.slots[1] * part <= config.activation_buffer_words
+        ]  # fmt: skip
+        part = random.choice(fits)
+        self.part_rounds, self.parts = part * self.group_rounds, ceil(groups, part)
+        self.tile_m, self.tile_n = self.slots[0] * config.rows, self.slots[1] * config.columns
+        self.tiles_m, self.tiles_n = ceil(self.m, self.tile_m), ceil(self.n, self.tile_n)
+        self.lines = ceil(self.part_rounds, group), part
+        self.share = self.slots[0] * self.lines[0], self.slots[1] * self.lines[1]
+        room = config.weight_buffer_words // self.share[0], config.activation_buffer_words // self.share[1]
+        self.held = (
+            self.tiles_m * self.parts <= room[0] and random.random() < 0.5,
+            self.parts <= room[1] and random.random() < 0.5,
+        )
+        self.shares = (
+            self.tiles_m * self.parts if self.held[0] else random.randint(1, room[0]),
+            random.randint(self.parts, room[1]) if self.held[1] else random.randint(1, room[1]),
+        )
+        self.across = random.randrange(2), random.randrange(2)
+
+    def product(self):
+        return Product(
+            outer=self.tiles_n, middle=self.tiles_m, inner=self.parts, rounds=self.kept, part_rounds=self.part_rounds,
+            group_rounds=self.group_rounds, dense=int(self.ratio.is_dense), slot_rows=self.slots[0], slot_columns=self.slots[1],
+            weight_shares=self.shares[0], weight_share_words=self.share[0], weight_line_words=self.lines[0],
+            activation_shares=self.shares[1], activation_share_words=self.share[1], activation_line_words=self.lines[1],
+            weights_held=int(self.held[0]), activations_held=int(self.held[1]),
+        )  # fmt: skip
+
+    def group(self, side):
+        return self.config.max_group if side == 0 or self.ratio.is_dense else self.ratio.m
+
+    def placement(self, side):
+        return {"across": self.across[side], "group": self.group(side), "shares": self.shares[side],
+                "share_words": self.share[side], "line_words": self.lines[side]}  # fmt: skip
+
+    def blocks(self, side):
+        """(first line, lines, first position, positions) of each block that is loaded."""
+        part = self.part_rounds if side == 0 else self.part_rounds // self.ratio.n * self.ratio.m
+        total, size, tile = (self.kept, self.m, self.tile_m) if side == 0 else (self.k, self.n, self.tile_n)
+        for outer in range(self.tiles_n):
+            for middle in range(self.tiles_m):
+                if (outer, middle)[side] and self.held[side]:
+                    continue
+                line = (middle, outer)[side] * tile
+                for inner in range(self.parts):
+                    yield line, min(tile, size - line), inner * part, min(part, total - inner * part)
+
+    def chunks(self, side):
+        """Chunks of all blocks, cut as a reader would, and at random."""
+        group = self.group(side)
+        blocks = list(self.blocks(side))
+        height = (self.config.rows, self.config.columns)[side]
+        for number, (line, lines, first, length) in enumerate(blocks):
+            across = self.across[side]
+            us, vs, boundary = (lines, length, height) if across else (length, lines, group)
+            for v in range(vs):
+                u = 0
+                while u < us:
+                    count = self.random.randint(1, min(us - u, boundary - u % boundary, self.config.max_group))
+                    places = [(line + u + i, first + v) if across else (line + v, first + u + i) for i in range(count)]
+                    last = v + 1 == vs and u + count == us
+                    yield {"elements": [self.element(side, *place) for place in places], "count": count, "u": u, "v": v,
+                           "end_of_block": last, "last": last and number + 1 == len(blocks)}  # fmt: skip
+                    u += count
+
+    def element(self, side, line, position):
+        if side:
+            return int(self.activations[line, position])
+        return int(self.weights[line, position]) | (int(self.indices[line, position]) << 16 if self.indices is not None else 0)
+
+    def tiles(self):
+        return {"outer": self.tiles_n, "middle": self.tiles_m, "columns": self.n, "column_tile": self.tile_n,
+                "rows": self.m, "row_tile": self.tile_m, "slot_rows": self.slots[0]}  # fmt: skip
+
+    def expected(self):
+        """The words of sums, as lists of as many numbers as are of the result."""
+        weights, activations = (from_bits(part, self.config.storage_format) for part in (self.weights, self.activations))
+        if self.indices is None:
+            result = exact.matmul(weights, activations)
+        else:
+            result = exact.matmul_packed(weights, self.indices, activations, self.ratio)
+        bits, lanes = result.view(np.uint32), self.config.vpu_lanes
+        for outer in range(0, self.n, self.tile_n):
+            for middle in range(0, self.m, self.tile_m):
+                for column in range(outer, min(outer + self.tile_n, self.n)):
+                    for row in range(middle, min(middle + self.tile_m, self.m), lanes):
+                        yield bits[row : min(row + lanes, middle + self.tile_m, self.m), column].tolist()
+
+
+def play(config, cases, random, stall):
+    """The words that come of products, one after the other."""
+    dut, words = ArrayUnit(config), []
+
+    def feeder(name, values):
+        async def feed(ctx):
+            port = getattr(dut, name)
+            for value in values:
+                while random.random() < stall:
+                    await ctx.tick()
+                ctx.set(Value.cast(port.payload), value)
+                ctx.set(port.valid, 1)
+                while not (await ctx.tick().sample(port.ready))[2]:
+                    pass
+                ctx.set(port.valid, 0)
+
+        return feed
+
+    async def take(ctx):
+        expected = sum(len(list(case.expected())) for case in cases)
+        for _ in range(100_000):
+            ctx.set(dut.o.ready, random.random() >= stall)
+            _, _, valid, ready, word, bad = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, Value.cast(dut.o.payload), dut.beyond | dut.illegal
+            )
+            assert not bad
+            if valid and ready:
+                words.append([word >> 32 * lane & 0xFFFFFFFF for lane in range(config.vpu_lanes)])
+            if len(words) == expected:
+                break
+        for _ in range(40):
+            _, _, idle = await ctx.tick().sample(dut.idle)
+        assert idle
+
+    def bits(shape, fields):
+        return shape.const(fields).as_value().value
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    fields = [field.name for field in layout(Product)]
+    product = dut.i_product.payload.shape()
+    simulator.add_testbench(
+        feeder("i_product", [bits(product, {f: getattr(case.product(), f) for f in fields}) for case in cases])
+    )
+    simulator.add_testbench(feeder("i_tiles", [bits(TILES, case.tiles()) for case in cases]))
+    for side, name in enumerate(("weights", "activations")):
+        shape = getattr(dut, f"i_{name}").payload.shape()
+        assert isinstance(shape, data.StructLayout)
+        simulator.add_testbench(feeder(f"i_{name}_load", [bits(PLACEMENT, case.placement(side)) for case in cases]))
+        simulator.add_testbench(feeder(f"i_{name}", [bits(shape, chunk) for case in cases for chunk in case.chunks(side)]))
+    simulator.add_testbench(take)
+    simulator.run()
+    return words
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
+@pytest.mark.parametrize("seed", range(8))
+def test_products_are_numpys(config, seed):
+    random = Random(seed)
+    cases = [Case(config, random) for _ in range(3)]
+    words = play(config, cases, random, random.choice([0, 0.4]))
+    expected = [word for case in cases for word in case.expected()]
+    assert [word[: len(due)] for word, due in zip(words, expected, strict=True)] == expected
