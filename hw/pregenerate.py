@@ -1,6 +1,6 @@
 """Pre-generation: both packed copies of a weight are made while its update is in hand."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,8 +12,10 @@ from hw.streams import Fork, move
 from hw.transpose import Transpose, check_lanes
 from hw.wuve import MASTER, NUMBER, RATES, WUVE
 
-MOVED = data.StructLayout({"weight": NUMBER, "velocity": NUMBER})
-"""A master weight and its velocity after an update."""
+
+def moved_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A master weight and its velocity after an update, and the weight rounded to the storage format."""
+    return data.StructLayout({"weight": NUMBER, "velocity": NUMBER, "copy": config.storage_format.width})
 
 
 def ratio_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -55,7 +57,9 @@ class Pregenerate(wiring.Component):
         As of `hw.wuve.WUVE`.
     ratio : In(ratio_layout)
         N:M of both copies; it must hold while a tensor is inside.
-    o_master : Out(stream of MOVED × wuve_lanes)
+    skip : In(2)
+        Bit 0: no forward copy is made; bit 1: no backward copy. It must hold while a tensor is inside.
+    o_master : Out(stream of moved_layout × wuve_lanes)
         The masters, in the order they came.
     o_forward : Out(stream of packed_layout)
         Groups along the input channels; a lane is an output channel.
@@ -86,7 +90,8 @@ class Pregenerate(wiring.Component):
                 "ratio": In(ratio_layout(config)),
                 "overflow": Out(1),
                 "clear": In(1),
-                "o_master": Out(stream.Signature(data.ArrayLayout(MOVED, config.wuve_lanes))),
+                "skip": In(2),
+                "o_master": Out(stream.Signature(data.ArrayLayout(moved_layout(config), config.wuve_lanes))),
                 "o_forward": Out(stream.Signature(packed_layout(config))),
                 "o_backward": Out(stream.Signature(packed_layout(config))),
             }
@@ -106,11 +111,20 @@ class Pregenerate(wiring.Component):
         move(m, self.i_master, wuve.i_master, self.i_master.payload)
         move(m, self.i_gradient, wuve.i_gradient, self.i_gradient.payload)
         move(m, wuve.o, fork.i, wuve.o.payload)
-        move(m, fork.o_0, self.o_master, Cat(Cat(word.weight, word.velocity) for word in masters))
-        move(m, fork.o_1, forward.i, Cat(*(word.copy for word in forwards), self.ratio))
-        move(m, fork.o_2, turn.i, Cat(word.copy for word in backwards))
+        move(m, fork.o_0, self.o_master, Cat(Cat(word.weight, word.velocity, word.copy) for word in masters))
+        _move_unless(m, self.skip[0], fork.o_1, forward.i, Cat(*(word.copy for word in forwards), self.ratio))
+        _move_unless(m, self.skip[1], fork.o_2, turn.i, Cat(word.copy for word in backwards))
         move(m, turn.o, backward.i, Cat(turn.o.payload, self.ratio))
         move(m, forward.o, self.o_forward, forward.o.payload)
         move(m, backward.o, self.o_backward, backward.o.payload)
         m.d.comb += [wuve.rates.eq(self.rates), wuve.clear.eq(self.clear), self.overflow.eq(wuve.overflow)]
         return m
+
+
+def _move_unless(m: Module, skip: Value, source: stream.Interface, target: stream.Interface, payload: ValueLike) -> None:
+    """As `move`, but words are dropped where `skip` is high."""
+    m.d.comb += [
+        Value.cast(target.payload).eq(payload),
+        target.valid.eq(source.valid & ~skip),
+        source.ready.eq(target.ready | skip),
+    ]

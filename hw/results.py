@@ -52,7 +52,7 @@ class ResultBuffer(wiring.Component):
     i_tiles : In(stream of TILES)
         Results to be given on.
     o : Out(stream of 32 × vpu_lanes)
-        Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; only what is of the result.
+        Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; zeros beyond the last row.
     freed : Out(1)
         For a cycle: a half was read.
     idle, waits_sums : Out(1)
@@ -121,7 +121,7 @@ class ResultBuffer(wiring.Component):
         outer, middle, column, row = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "column", "row"))
         columns_left, rows_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         word, block, part = Signal(bits), Signal(8), Signal(range(max(slices, 2)))
-        fetched, picked, reads = Signal(), Signal.like(part), Signal()
+        fetched, picked, reads, real = Signal(), Signal.like(part), Signal(), Signal(lanes)
         m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FIFO_WORDS)
 
         last_row = (row + lanes >= result.row_tile) | (row + lanes >= rows_left)
@@ -135,11 +135,12 @@ class ResultBuffer(wiring.Component):
             self.freed.eq(ends),
             read.addr.eq(Cat((word + block)[:bits], half)),
             out.w_en.eq(fetched),
-            out.w_data.eq(read.data.word_select(picked, BINARY32.width * lanes)),
+            out.w_data.eq(read.data.word_select(picked, BINARY32.width * lanes) & Cat(bit.replicate(32) for bit in real)),
             self.o.payload.as_value().eq(out.r_data),
             self.o.valid.eq(out.r_rdy),
             out.r_en.eq(self.o.ready),
         ]
+        m.d.sync += real.eq(Cat((row + lane < result.row_tile) & (row + lane < rows_left) for lane in range(lanes)))
         m.d.sync += [fetched.eq(reads), picked.eq(part), half.eq(half ^ ends)]
         with m.If(reads):
             m.d.sync += [row.eq(row + lanes), part.eq(part + 1)]

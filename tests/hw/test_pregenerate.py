@@ -75,10 +75,10 @@ def check(config, ratio, *, blocks=(2, 3), **options):
 
     ordered = [np.concatenate(stream_order(tensor, lanes, group)) for tensor in tensors]
     fed = sources(config, *ordered)
-    masters = [np.concatenate(stream_order(new[..., field], lanes, group)).reshape(-1, lanes) for field in (0, 1)]
+    masters = [np.concatenate(stream_order(new[..., field], lanes, group)).reshape(-1, lanes) for field in (0, 1, 2)]
     wanted = {
         "o_master": [
-            join_fields((value, 32) for lane in zip(*word, strict=True) for value in lane)
+            join_fields(pair for lane in zip(*word, strict=True) for pair in zip(lane, (32, 32, 16), strict=True))
             for word in zip(*masters, strict=True)
         ],
         "o_forward": packed_words(config, forward_order, copies, ratio),

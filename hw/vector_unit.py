@@ -1,0 +1,246 @@
+"""The vector unit: passes between products, and weight updates, on words of lanes."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hw.command_layout import command_layout
+from hw.commands import Pass, Update
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.modules import place
+from hw.pregenerate import Pregenerate
+from hw.sore import kept_slots
+from hw.vpu import NUMBER, PASS, VPU, is_on
+
+FIFO_WORDS = 4
+OPTION_BITS = 4
+COPY_BITS = 3
+SINKS = ("results", "copy", "forward", "backward")
+
+WORK = data.StructLayout({"update": 1, "fields": max(command_layout(kind).size for kind in (Pass, Update))})
+"""A pass or an update, by its fields."""
+
+
+class VectorUnit(wiring.Component):
+    """Runs `hw.commands.Pass` and `hw.commands.Update`, one after the other.
+
+    ::
+
+        i_sums ──────┐
+        i_elements ──┴─┬─► VPU ──────────────────────────┬─► o_results
+        i_factors ─────┤                                 │
+        i_residual ────┤                  ┌─ masters ────┘
+        i_gate ────────┘                  │
+        i_elements, i_factors ─► update ──┼─────────────────► o_copy
+                                          ├─────────────────► o_forward
+                                          └─────────────────► o_backward
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        With equal numbers of lanes.
+
+    Members
+    -------
+    i : In(stream of WORK)
+        Taken when the last word of the work before has left.
+    i_sums, i_elements : In(stream of 32 × lanes)
+        Binary32, or numbers of the storage format in the low bits.
+    i_factors : In(stream of 64 × lanes)
+        Two binary32 numbers: shift and scale, or a master weight and its velocity.
+    i_residual, i_gate : In(stream of storage format × lanes)
+        What is added; what must be above zero, or NaN, for an element to pass.
+    o_results : Out(stream of 64 × lanes)
+        Results, zeros above; masters and their velocities.
+    o_copy : Out(stream of storage format × lanes)
+        Weights after an update.
+    o_forward, o_backward : Out(stream of 2 · storage format × lanes)
+        Packed weights: value, then index.
+    overflow, clear : Out(1), In(1)
+        A number that was to be watched was infinite or NaN; it stays until it is cleared.
+    illegal : Out(1)
+        For a cycle: work that cannot be was dropped.
+    idle, waits_operands, waits_room : Out(1)
+        Nothing is inside; a word waits for an operand, or for room behind.
+
+    Attributes
+    ----------
+    interval_cycles : int
+        Cycles from word to word: 1.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        lanes, width = config.vpu_lanes, config.storage_format.width
+        inputs = {"sums": 32, "elements": 32, "factors": 64, "residual": width, "gate": width}
+        outputs = dict(zip(SINKS, (64, width, 2 * width, 2 * width), strict=True))
+        flags = ("overflow", "illegal", "idle", "waits_operands", "waits_room")
+        super().__init__(
+            {
+                "i": In(stream.Signature(WORK)),
+                **{f"i_{name}": In(stream.Signature(data.ArrayLayout(bits, lanes))) for name, bits in inputs.items()},
+                **{f"o_{name}": Out(stream.Signature(data.ArrayLayout(bits, lanes))) for name, bits in outputs.items()},
+                **{name: Out(1) for name in flags},
+                "clear": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        work, active, checking = Signal(WORK), Signal(), Signal()
+        step, update = (data.View(command_layout(kind), work.fields[: command_layout(kind).size]) for kind in (Pass, Update))
+        passing, updating, taken = Signal(), Signal(), Signal()
+        to_come = Signal(32)  # words that are to be taken
+        left = {name: Signal(32, name=f"{name}_left") for name in SINKS}  # words that are to be given
+        more = to_come != 0
+        m.d.comb += [
+            passing.eq(active & ~checking & ~work.update & more),
+            updating.eq(active & ~checking & work.update & more),
+        ]
+        m.d.sync += to_come.eq(to_come - taken)
+
+        vpu = self._passes(m, platform, step, passing)
+        engine = self._updates(m, platform, update, updating)
+        m.d.comb += taken.eq(Mux(work.update, engine.i_master.valid & engine.i_master.ready, vpu.i.valid & vpu.i.ready))
+        sinks = self._sinks(m, left)
+        self._give(m, work.update, update.copies[0], vpu, engine, sinks)
+
+        legal = Mux(work.update, self._is_update(update), _is_pass(step))
+        empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
+        m.d.comb += [
+            self.i.ready.eq(~active),
+            self.idle.eq(~active & empty),
+            self.illegal.eq(active & checking & ~legal),
+            self.waits_operands.eq((passing | updating) & ~taken & Cat(sink.w_rdy for sink in sinks.values()).all()),
+            self.waits_room.eq(active & ~Cat(sink.w_rdy for sink in sinks.values()).all()),
+        ]
+        m.d.sync += checking.eq(0)
+        with m.If(checking):
+            words = Mux(work.update, update.words, step.words)
+            packed = self._packed_words(m, update)
+            due = {
+                "results": words,
+                "copy": Mux(update.copies[0], words, 0),
+                "forward": Mux(update.copies[1], packed, 0),
+                "backward": Mux(update.copies[2], packed, 0),
+            }
+            m.d.sync += [active.eq(legal), to_come.eq(words)]
+            m.d.sync += [left[name].eq(Mux(work.update | (name == "results"), due[name], 0)) for name in SINKS]
+        with m.Elif(Cat(count == 0 for count in left.values()).all()):
+            m.d.sync += active.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [work.eq(self.i.payload), active.eq(1), checking.eq(1)]
+
+        wild = Cat(vpu.i.payload[lane][BINARY32.mantissa_bits : -1].all() for lane in range(self.config.vpu_lanes)).any()
+        watched = ~work.update & step.options[3] & taken
+        m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
+        return m
+
+    def _passes(self, m: Module, platform: object, step: data.View, passing: Value) -> VPU:
+        """The VPU with the operands that the pass uses."""
+        vpu: VPU = place(m, platform, lambda: VPU(self.config), module="vpu", name="vpu")
+        from_sums, factored = step.options[0], step.options[1] | step.options[2]
+        storage = self.config.storage_format
+        m.d.comb += [
+            Value.cast(vpu.steps).eq(step.steps),
+            vpu.i.valid.eq(passing & Mux(from_sums, self.i_sums.valid, self.i_elements.valid)),
+            Value.cast(vpu.i.payload).eq(Mux(from_sums, Value.cast(self.i_sums.payload), Value.cast(self.i_elements.payload))),
+            self.i_sums.ready.eq(passing & from_sums & vpu.i.ready),
+            vpu.i_factors.valid.eq(passing & (~factored | self.i_factors.valid)),
+            vpu.i_residual.valid.eq(passing & self.i_residual.valid),
+            Value.cast(vpu.i_residual.payload).eq(self.i_residual.payload),
+            self.i_residual.ready.eq(passing & vpu.i_residual.ready),
+            vpu.i_mask.valid.eq(passing & self.i_gate.valid),
+            self.i_gate.ready.eq(passing & vpu.i_mask.ready),
+        ]
+        for lane in range(self.config.vpu_lanes):
+            factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.infinity)
+            m.d.comb += [
+                vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
+                vpu.i_factors.payload[lane].scale.eq(Mux(step.options[2], factor[NUMBER:], step.scale)),
+                vpu.i_mask.payload[lane].eq(mask),
+            ]
+        with m.If(passing):
+            m.d.comb += [
+                self.i_elements.ready.eq(~from_sums & vpu.i.ready),
+                self.i_factors.ready.eq(factored & vpu.i_factors.ready),
+            ]
+        return vpu
+
+    def _updates(self, m: Module, platform: object, update: data.View, updating: Value) -> Pregenerate:
+        """The update engine with its operands."""
+        engine: Pregenerate = place(m, platform, lambda: Pregenerate(self.config), module="pregenerate", name="update")
+        rates = ("unscale", "weight_decay", "momentum", "learning_rate")
+        both = updating & self.i_elements.valid & self.i_factors.valid
+        m.d.comb += [
+            *(engine.rates[name].eq(update[name]) for name in rates),
+            engine.ratio.n.eq(update.n),
+            engine.ratio.m.eq(update.m),
+            engine.skip.eq(~update.copies[1:COPY_BITS]),
+            engine.i_gradient.valid.eq(both),
+            engine.i_master.valid.eq(both),
+            Value.cast(engine.i_gradient.payload).eq(self.i_elements.payload),
+        ]
+        for lane in range(self.config.wuve_lanes):
+            factor, master = self.i_factors.payload[lane], engine.i_master.payload[lane]
+            m.d.comb += [master.weight.eq(factor[:NUMBER]), master.velocity.eq(factor[NUMBER:])]
+        with m.If(updating):
+            m.d.comb += [self.i_elements.ready.eq(engine.i_gradient.ready), self.i_factors.ready.eq(engine.i_master.ready)]
+        return engine
+
+    def _sinks(self, m: Module, left: dict[str, Signal]) -> dict[str, SyncFIFO]:
+        """The FIFOs in front of the writers."""
+        sinks = {}
+        for name in SINKS:
+            port = getattr(self, f"o_{name}")
+            m.submodules[name] = sinks[name] = sink = SyncFIFO(width=len(Value.cast(port.payload)), depth=FIFO_WORDS)
+            m.d.comb += [Value.cast(port.payload).eq(sink.r_data), port.valid.eq(sink.r_rdy), sink.r_en.eq(port.ready)]
+            m.d.sync += left[name].eq(left[name] - (sink.w_en & sink.w_rdy))
+        return sinks
+
+    def _give(
+        self, m: Module, is_update: Value, copies: Value, vpu: VPU, engine: Pregenerate, sinks: dict[str, SyncFIFO]
+    ) -> None:
+        """Results, or masters and what is made of them, to the sinks."""
+        width, lanes = self.config.storage_format.width, range(self.config.vpu_lanes)
+        results, copy = sinks["results"], sinks["copy"]
+        masters = [engine.o_master.payload[lane] for lane in lanes]
+        room = results.w_rdy & (copy.w_rdy | ~copies)
+        passed = Cat(Cat(vpu.o.payload[lane].value, Const(0, NUMBER)) for lane in lanes)
+        m.d.comb += [
+            results.w_data.eq(Mux(is_update, Cat(Cat(word.weight, word.velocity) for word in masters), passed)),
+            results.w_en.eq(Mux(is_update, engine.o_master.valid & room, vpu.o.valid)),
+            vpu.o.ready.eq(~is_update & results.w_rdy),
+            engine.o_master.ready.eq(is_update & room),
+            copy.w_data.eq(Cat(word.copy for word in masters)),
+            copy.w_en.eq(is_update & copies & engine.o_master.valid & room),
+        ]
+        for name in ("forward", "backward"):
+            port = getattr(engine, f"o_{name}")
+            elements = (port.payload[lane] for lane in lanes)
+            packed = Cat(Cat(element.value, element.index, Const(0, width - len(element.index))) for element in elements)
+            m.d.comb += [sinks[name].w_data.eq(packed), sinks[name].w_en.eq(port.valid), port.ready.eq(sinks[name].w_rdy)]
+
+    def _packed_words(self, m: Module, update: data.View) -> Signal:
+        """N of every M words; M is a power of two."""
+        words = Signal(32)
+        with m.Switch(update.m):
+            for bits in range(self.config.max_group.bit_length()):
+                with m.Case(1 << bits):
+                    m.d.comb += words.eq((update.words >> bits) * update.n[:8])
+        return words
+
+    def _is_update(self, update: data.View) -> Value:
+        """Whether the update engine can do it."""
+        powers = Cat(update.m == 1 << bits for bits in range(self.config.max_group.bit_length())).any()
+        kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(self.config))
+        return (update.words != 0) & (update.copies >> COPY_BITS == 0) & (~update.copies[1:COPY_BITS].any() | powers & kept)
+
+
+def _is_pass(step: data.View) -> Value:
+    """Whether the VPU can do it."""
+    return (step.words != 0) & (step.options >> OPTION_BITS == 0) & (step.steps >> PASS.size == 0)
