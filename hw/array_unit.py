@@ -56,15 +56,16 @@ class ArrayUnit(wiring.Component):
         Their words.
     beyond, illegal, idle : Out(1)
         An element was not for the buffer; a product was none; nothing is inside.
-    busy, waits_operands, waits_room, waits_free : Out(1)
-        The array works; it waits for operands, or for the output buffer; a load waits for the array.
+    busy, moves, waits_operands, waits_room, waits_free : Out(1)
+        The array has a tile; a word enters or leaves it; it waits for operands, or for the output buffer; a load waits for a
+        share.
     """
 
     def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
         self.element = element
         width, group = config.storage_format.width, config.max_group
-        flags = ("beyond", "illegal", "idle", "busy", "waits_operands", "waits_room", "waits_free")
+        flags = ("beyond", "illegal", "idle", "busy", "moves", "waits_operands", "waits_room", "waits_free")
         super().__init__(
             {
                 "i_product": In(stream.Signature(command_layout(Product))),
@@ -110,6 +111,7 @@ class ArrayUnit(wiring.Component):
             self.waits_operands.eq(feed.waits_operands),
             self.waits_room.eq(feed.waits_room),
             self.busy.eq(slots.r_rdy),
+            self.moves.eq(stce.o.valid | (stce.i_w2e.valid & stce.i_w2e.ready)),
         ]
         move(m, self.i_product, feed.i, self.i_product.payload)
         move(m, stce.o, results.i, stce.o.payload)

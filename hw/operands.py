@@ -2,11 +2,11 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
+from hw.ram import place_ram
 from hw.transpose import rotate
 
 PLACEMENT = data.StructLayout({"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32})
@@ -98,7 +98,7 @@ class OperandBuffer(wiring.Component):
             m.d.sync += [load.eq(self.i_load.payload), active.eq(1), share.eq(0), base.eq(0)]
 
         bank, lane, word = self._place(m, load, take)
-        self._write(m, load, take, ends, base + word, bank, lane)
+        self._write(m, platform, load, take, ends, base + word, bank, lane)
         return m
 
     def _place(self, m: Module, load: data.View, take: Value) -> tuple[Signal, Signal, Signal]:
@@ -139,14 +139,24 @@ class OperandBuffer(wiring.Component):
         m.d.comb += whole.eq(line + word)
         return bank, lane, whole
 
-    def _write(self, m: Module, load: data.View, take: Value, ends: Value, address: Value, bank: Signal, lane: Signal) -> None:
+    def _write(
+        self,
+        m: Module,
+        platform: object,
+        load: data.View,
+        take: Value,
+        ends: Value,
+        address: Value,
+        bank: Signal,
+        lane: Signal,
+    ) -> None:
         """A cycle later: rotated elements to the banks and lanes that they are for."""
         chunk, group, across = self.i.payload, self.config.max_group, load.across[0]
         bits = (group - 1).bit_length()
         first = Mux(across, bank, lane)
         elements = [chunk.elements[number][: self.element_bits] for number in range(group)]
         turned = rotate(elements, (-first)[:bits])
-        write, place, ended = Signal(), Signal(ADDRESS_BITS), Signal()
+        write, position, ended = Signal(), Signal(ADDRESS_BITS), Signal()
         in_banks, in_lanes = Signal(self.lines), Signal(group)
         held, along = [Signal(self.element_bits, name=f"turned_{number}") for number in range(group)], Signal()
         fits = address < self.words
@@ -156,20 +166,18 @@ class OperandBuffer(wiring.Component):
             self.beyond.eq(take & ~fits),
             ended.eq(ends),
             self.full.eq(ended),
-            place.eq(address),
+            position.eq(address),
             along.eq(~across),
             in_banks.eq(Cat((number >= bank) & (number < bank + Mux(across, count, 1)) for number in range(self.lines))),
             in_lanes.eq(Cat((number >= lane) & (number < lane + Mux(across, 1, count)) for number in range(group))),
             *(target.eq(value) for target, value in zip(held, turned, strict=True)),
         ]
         for number in range(self.lines):
-            shape = data.ArrayLayout(self.element_bits, group)
-            m.submodules[f"bank_{number}"] = memory = Memory(shape=shape, depth=self.words, init=[])
-            port, fetch = memory.write_port(granularity=1), memory.read_port()
+            memory = place_ram(m, platform, f"bank_{number}", self.words, group, self.element_bits)
             m.d.comb += [
-                port.addr.eq(place),
-                port.en.eq(in_lanes & (write & in_banks[number]).replicate(group)),
-                fetch.addr.eq(self.address),
-                self.o[number].eq(fetch.data),
-                *(port.data[slot].eq(Mux(along, held[slot], held[number % group])) for slot in range(group)),
+                memory.write_address.eq(position),
+                memory.write_parts.eq(in_lanes & (write & in_banks[number]).replicate(group)),
+                memory.write_data.eq(Cat(Mux(along, held[slot], held[number % group]) for slot in range(group))),
+                memory.read_address.eq(self.address),
+                Value.cast(self.o[number]).eq(memory.read_data),
             ]

@@ -3,13 +3,13 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.array import sums_layout
 from hw.config import AcceleratorConfig
 from hw.feed import FIFO_WORDS
 from hw.formats import BINARY32
+from hw.ram import RAM, place_ram
 from hw.sequencer import COUNT_BITS
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8})
@@ -77,15 +77,14 @@ class ResultBuffer(wiring.Component):
         m = Module()
         words = self.config.result_buffer_words
         bits = (words - 1).bit_length()
-        m.submodules.memory = memory = Memory(shape=sums_layout(self.config).size, depth=HALVES << bits, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        full, collected, coming = Signal(range(HALVES + 1)), self._collect(m, write, bits), Signal()
-        sending = self._send(m, read, bits, full)
+        memory = place_ram(m, platform, "memory", HALVES << bits, 1, sums_layout(self.config).size)
+        full, collected, coming = Signal(range(HALVES + 1)), self._collect(m, memory, bits), Signal()
+        sending = self._send(m, memory, bits, full)
         m.d.comb += [coming.eq(self.i_slots.valid), self.idle.eq(~coming & (full == 0) & ~sending)]
         m.d.sync += full.eq(full + collected - self.freed)
         return m
 
-    def _collect(self, m: Module, write: wiring.PureInterface, bits: int) -> Signal:
+    def _collect(self, m: Module, memory: RAM, bits: int) -> Signal:
         """Write words as they come; high for a cycle when a tile is complete and written."""
         config, slots = self.config, self.i_slots.payload
         column, slot = (
@@ -94,15 +93,15 @@ class ResultBuffer(wiring.Component):
         )
         row, block, half, done = Signal(8), Signal(8), Signal(), Signal()
         last_slot, ends = slot == config.interleave_slots - 1, Signal()
-        place = Signal(bits)
+        word = Signal(bits)
         m.d.comb += [
             self.i.ready.eq(1),
-            place.eq((block * config.columns + column) * slots.rows + row),
+            word.eq((block * config.columns + column) * slots.rows + row),
             ends.eq(self.i.valid & last_slot & (column == 0)),
             self.i_slots.ready.eq(ends),
-            write.addr.eq(Cat(place, half)),
-            write.data.eq(self.i.payload),
-            write.en.eq(self.i.valid & (block < slots.columns)),
+            memory.write_address.eq(Cat(word, half)),
+            memory.write_data.eq(self.i.payload),
+            memory.write_parts.eq(self.i.valid & (block < slots.columns)),
         ]
         m.d.sync += [done.eq(ends), half.eq(half ^ ends)]
         with m.If(self.i.valid):
@@ -113,7 +112,7 @@ class ResultBuffer(wiring.Component):
                 m.d.sync += [slot.eq(0), row.eq(0), block.eq(0), column.eq(Mux(column == 0, config.columns - 1, column - 1))]
         return done
 
-    def _send(self, m: Module, read: wiring.PureInterface, bits: int, full: Signal) -> Signal:
+    def _send(self, m: Module, memory: RAM, bits: int, full: Signal) -> Signal:
         """Read tiles; high while a result is being given on."""
         config, lanes = self.config, self.config.vpu_lanes
         slices = config.rows // lanes
@@ -133,9 +132,11 @@ class ResultBuffer(wiring.Component):
             self.waits_sums.eq(active & (full == 0)),
             ends.eq(reads & last_row & last_column),
             self.freed.eq(ends),
-            read.addr.eq(Cat((word + block)[:bits], half)),
+            memory.read_address.eq(Cat((word + block)[:bits], half)),
             out.w_en.eq(fetched),
-            out.w_data.eq(read.data.word_select(picked, BINARY32.width * lanes) & Cat(bit.replicate(32) for bit in real)),
+            out.w_data.eq(
+                memory.read_data.word_select(picked, BINARY32.width * lanes) & Cat(bit.replicate(32) for bit in real)
+            ),
             self.o.payload.as_value().eq(out.r_data),
             self.o.valid.eq(out.r_rdy),
             out.r_en.eq(self.o.ready),

@@ -57,8 +57,8 @@ class Port(wiring.Component):
         Where the window begins, a multiple of 4 KiB.
     read_fault, write_fault : Out(FAULT)
         For a cycle.
-    idle : Out(1)
-        No burst waits for its answer.
+    idle, writes_idle : Out(1)
+        No burst waits for its answer; no write does.
     read_beat, write_beat : Out(1)
         A beat is taken in this cycle, for counters.
     m_axi_… : the AXI4 master
@@ -78,6 +78,7 @@ class Port(wiring.Component):
                 "read_fault": Out(FAULT),
                 "write_fault": Out(FAULT),
                 "idle": Out(1),
+                "writes_idle": Out(1),
                 "read_beat": Out(1),
                 "write_beat": Out(1),
                 **master_members(config),
@@ -94,7 +95,7 @@ class Port(wiring.Component):
             }  # INCR; bufferable, modifiable
             m.d.comb += [getattr(self, f"m_axi_{channel}{name}").eq(value) for name, value in fixed.items()]
         reading, writing = self._reads(m), self._writes(m)
-        m.d.comb += self.idle.eq(~reading & ~writing)
+        m.d.comb += [self.idle.eq(~reading & ~writing), self.writes_idle.eq(~writing)]
         return m
 
     def _reads(self, m: Module) -> Value:

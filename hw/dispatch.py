@@ -1,0 +1,177 @@
+"""The dispatcher: from a program's words to commands in front of their units."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hw.command_layout import command_layout
+from hw.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk, layout
+from hw.config import AcceleratorConfig
+from hw.operands import PLACEMENT
+from hw.results import TILES
+from hw.vector_unit import WORK
+
+QUIET_CYCLES = 4
+"""For which all must be idle before a synchronisation is over: as long as a word may be between two blocks."""
+
+WORDS = {opcode: 1 + sum(field.bits for field in layout(kind)) // 32 for opcode, kind in COMMANDS.items()}
+"""Of each command, its header included."""
+
+QUEUED = 2
+"""Commands that may wait in front of each unit."""
+
+BODY_WORDS = max(WORDS.values()) - 1
+
+
+class Dispatch(wiring.Component):
+    """Reads commands and hands each to its unit, in order; a few may wait in front of each unit.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+
+    Members
+    -------
+    i : In(stream of 32)
+        The program's words.
+    quiet : In(1)
+        All units are idle, and every write is answered.
+    overflow : In(1)
+        Conditional commands are dropped.
+    walk_<source>, walk_<sink> : Out(stream of Walk)
+        To readers and writers.
+    place_weights, place_activations : Out(stream of PLACEMENT)
+        What else a load says.
+    product, tiles, work : Out(stream of Product, TILES, WORK)
+        To the array, the output buffer and the vector unit.
+    done : Out(1)
+        For a cycle: the program has ended.
+    illegal : Out(1)
+        A word is no header. Nothing is taken any more.
+    commands : Out(32)
+        Begun so far.
+    empty : Out(1)
+        No command waits in front of a unit.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        walks = [source.name.lower() for source in Source if source is not Source.FETCH] + [sink.name.lower() for sink in Sink]
+        self.shapes = {f"walk_{name}": command_layout(Walk) for name in walks}
+        self.shapes |= {"place_weights": PLACEMENT, "place_activations": PLACEMENT, "product": command_layout(Product)}
+        self.shapes |= {"tiles": TILES, "work": WORK}
+        super().__init__(
+            {
+                "i": In(stream.Signature(32)),
+                "quiet": In(1),
+                "overflow": In(1),
+                **{name: Out(stream.Signature(shape)) for name, shape in self.shapes.items()},
+                "done": Out(1),
+                "illegal": Out(1),
+                "commands": Out(32),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        opcode, unit, skipped, body = Signal(8), Signal(8), Signal(), Signal(32 * BODY_WORDS)
+        left, place, still = Signal(8), Signal(8), Signal(range(QUIET_CYCLES + 1))
+        queues = self._queues(m)
+        word = self.i.payload
+        header = {"opcode": word[:8], "unit": word[8:16], "words": word[24:32]}
+        with m.FSM():
+            with m.State("header"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [
+                        opcode.eq(header["opcode"]),
+                        unit.eq(header["unit"]),
+                        skipped.eq(word[16] & self.overflow),
+                        left.eq(header["words"] - 1),
+                        place.eq(0),
+                        self.commands.eq(self.commands + 1),
+                    ]
+                    with m.If(~self._is_header(word)):
+                        m.next = "stopped"
+                    with m.Elif((header["opcode"] == Opcode.SYNC) | (header["opcode"] == Opcode.HALT)):
+                        m.d.sync += still.eq(0)
+                        m.next = "sync"
+                    with m.Else():
+                        m.next = "body"
+            with m.State("body"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [body.word_select(place, 32).eq(word), place.eq(place + 1), left.eq(left - 1)]
+                    with m.If(left == 1):
+                        m.next = "issue"
+            with m.State("issue"), m.If(self._issue(m, queues, opcode, unit, body, skipped)):
+                m.next = "header"
+            with m.State("sync"):
+                m.d.sync += still.eq(Mux(self.quiet & self.empty, still + 1, 0))
+                with m.If(still == QUIET_CYCLES):
+                    m.d.comb += self.done.eq(opcode == Opcode.HALT)
+                    m.d.sync += still.eq(0)
+                    with m.If(opcode == Opcode.HALT):
+                        m.next = "ended"
+                    with m.Else():
+                        m.next = "header"
+            with m.State("ended"):
+                m.d.sync += self.commands.eq(0)
+                m.next = "header"
+            with m.State("stopped"):
+                m.d.comb += self.illegal.eq(1)
+        return m
+
+    def _queues(self, m: Module) -> dict[str, SyncFIFO]:
+        """A command's room in front of each unit."""
+        queues = {}
+        for name, shape in self.shapes.items():
+            port = getattr(self, name)
+            m.submodules[f"queue_{name}"] = queues[name] = queue = SyncFIFO(width=shape.size, depth=QUEUED)
+            m.d.comb += [Value.cast(port.payload).eq(queue.r_data), port.valid.eq(queue.r_rdy), queue.r_en.eq(port.ready)]
+        m.d.comb += self.empty.eq(~Cat(queue.r_rdy for queue in queues.values()).any())
+        return queues
+
+    def _is_header(self, word: Value) -> Value:
+        """Whether opcode, unit and length belong together."""
+        opcode, unit, words = word[:8], word[8:16], word[24:32]
+        known = Cat((opcode == number) & (words == count) for number, count in WORDS.items()).any()
+        loads = (opcode != Opcode.LOAD) | (unit != Source.FETCH) & (unit <= max(Source))
+        stores = (opcode != Opcode.STORE) | (unit <= max(Sink))
+        others = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE) | (unit == 0)
+        return known & loads & stores & others & (word[17:24] == 0)
+
+    def _issue(
+        self, m: Module, queues: dict[str, SyncFIFO], opcode: Value, unit: Value, body: Signal, skipped: Value
+    ) -> Signal:
+        """Put the command where it belongs, when all that it goes to has room."""
+        gone = Signal()
+        m.d.comb += gone.eq(skipped)
+
+        def give(when: Value, parts: dict[str, Value]) -> None:
+            room = Cat(queues[name].w_rdy for name in parts).all()
+            with m.If(when & ~skipped):
+                m.d.comb += gone.eq(room)
+                for name, value in parts.items():
+                    m.d.comb += [queues[name].w_data.eq(value), queues[name].w_en.eq(room)]
+
+        shapes = (command_layout(kind) for kind in (Load, Store, Pass))
+        load, store, step = (data.View(shape, body[: shape.size]) for shape in shapes)
+        for source in Source:
+            if source is not Source.FETCH:
+                name = source.name.lower()
+                parts = {f"walk_{name}": Value.cast(load.walk)}
+                if source in (Source.WEIGHTS, Source.ACTIVATIONS):
+                    parts[f"place_{name}"] = Cat(load[field] for field, _ in PLACEMENT)
+                give((opcode == Opcode.LOAD) & (unit == source), parts)
+        for sink in Sink:
+            give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Value.cast(store.walk)})
+        give(opcode == Opcode.PRODUCT, {"product": body[: command_layout(Product).size]})
+        work = {"work": Cat(opcode == Opcode.UPDATE, body[: WORK.size - 1])}
+        give((opcode == Opcode.UPDATE) | (opcode == Opcode.PASS) & ~step.options[0], work)
+        tiles = Cat(step[name][: TILES[name].width] for name, _ in TILES)
+        give((opcode == Opcode.PASS) & step.options[0], work | {"tiles": tiles})
+        return gone

@@ -1,0 +1,63 @@
+"""SAT, the sparse training accelerator as a whole: an AXI4-Lite slave, an AXI4 master, an interrupt."""
+
+from amaranth.hdl import Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hw.array import Element
+from hw.axi_lite import slave_members
+from hw.config import AcceleratorConfig
+from hw.control import Control
+from hw.dma.port import master_members
+from hw.modules import place
+from hw.streams import move
+from hw.units import Units, check_sat
+from hw.uspe import USPE
+
+
+class SAT(wiring.Component):
+    """The accelerator.
+
+    ::
+
+        s_axi ◄──► control ──start, reset──► units ◄──► m_axi
+        interrupt ◄───┘  ◄─errors, counters────┘
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        See `hw.units.check_sat`.
+    element : type of Component
+        Its processing element, see `hw.stce.STCE`.
+
+    Members
+    -------
+    s_axi_… : AXI4-Lite slave, see `hw.registers`
+    m_axi_… : AXI4 master
+    interrupt : Out(1)
+        High from the end of a program, or an error, until it is cleared.
+    """
+
+    def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
+        check_sat(config)
+        self.config = config
+        self.element = element
+        super().__init__({**slave_members(), **master_members(config), "interrupt": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        control = place(m, platform, lambda: Control(self.config), module="control", name="control")
+        units = place(m, platform, lambda: Units(self.config, self.element), module="units", name="units", reset=control.reset)
+        move(m, control.program, units.program, control.program.payload)
+        for name in ("base", "window", "halt", "clear_overflow"):
+            m.d.comb += getattr(units, name).eq(getattr(control, name))
+        told = ("stop", "done", "idle", "port_idle", "overflow", "commands", "progress", "events", "read_waits", "write_waits")
+        for name in told:
+            m.d.comb += Value.cast(getattr(control, name)).eq(getattr(units, name))
+        outer = [(control, name, member) for name, member in slave_members().items()]
+        outer += [(units, name, member) for name, member in master_members(self.config).items()]
+        for part, name, member in outer:
+            own, port = getattr(part, name), getattr(self, name)
+            m.d.comb += port.eq(own) if member.flow is Out else own.eq(port)
+        m.d.comb += self.interrupt.eq(control.interrupt)
+        return m

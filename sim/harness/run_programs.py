@@ -1,0 +1,80 @@
+"""The cocotb test that runs programs on the accelerator, one after the other, by its registers; runs inside the simulation."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, with_timeout
+
+from hw.registers import COUNTERS, OFFSETS
+from sim.kit import PERIOD, reset
+
+PLAN, OUTCOME = "plan.json", "outcome.json"
+ERROR = 8
+"""Bit of the status register."""
+
+
+class Registers:
+    """The AXI4-Lite slave of the top module, a register at a time."""
+
+    def __init__(self, dut: Any) -> None:  # noqa: ANN401 (a handle has the attributes of the design)
+        self.dut = dut
+        for name in ("awvalid", "wvalid", "arvalid"):
+            getattr(dut, f"s_axi_{name}").value = 0
+        dut.s_axi_bready.value = dut.s_axi_rready.value = 1
+
+    async def write(self, name: str, value: int) -> None:
+        """Write a register."""
+        dut = self.dut
+        dut.s_axi_awaddr.value, dut.s_axi_wdata.value = OFFSETS[name], value
+        dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 1
+        await FallingEdge(dut.clk)  # both are always taken when no write is under way
+        dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 0
+        await self._until(dut.s_axi_bvalid)
+
+    async def read(self, name: str) -> int:
+        """Read a register."""
+        dut = self.dut
+        dut.s_axi_araddr.value, dut.s_axi_arvalid.value = OFFSETS[name], 1
+        await FallingEdge(dut.clk)
+        dut.s_axi_arvalid.value = 0
+        await ReadOnly()
+        value = int(dut.s_axi_rdata.value)
+        await FallingEdge(dut.clk)
+        return value
+
+    async def _until(self, signal: Any) -> None:  # noqa: ANN401
+        while not int(signal.value):
+            await FallingEdge(self.dut.clk)
+        await FallingEdge(self.dut.clk)
+
+
+@cocotb.test()
+async def run_programs(dut: Any) -> None:  # noqa: ANN401
+    """Run what the plan says; leave the registers after each program, and a dump of the memory."""
+    plan = json.loads(Path(PLAN).read_text())
+    dut.dump.value = 0
+    registers = Registers(dut)
+    await reset(dut)
+    for name, value in plan["registers"].items():
+        await registers.write(name, value)
+    await registers.write("interrupt_enable", 1)
+    outcomes = []
+    for program in plan["programs"]:
+        await registers.write("program_address", program["address"])
+        await registers.write("program_bytes", program["bytes"])
+        await registers.write("control", 1)
+        if not int(dut.interrupted.value):
+            await with_timeout(RisingEdge(dut.interrupted), PERIOD * plan["cycle_limit"], "step")
+        await FallingEdge(dut.clk)
+        names = ["status", "error_code", "error_unit", "error_address", "error_command"]
+        outcome = {name: await registers.read(name) for name in names}
+        for name in COUNTERS:
+            outcome[name] = await registers.read(f"{name}_low") | await registers.read(f"{name}_high") << 32
+        outcomes.append(outcome)
+        dut.dump.value = 1
+        await FallingEdge(dut.clk)
+        dut.dump.value = 0
+        await registers.write("control", 4 | (2 if outcome["status"] & ERROR else 0))
+    Path(OUTCOME).write_text(json.dumps(outcomes))

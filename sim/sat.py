@@ -1,0 +1,122 @@
+"""Programs on the RTL of the whole accelerator, with a memory behind its port."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import AcceleratorConfig
+from hw.export import source_hash, to_verilog
+from hw.files import write_whole
+from hw.registers import ErrorCode
+from hw.sat import SAT
+from sim.harness import run_programs
+from sim.image import Bytes
+from sim.verilator import Build, build, cache_folder
+
+HARNESS = Path(__file__).parent / "harness" / "sat_bench.sv"
+MEMORY_BYTES = 1 << 20
+MEMORY_BASE = 0x4_0000_0000
+CYCLE_LIMIT = 50_000_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program did.
+
+    Parameters
+    ----------
+    memory : array of uint8
+        All of the memory afterwards.
+    registers : dict of str to int
+        Status, error and performance counters.
+    """
+
+    memory: Bytes
+    registers: dict[str, int]
+
+    @property
+    def error(self) -> ErrorCode:
+        """Why it stopped, if it did not end."""
+        return ErrorCode(self.registers["error_code"])
+
+
+def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Build:
+    """The simulator of the accelerator with its memory, from the cache where it was built before."""
+    package = "\n".join(
+        [
+            "package sat_config;",
+            f"  localparam int DATA_BITS = {config.axi_data_bits};",
+            f"  localparam int MEMORY_BYTES = {memory_bytes};",
+            f"  localparam logic [63:0] MEMORY_BASE = 64'h{MEMORY_BASE:x};",
+            "endpackage",
+            "",
+        ]
+    )
+    sources = {"sat_config.sv": package, "sat.v": verilog(config), "sat_bench.sv": HARNESS.read_text(encoding="utf-8")}
+    return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})")
+
+
+def verilog(config: AcceleratorConfig) -> str:
+    """The accelerator's Verilog, from the cache where the same sources and configuration wrote it before."""
+    key = hashlib.sha256(f"sat {source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
+    path = cache_folder() / "verilog" / f"{key}.v"
+    if not path.is_file():
+        write_whole(path, to_verilog(SAT(config), "sat"))
+    return path.read_text(encoding="utf-8")
+
+
+def run(
+    config: AcceleratorConfig,
+    memory: Bytes,
+    programs: Sequence[bytes],
+    *,
+    latency_cycles: int = 20,
+    beat_interval_cycles: int = 1,
+    watchdog_cycles: int = 100_000,
+) -> list[Outcome]:
+    """Run programs one after the other on one memory.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    memory : array of uint8
+        What the memory holds at first, from the beginning of the window.
+    programs : sequence of bytes
+        Encoded programs; they are placed behind `memory`.
+    latency_cycles, beat_interval_cycles : int
+        Of the memory, see ``sat_bench.sv``.
+    watchdog_cycles : int
+        See `hw.registers`.
+    """
+    image = np.zeros(MEMORY_BYTES, np.uint8)
+    image[: len(memory)] = memory
+    place, plan = -(-len(memory) // 4096) * 4096, []
+    for program in programs:
+        plan.append({"address": place, "bytes": len(program)})
+        image[place : place + len(program)] = np.frombuffer(program, np.uint8)
+        place += -(-len(program) // 64) * 64
+    registers = {
+        "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
+        "window_base_high": MEMORY_BASE >> 32,
+        "window_bytes": MEMORY_BYTES,
+        "watchdog_cycles": watchdog_cycles,
+    }
+    simulator = build_sat(config)
+    with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
+        folder = Path(name)
+        (folder / "memory.bin").write_bytes(image.tobytes())
+        (folder / "options.txt").write_text(f"{latency_cycles} {beat_interval_cycles}\n")
+        (folder / run_programs.PLAN).write_text(
+            json.dumps({"registers": registers, "programs": plan, "cycle_limit": CYCLE_LIMIT})
+        )
+        simulator.run(run_programs.__name__, work=folder, environment={})
+        outcomes = json.loads((folder / run_programs.OUTCOME).read_text())
+        dumps = [np.fromfile(folder / f"dump_{number}.bin", np.uint8) for number in range(len(programs))]
+    return [Outcome(dump[: len(memory)], outcome) for dump, outcome in zip(dumps, outcomes, strict=True)]
