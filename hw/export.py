@@ -1,4 +1,4 @@
-"""Verilog of an accelerator or of one of its blocks, each distinct module once, and the manifest that describes it."""
+"""Verilog of the accelerator or of one of its blocks, each distinct module once, and the manifest that describes it."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.modules import ModuleLibrary, port_name
 from hw.pregenerate import Pregenerate, check_pregeneration
+from hw.sat import SAT
 from hw.sore import SORE
 from hw.stce import STCE
 from hw.transpose import Transpose, check_lanes
@@ -35,6 +36,7 @@ def _pregenerate(config: AcceleratorConfig) -> Pregenerate:
 
 
 BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
+    "sat": SAT,
     TOP: STCE,
     "uspe": USPE,
     "sore": SORE,
@@ -54,7 +56,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
 
 
 def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dict[str, Any]]:
-    """The Verilog text of an accelerator, and its manifest.
+    """The Verilog text of the array, with any processing element, and its manifest.
 
     Parameters
     ----------

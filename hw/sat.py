@@ -21,7 +21,7 @@ class SAT(wiring.Component):
     ::
 
         s_axi ◄──► control ──start, reset──► units ◄──► m_axi
-        interrupt ◄───┘  ◄─errors, counters────┘
+        irq ◄─────────┘  ◄─errors, counters────┘
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class SAT(wiring.Component):
     -------
     s_axi_… : AXI4-Lite slave, see `hw.registers`
     m_axi_… : AXI4 master
-    interrupt : Out(1)
+    irq : Out(1)
         High from the end of a program, or an error, until it is cleared.
     """
 
@@ -42,7 +42,7 @@ class SAT(wiring.Component):
         check_sat(config)
         self.config = config
         self.element = element
-        super().__init__({**slave_members(), **master_members(config), "interrupt": Out(1)})
+        super().__init__({**slave_members(), **master_members(config), "irq": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -59,5 +59,5 @@ class SAT(wiring.Component):
         for part, name, member in outer:
             own, port = getattr(part, name), getattr(self, name)
             m.d.comb += port.eq(own) if member.flow is Out else own.eq(port)
-        m.d.comb += self.interrupt.eq(control.interrupt)
+        m.d.comb += self.irq.eq(control.interrupt)
         return m

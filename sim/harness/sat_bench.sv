@@ -36,7 +36,7 @@ module sat_bench
   logic [1:0] rresp, bresp;
 
   sat dut (
-      .clk, .rst, .interrupt(interrupted),
+      .clk, .rst, .irq(interrupted),
       .s_axi_awaddr, .s_axi_awprot(3'b0), .s_axi_awvalid, .s_axi_awready,
       .s_axi_wdata, .s_axi_wstrb(4'hf), .s_axi_wvalid, .s_axi_wready,
       .s_axi_bresp(), .s_axi_bvalid, .s_axi_bready,

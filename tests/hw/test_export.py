@@ -15,7 +15,9 @@ from hw.modules import port_name
 from sim.cli import main
 from sim.verilator import _package_folder
 
-SMALL = AcceleratorConfig(name="e", rows=2, columns=2)
+SMALL = AcceleratorConfig(
+    name="e", rows=2, columns=2, max_group=4, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=1024
+)
 ODD = [
     AcceleratorConfig(name="dot", rows=1, columns=1, max_group=2, storage="float8_e5m2", add_latency_cycles=1),
     AcceleratorConfig(name="line", rows=1, columns=5, max_group=32, multiply_latency_cycles=5, add_latency_cycles=7),
@@ -101,9 +103,11 @@ def test_the_command_exports_a_block(tmp_path, capsys):
 @pytest.mark.parametrize(
     "config, block, message",
     [
-        (SMALL, "alu", "unknown block 'alu'; allowed: stce, uspe, sore, wuve, vpu, transpose, pregenerate"),
+        (SMALL, "alu", "unknown block 'alu'; allowed: sat, stce, uspe, sore, wuve, vpu, transpose, pregenerate"),
         (replace(SMALL, sore_lanes=3), "transpose", "lanes must be a power of two from 2 on, not 3"),
         (replace(SMALL, sore_lanes=8), "pregenerate", "wuve_lanes and sore_lanes must be equal"),
+        (replace(SMALL, sore_lanes=8), "sat", "vpu_lanes, wuve_lanes and sore_lanes must be equal in the whole accelerator"),
+        (PRESETS["tiny"].__class__(name="r", rows=3, columns=2), "sat", "rows must be a multiple of vpu_lanes"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(config, block, message):
