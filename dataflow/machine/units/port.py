@@ -1,0 +1,152 @@
+"""The memory port with the memory behind it: once a burst is taken, all of its cycles are known."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataflow.machine.units.clock import Clock, Unit
+from dataflow.machine.units.reader import Reader, Writer
+
+OUTSTANDING_BURSTS = 16
+"""Of each reader and writer."""
+
+MEMORY_BURSTS = 64
+"""Reads that the memory has taken and not served."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory that serves bursts in their order, see ``sim/harness/sat_bench.sv``.
+
+    Parameters
+    ----------
+    latency_cycles : int
+        From a burst to its first beat, or from its last beat to the answer, at the earliest, less one.
+    interval_cycles : int
+        Between beats, at least 1.
+    """
+
+    latency_cycles: int = 20
+    interval_cycles: int = 1
+
+
+class ReadPort(Unit):
+    """Takes a read burst a cycle, that of the lowest number.
+
+    Attributes
+    ----------
+    readers : sequence of Reader
+        By number; set by whoever makes them.
+    taken, beats : list of int
+        Cycles in which the memory takes bursts, and gives beats.
+    """
+
+    def __init__(self, clock: Clock, memory: Memory) -> None:
+        super().__init__(clock)
+        self.memory = memory
+        self.readers: Sequence[Reader] = ()
+        self.taken: list[int] = []
+        self.beats: list[int] = []
+        self._address_at = -1  # when the memory takes the address that stands at the port
+        self._next_read = 0
+        self._served: deque[tuple[int, int]] = deque()  # first and last cycle of the memory's bursts
+        self._answered: dict[int, deque[int]] = {}
+
+    def step(self) -> None:
+        now = self.clock.now
+        if now < self._address_at:
+            self.wake(self._address_at - now)
+            return
+        for number, reader in enumerate(self.readers):
+            answered = self._answered.setdefault(number, deque())
+            while answered and answered[0] < now:
+                answered.popleft()
+            if not reader.offer:
+                continue
+            if len(answered) < OUTSTANDING_BURSTS:
+                self._read(reader, answered)
+                self.wake()
+                return
+            self.wake(answered[0] + 1 - now)
+
+    def _read(self, reader: Reader, answered: deque[int]) -> None:
+        now = self.clock.now
+        at = now + 1
+        while self._under_way(at - 1) >= MEMORY_BURSTS:
+            at += 1
+        self._address_at = at
+        self.taken.append(at)
+        for _ in range(reader.take_burst()):
+            edge = max(at + self.memory.latency_cycles, self._next_read)
+            self._next_read = edge + self.memory.interval_cycles
+            self.beats.append(edge + 1)
+            reader.beats.put(None, edge + 1 - now)
+        self._served.append((at, edge))
+        answered.append(edge + 1)
+
+    def _under_way(self, edge: int) -> int:
+        """Bursts that the memory has at a clock edge, before it takes one."""
+        served = self._served
+        while served and served[0][1] < edge:
+            served.popleft()
+        return len(served) - bool(served and served[-1][0] == edge)
+
+
+class WritePort(Unit):
+    """Takes a write burst after the other, that of the lowest number, and its beats.
+
+    Attributes
+    ----------
+    writers : sequence of Writer
+        By number; set by whoever makes them.
+    taken, beats, answers : list of int
+        Cycles in which the memory takes bursts and beats, and answers.
+    """
+
+    def __init__(self, clock: Clock, memory: Memory) -> None:
+        super().__init__(clock)
+        self.memory = memory
+        self.writers: Sequence[Writer] = ()
+        self.taken: list[int] = []
+        self.beats: list[int] = []
+        self.answers: list[int] = []
+        self._free_at = 0
+        self._next_write = 0
+        self._answer_at = 0
+        self._answered: dict[int, deque[int]] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Every write is answered."""
+        return self.clock.now > self._answer_at
+
+    def step(self) -> None:
+        now = self.clock.now
+        if now < self._free_at:
+            self.wake(self._free_at - now)
+            return
+        for number, writer in enumerate(self.writers):
+            answered = self._answered.setdefault(number, deque())
+            while answered and answered[0] < now:
+                answered.popleft()
+            beats = writer.offer
+            if not beats:
+                continue
+            if len(answered) < OUTSTANDING_BURSTS:
+                answered.append(self._write(writer, beats))
+                self.wake()
+                return
+            self.wake(answered[0] + 1 - now)
+
+    def _write(self, writer: Writer, beats: int) -> int:
+        """Take it; when it is answered."""
+        interval, first = self.memory.interval_cycles, max(self.clock.now + 2, self._next_write)
+        taken = [first + number * interval for number in range(beats)]
+        writer.take_burst(taken)
+        self.taken.append(self.clock.now + 1)
+        self.beats += taken
+        self._free_at = taken[-1]
+        self._next_write = taken[-1] + interval
+        self._answer_at = max(taken[-1] + self.memory.latency_cycles, self._answer_at) + 1
+        self.answers.append(self._answer_at)
+        return self._answer_at

@@ -1,0 +1,136 @@
+"""The machine's units against the same of the RTL: everything in the same cycle."""
+
+import sys
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from amaranth.sim import Simulator
+
+from dataflow.machine.units.clock import Clock, Fifo
+from dataflow.machine.units.port import Memory, ReadPort, WritePort
+from dataflow.machine.units.reader import Reader, Writer
+from hw.config import AcceleratorConfig
+
+sys.path.append(str(Path(__file__).parents[1] / "hw"))
+
+from test_dma import BASE, LANES, Copy, flat, words_of
+from test_walker import as_init, random_walk
+
+
+class PunctualMemory:
+    """The memory of ``sim/harness/sat_bench.sv`` in the Amaranth simulator, without contents."""
+
+    def __init__(self, dut, memory):
+        self.dut, self.memory = dut, memory
+
+    async def serve(self, ctx):
+        dut, latency, interval = self.dut, self.memory.latency_cycles, self.memory.interval_cycles
+        reads, writes, answers = deque(), deque(), deque()
+        next_read = next_write = done = cycle = 0
+        names = ("arvalid", "arid", "arlen", "awvalid", "awid", "wvalid", "wlast", "arready", "wready")
+        signals = [getattr(dut, f"m_axi_{name}") for name in names]
+        ctx.set(dut.m_axi_awready, 1)
+        while True:
+            arvalid, arid, arlen, awvalid, awid, wvalid, wlast, arready, wready = (await ctx.tick().sample(*signals))[2:]
+            ctx.set(dut.m_axi_arready, len(reads) < 64)
+            if arvalid and arready:
+                reads.append((arid, arlen, cycle + latency))
+            if awvalid:
+                writes.append(awid)
+            ctx.set(dut.m_axi_rvalid, 0)
+            if reads and cycle >= reads[0][2] and cycle >= next_read:
+                ctx.set(dut.m_axi_rvalid, 1)
+                ctx.set(dut.m_axi_rid, reads[0][0])
+                ctx.set(dut.m_axi_rlast, done == reads[0][1])
+                next_read, done = cycle + interval, done + 1
+                if done > reads[0][1]:
+                    reads.popleft()
+                    done = 0
+            if wvalid and wready:
+                if wlast:
+                    answers.append((writes.popleft(), cycle + latency))
+                next_write = cycle + interval
+            ctx.set(dut.m_axi_wready, bool(writes) and cycle + 1 >= next_write)
+            ctx.set(dut.m_axi_bvalid, 0)
+            if answers and cycle >= answers[0][1]:
+                ctx.set(dut.m_axi_bvalid, 1)
+                ctx.set(dut.m_axi_bid, answers.popleft()[0])
+            cycle += 1
+
+
+def copies_of_rtl(config, walks, memory, cycles=30000):
+    """Cycles in which the readers and writers of `Copy` ask for bursts, and in which beats come and go."""
+    dut, seen = Copy(config), {"ar": [], "aw": [], "r": [], "w": [], "b": []}
+
+    def feeder(name):
+        async def feed(ctx):
+            port = getattr(dut, name)
+            for walk in walks[name]:
+                ctx.set(port.payload, as_init(walk))
+                ctx.set(port.valid, 1)
+                while not (await ctx.tick().sample(port.ready))[2]:
+                    pass
+            ctx.set(port.valid, 0)
+
+        return feed
+
+    async def watch(ctx):
+        quiet = 0
+        valid = [getattr(dut, f"m_axi_{name}valid") for name in seen]
+        ready = [getattr(dut, f"m_axi_{name}ready") for name in seen]
+        for cycle in range(cycles):
+            idle, *values = (await ctx.tick().sample(dut.idle, *valid, *ready))[2:]
+            for number, name in enumerate(seen):
+                if values[number] and values[number + len(seen)]:
+                    seen[name].append(cycle)
+            quiet = quiet + 1 if idle else 0
+            if quiet > 20:
+                return
+        raise AssertionError("not idle in time")
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    for name in walks:
+        simulator.add_testbench(feeder(name))
+    simulator.add_testbench(PunctualMemory(dut, memory).serve, background=True)
+    simulator.add_testbench(watch)
+    simulator.run()
+    return seen
+
+
+def copies_of_model(config, walks, memory):
+    """The same of the machine."""
+    clock = Clock()
+    read_port, write_port = ReadPort(clock, memory), WritePort(clock, memory)
+    queues = {name: Fifo(clock, 100) for name in walks}
+    read_port.readers = readers = [Reader(clock, config, LANES, queues[f"read_{n}"], read_port, words=True) for n in range(2)]
+    write_port.writers = [Writer(clock, config, LANES, queues[f"write_{n}"], readers[n].o, write_port) for n in range(2)]
+    for name, these in walks.items():
+        for walk in these:
+            queues[name].put(walk)
+    clock.run()
+    clock.now += 1
+    assert all(unit.idle for unit in (*readers, *write_port.writers))
+    return {"ar": read_port.taken, "aw": write_port.taken, "r": read_port.beats, "w": write_port.beats, "b": write_port.answers}
+
+
+@pytest.mark.parametrize("memory", [Memory(20, 1), Memory(0, 1), Memory(7, 3)])
+@pytest.mark.parametrize("bits", [64, 256])
+@pytest.mark.parametrize("seed", range(2))
+def test_readers_and_writers_keep_the_rtls_cycles(bits, seed, memory):
+    random = Random(100 * bits + seed)
+    config = AcceleratorConfig(name="c", rows=2, columns=2, axi_data_bits=bits, axi_burst_beats=4, axi_fifo_beats=8)
+    walks, place = {f"{kind}_{number}": [] for kind in ("read", "write") for number in range(2)}, 1 << 15
+    for number in range(2):
+        for _ in range(4):
+            walk = replace(random_walk(random), boundary=LANES)
+            size = 1 << walk.size_log2
+            count = len(words_of(walk, bytes(1 << 16))) * LANES - random.randrange(LANES)
+            walks[f"read_{number}"].append(walk)
+            walks[f"write_{number}"].append(flat(place + random.randrange(8) * size, walk.size_log2, count))
+            place += -(-(count * size + 64) // 64) * 64
+    assert BASE % 4096 == 0
+    assert copies_of_model(config, walks, memory) == copies_of_rtl(config, walks, memory)
