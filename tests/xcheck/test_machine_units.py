@@ -5,17 +5,23 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
+from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
-from dataflow.machine.units.clock import Clock, Fifo
+from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
+from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
+from hw.array_unit import ArrayUnit
+from hw.commands import Load, Pass, Product, layout
 from hw.config import AcceleratorConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "hw"))
 
+from test_array_unit import SMALL, WIDE, Case
 from test_dma import BASE, LANES, Copy, flat, words_of
 from test_walker import as_init, random_walk
 
@@ -134,3 +140,101 @@ def test_readers_and_writers_keep_the_rtls_cycles(bits, seed, memory):
             place += -(-(count * size + 64) // 64) * 64
     assert BASE % 4096 == 0
     assert copies_of_model(config, walks, memory) == copies_of_rtl(config, walks, memory)
+
+
+class Blocks(NamedTuple):
+    """What of a chunk has to do with time."""
+
+    end_of_block: bool
+    last: bool
+
+
+class Taker(Unit):
+    """Takes all that comes."""
+
+    def __init__(self, clock, i):
+        super().__init__(clock)
+        self.i, self.cycles = i, []
+        i.sink = self
+
+    def step(self):
+        if self.i.valid:
+            self.i.take()
+            self.cycles.append(self.clock.now)
+            self.wake()
+
+
+def sums_of_rtl(config, streams, words):
+    """Cycles in which words of sums are taken of the array unit, with all that it needs always there; of what it waited for."""
+    dut, cycles, waits = ArrayUnit(config), [], {"waits_operands": 0, "waits_room": 0, "waits_free": 0}
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+
+    def feeder(name, values):
+        async def feed(ctx):
+            port = getattr(dut, f"i_{name}")
+            for value in values:
+                ctx.set(Value.cast(port.payload), port.payload.shape().const(value).as_value().value)
+                ctx.set(port.valid, 1)
+                while not (await ctx.tick().sample(port.ready))[2]:
+                    pass
+            ctx.set(port.valid, 0)
+
+        return feed
+
+    async def take(ctx):
+        ctx.set(dut.o.ready, 1)
+        for cycle in range(100_000):
+            valid, *seen = (await ctx.tick().sample(dut.o.valid, *(getattr(dut, name) for name in waits)))[2:]
+            for name, high in zip(waits, seen, strict=True):
+                waits[name] += high
+            if valid:
+                cycles.append(cycle)
+            if len(cycles) == words:
+                return
+        raise AssertionError("not done in time")
+
+    for name, values in streams.items():
+        simulator.add_testbench(feeder(name, values))
+    simulator.add_testbench(take)
+    simulator.run()
+    return cycles, waits
+
+
+def sums_of_model(config, streams):
+    clock = Clock()
+    queues = {name: Fifo(clock, 1 << 20) for name in streams}
+    kinds = {"product": Product, "tiles": Pass, "weights_load": Load, "activations_load": Load}
+    buffers = [OperandBuffer(clock, queues[f"{name}_load"], queues[name]) for name in ("weights", "activations")]
+    loops = TileLoops(clock, queues["product"], buffers)
+    results = ResultBuffer(clock, config, loops.slots, queues["tiles"], loops.room)
+    Sequencer(clock, config, loops.tiles, *(feed.o for feed in loops.feeds), results)
+    taker = Taker(clock, results.o)
+    for name, values in streams.items():
+        for value in values:
+            word = kinds[name](**value) if name in kinds else Blocks(value["end_of_block"], value["last"])
+            queues[name].words.append((0, word))
+            clock.wake(queues[name].sink, 0)
+    clock.run()
+    clock.now += 1
+    assert all(unit.idle for unit in (*buffers, *loops.feeds, loops, results))
+    waits = {name: loops.counts[name] for name in ("waits_operands", "waits_room")}
+    return taker.cycles, waits
+
+
+@pytest.mark.parametrize(("config", "seed"), [(SMALL, 1), (SMALL, 2), (WIDE, 3)], ids=["small-1", "small-2", "wide"])
+def test_the_array_unit_keeps_the_rtls_cycles(config, seed):
+    random = Random(seed)
+    cases = [Case(config, random) for _ in range(4)]
+    streams = {
+        "product": [{field.name: getattr(case.product(), field.name) for field in layout(Product)} for case in cases],
+        "tiles": [case.tiles() for case in cases],
+    }
+    for side, name in enumerate(("weights", "activations")):
+        streams[f"{name}_load"] = [case.placement(side) for case in cases]
+        streams[name] = [chunk for case in cases for chunk in case.chunks(side)]
+    words = sum(len(list(case.expected())) for case in cases)
+    cycles, waits = sums_of_model(config, streams)
+    rtl_cycles, rtl_waits = sums_of_rtl(config, streams, words)
+    assert cycles == rtl_cycles
+    assert waits == {name: rtl_waits[name] for name in waits}

@@ -93,13 +93,15 @@ class Fifo:
         Time.
     depth : int
         Words, at least 4 where `buffered`.
+    delay : int
+        Cycles until a word shows.
     buffered : bool
-        Whether it has a register behind its memory, so that words show a cycle later.
+        Whether there is a register behind its memory, as in Amaranth's ``SyncFIFOBuffered``; words show after two cycles.
     """
 
-    def __init__(self, clock: Clock, depth: int, *, buffered: bool = False) -> None:
+    def __init__(self, clock: Clock, depth: int, delay: int = 1, *, buffered: bool = False) -> None:
         self.clock, self.depth, self.buffered = clock, depth, buffered
-        self.delay = 2 if buffered else 1
+        self.delay = 2 if buffered else delay
         self.words: deque[tuple[int, Any]] = deque()
         self.taken_at = -1
         self.source: Unit | None = None

@@ -105,8 +105,8 @@ class Reader(Unit):
         """Nothing is inside."""
         room = self.room - (self.beats.taken_at == self.clock.now)
         return (
-            room == self.most and self.walker.idle and self.splitter.idle and not self.requests.valid and self.chunks.empty
-            and not self.o.valid
+            room == self.most and self.walker.idle and self.splitter.idle and self.requests.empty and self.chunks.empty
+            and self.o.empty
         )  # fmt: skip
 
     def step(self) -> None:
@@ -184,7 +184,7 @@ class Writer(Unit):
         """Nothing is inside."""
         return (
             self._inside() - (self.put_at == self.clock.now) == 0 and self.walker.idle and self.splitter.idle
-            and not self.requests.valid and self.chunks.empty
+            and self.requests.empty and self.chunks.empty
         )  # fmt: skip
 
     def step(self) -> None:
