@@ -77,28 +77,29 @@ class Control(wiring.Component):
 
         running, done, started = Signal(), Signal(), Signal()
         error = Signal(STOP)
+        self._reset(m, resets, [running, done, started, error])
         goes = starts & ~running & ~error.valid & ~self.reset
         stops, late = Signal(STOP), self._watchdog(m, settings["watchdog_cycles"], running)
         m.d.comb += stops.eq(Mux(late, Cat(Const(1), Const(ErrorCode.NO_PROGRESS, 8), Const(Unit.CONTROL, 40)), self.stop))
-        ends = self.done | stops.valid & ~error.valid
+        stopped = stops.valid & ~error.valid & ~self.resetting & ~self.reset
         with m.If(self.program.ready):
             m.d.sync += started.eq(0)
         with m.If(goes):
             m.d.sync += [running.eq(1), done.eq(0), started.eq(1)]
         with m.If(self.done & running):
             m.d.sync += [running.eq(0), done.eq(1)]
-        with m.If(stops.valid & ~error.valid):
+        with m.If(stopped):
             m.d.sync += [error.eq(stops), running.eq(0)]
         m.d.comb += [
             self.base.eq(Cat(settings["window_base_low"], settings["window_base_high"])),
             self.window.eq(settings["window_bytes"]),
-            self.halt.eq(error.valid | ~running & self.reset_asked(m, resets, error, started, done)),
+            self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),
             self.program.valid.eq(started),
             self.program.payload.eq(self._fetch(settings)),
         ]
         pending = Signal()
-        m.d.sync += pending.eq(pending & ~clears | ends & (running | stops.valid))
+        m.d.sync += pending.eq(pending & ~clears | self.done & running | stopped)
         m.d.comb += self.interrupt.eq(pending & settings["interrupt_enable"][0])
 
         values = self._counters(m, goes, running) | settings | self._identity()
@@ -116,17 +117,16 @@ class Control(wiring.Component):
         m.d.comb += bus.read_data.eq(Mux(word < len(REGISTERS), words[word], 0))
         return m
 
-    def reset_asked(self, m: Module, resets: Value, error: Signal, started: Signal, done: Signal) -> Signal:
-        """Wait until no burst is under way, then reset all units for some cycles; high from the request to the end."""
-        self.resetting, left = Signal(), Signal(range(RESET_CYCLES + 1))
+    def _reset(self, m: Module, asked: Value, state: list[Signal]) -> None:
+        """Wait until no burst is under way, then reset all units for some cycles, and forget `state`."""
+        self.resetting, left = Signal(), Signal(range(RESET_CYCLES + 1))  # asked for, and not begun
         m.d.comb += self.reset.eq(left != 0)
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
-        with m.If(resets):
+        with m.If(asked):
             m.d.sync += self.resetting.eq(1)
         with m.Elif(self.resetting & self.port_idle):
-            m.d.sync += [self.resetting.eq(0), left.eq(RESET_CYCLES), Value.cast(error).eq(0), started.eq(0), done.eq(0)]
-        return self.resetting
+            m.d.sync += [self.resetting.eq(0), left.eq(RESET_CYCLES), *(Value.cast(signal).eq(0) for signal in state)]
 
     def _watchdog(self, m: Module, limit: Signal, running: Signal) -> Value:
         """Whether nothing has moved for as long as the register says."""

@@ -22,7 +22,7 @@ from sim.verilator import Build, build, cache_folder
 HARNESS = Path(__file__).parent / "harness" / "sat_bench.sv"
 MEMORY_BYTES = 1 << 20
 MEMORY_BASE = 0x4_0000_0000
-CYCLE_LIMIT = 50_000_000
+CYCLE_LIMIT = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def run(
     latency_cycles: int = 20,
     beat_interval_cycles: int = 1,
     watchdog_cycles: int = 100_000,
+    window_bytes: int = MEMORY_BYTES,
 ) -> list[Outcome]:
     """Run programs one after the other on one memory.
 
@@ -92,8 +93,8 @@ def run(
         Encoded programs; they are placed behind `memory`.
     latency_cycles, beat_interval_cycles : int
         Of the memory, see ``sat_bench.sv``.
-    watchdog_cycles : int
-        See `hw.registers`.
+    watchdog_cycles, window_bytes : int
+        See `hw.registers`; the memory is `MEMORY_BYTES` long, and answers DECERR beyond.
     """
     image = np.zeros(MEMORY_BYTES, np.uint8)
     image[: len(memory)] = memory
@@ -105,7 +106,7 @@ def run(
     registers = {
         "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
         "window_base_high": MEMORY_BASE >> 32,
-        "window_bytes": MEMORY_BYTES,
+        "window_bytes": window_bytes,
         "watchdog_cycles": watchdog_cycles,
     }
     simulator = build_sat(config)

@@ -1,6 +1,6 @@
 """A whole training step on the accelerator's RTL, from the image in memory to the updated weights and their packed copies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -22,6 +22,7 @@ from sim import sat
 from sim.image import Bytes, decode, weights, write
 from sim.image import encode as encode_tensor
 from training.backend import ExactBackend
+from training.layers.weighted import Weighted
 from training.loss import cross_entropy
 from training.model import Model
 from training.numbers import Array
@@ -106,6 +107,7 @@ def step_on_rtl(
     memory = np.zeros(assembled.memory.size_bytes, np.uint8)
     tensors = assembled.memory.tensors
     held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
+    _check_copies(model, tensors)
     inputs = next(tensor for name, tensor in tensors.items() if name == assembled.memory[f"{_first(model)}.input"].name)
     held |= {inputs.name: model.backend.store(images), ONES: np.ones(tensors[ONES].shape, np.float32)}
     for name, values in held.items():
@@ -129,6 +131,15 @@ def step_on_rtl(
             expected[assembled.memory[name].name] = values
     rows = [_compare(tensors[name], values, backward.memory, config) for name, values in expected.items() if name in tensors]
     return StepOnRtl(rows, [forward, backward], loss)
+
+
+def _check_copies(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Dense copies are written as they are updated: a method that prunes them cannot go on from there."""
+    for name, module in model.modules.items():
+        if isinstance(module, Weighted) and f"{name}.weight" in tensors:
+            stored = model.backend.store(module.weight.value)
+            if not np.array_equal(module.dense.view(np.uint16), stored.view(np.uint16)):
+                raise InputError(f"layer {name!r}: a dense product reads pruned weights, which the accelerator does not write")
 
 
 def _first(model: Model) -> str:

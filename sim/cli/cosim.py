@@ -1,16 +1,22 @@
 """``nmtrain cosim``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
 from rich.table import Table
 
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.files import write_json
 from hw.ratio import Ratio
 from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+if TYPE_CHECKING:
+    from training.data import Data
+    from training.model import Model
+    from training.optimiser import Sgd
 
 
 @click.command(name="cosim")
@@ -23,19 +29,23 @@ from sim.cli.common import config_option, log, output_options, ratio_option, sho
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
 @click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="training before the first step")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of weights and batches")
+@click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
-    seed: int, out: Path, as_json: bool,
+    seed: int, whole: bool, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
     The network is trained first, so that the weights are real. Forward, input-gradient and weight-gradient products of
-    every layer then run on the array's Verilog, with their operands from a step in the trainer's exact arithmetic.
+    every layer then run on the array's Verilog, with their operands from a step in the trainer's exact arithmetic. With --whole
+    the accelerator itself is started over AXI, once for the forward and once for the backward half of each step, and every
+    tensor that it leaves in memory is compared with the trainer's.
 
     \b
     Example:
       nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
+      nmtrain cosim --model mlp --batch 8 --whole
     """
     import numpy as np
 
@@ -48,25 +58,69 @@ def command(
     config.check_ratio(ratio)
     with log.status(f"training {model} for {epochs} epochs"):
         trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
+    head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
+    optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
+    if whole:
+        return _whole(config, trained, optimiser, load_data(data), steps, batch, head | {"seed": seed}, out, as_json)
     with log.status("") as status:
         checks = list(
             check_steps(
                 config,
                 trained,
                 load_data(data),
-                Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"])),
+                optimiser,
                 steps=steps,
                 batch=batch,
                 rng=np.random.default_rng(seed),
                 progress=lambda step, what: status.update(f"step {step + 1} of {steps}: {what}"),
             )
         )
-    result = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
-    result |= {"seed": seed} | summary(checks)
+    result = head | {"seed": seed} | summary(checks)
     write_json(out / "cosim.json", result)
     show(result, as_json=as_json)
     log.print(products_table(result))
     return 0 if agrees(result) else 1
+
+
+def _whole(
+    config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
+    out: Path, as_json: bool,
+) -> int:  # fmt: skip
+    """Whole steps on the whole accelerator."""
+    import numpy as np
+
+    from sim.cosim import LEARNING_RATE
+    from sim.whole_step import step_on_rtl
+
+    if batch > len(data.train_labels):
+        raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")
+    rng, found = np.random.default_rng(head["seed"]), []
+    for number in range(steps):
+        with log.status(f"step {number + 1} of {steps} on the accelerator"):
+            chosen = rng.choice(len(data.train_labels), batch, replace=False)
+            images, labels = data.train_images[chosen], data.train_labels[chosen]
+            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE))
+    result = head | {
+        "steps": [
+            {
+                "loss": step.loss,
+                "bytes_compared": sum(row["bytes_compared"] for row in step.rows),
+                "bytes_different": step.different,
+                "tensors": step.rows,
+                "programs": [outcome.registers for outcome in step.outcomes],
+            }
+            for step in found
+        ]
+    }
+    write_json(out / "cosim.json", result)
+    show(result, as_json=as_json)
+    for number, step in enumerate(result["steps"]):
+        cycles = sum(program["cycles"] for program in step["programs"])
+        log.print(
+            f"step {number + 1}: {step['bytes_compared']:,} bytes of {len(step['tensors'])} tensors, "
+            f"{step['bytes_different']} different; {cycles:,} cycles"
+        )
+    return 0 if all(step["bytes_different"] == 0 for step in result["steps"]) else 1
 
 
 def agrees(result: dict[str, Any]) -> bool:

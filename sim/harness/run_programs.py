@@ -11,8 +11,8 @@ from hw.registers import COUNTERS, OFFSETS
 from sim.kit import PERIOD, reset
 
 PLAN, OUTCOME = "plan.json", "outcome.json"
-ERROR = 8
-"""Bit of the status register."""
+ERROR, RESETTING = 8, 32
+"""Bits of the status register."""
 
 
 class Registers:
@@ -77,4 +77,6 @@ async def run_programs(dut: Any) -> None:  # noqa: ANN401
         await FallingEdge(dut.clk)
         dut.dump.value = 0
         await registers.write("control", 4 | (2 if outcome["status"] & ERROR else 0))
+        while await registers.read("status") & RESETTING:
+            pass
     Path(OUTCOME).write_text(json.dumps(outcomes))

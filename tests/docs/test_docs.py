@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "python", "toml", "csv")
 COMMAND_WORDS = {"nmtrain", "make", "printf", "python"}
-PLAIN = {"hw.config", "hw.errors", "hw.files", "hw.formats", "hw.ratio"}
+PLAIN = {f"hw.{name}" for name in ("commands", "config", "encoding", "errors", "files", "formats", "ratio", "registers")}
 MAY_IMPORT = {
     "hw": set(),
     "dataflow": PLAIN,

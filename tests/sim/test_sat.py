@@ -1,0 +1,101 @@
+"""Programs that are wrong: the accelerator says what and where, touches nothing else, and goes on after a reset."""
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+
+from hw.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
+from hw.config import PRESETS
+from hw.encoding import encode
+from hw.registers import ErrorCode, Unit
+from sim.sat import MEMORY_BYTES, run
+
+TINY = PRESETS["tiny"]
+COUNT = 37
+
+
+def walk(base, count=COUNT, **more):
+    return Walk(base=base, size_log2=1, boundary=TINY.vpu_lanes, u_size=count, u_tile=count,
+                u=(Loop(count=count), *(Loop(),) * (LOOPS - 1)), **more)  # fmt: skip
+
+
+def copy(source, target):
+    """A program that copies some numbers."""
+    words = -(-COUNT // TINY.vpu_lanes)
+    return [
+        Load(source=Source.ELEMENTS, walk=walk(source)),
+        Pass(words=words),
+        Store(sink=Sink.RESULTS, walk=walk(target)),
+        Halt(),
+    ]
+
+
+GOOD = copy(0x10, 0x800)
+BAD = {
+    "no opcode": (struct.pack("<I", 0x0100007F), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
+    "wrong length": (struct.pack("<I", 0x02000001), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
+    "no such unit": (struct.pack("<I", 0x26000903), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
+    "no end": (encode(GOOD[:-1]), ErrorCode.NO_PROGRESS, Unit.CONTROL, 0),
+    "a walk of nothing": (
+        encode([replace(GOOD[0], walk=replace(walk(0x10), u_tile=0)), *GOOD[1:]]),
+        ErrorCode.ILLEGAL_FIELD, Unit.READERS + Source.ELEMENTS, 0,
+    ),
+    "a pass of nothing": (encode([GOOD[0], Pass(words=0), *GOOD[2:]]), ErrorCode.ILLEGAL_FIELD, Unit.VECTOR, 0),
+    "a read outside": (
+        encode(copy(MEMORY_BYTES + 0x40, 0x800)), ErrorCode.OUTSIDE_WINDOW, Unit.READERS + Source.ELEMENTS, MEMORY_BYTES + 0x40
+    ),
+    "a write outside": (
+        encode(copy(0x10, MEMORY_BYTES - 8)), ErrorCode.OUTSIDE_WINDOW, Unit.WRITERS + Sink.RESULTS, MEMORY_BYTES - 8
+    ),
+    "nothing to pass": (encode(GOOD[1:]), ErrorCode.NO_PROGRESS, Unit.CONTROL, 0),
+    "beyond the buffer": (
+        encode([Load(source=Source.WEIGHTS, walk=walk(0x10), group=1, share_words=1, line_words=1 << 20, across=1), Halt()]),
+        ErrorCode.BEYOND_BUFFER, Unit.ARRAY, 0,
+    ),
+}  # fmt: skip
+
+
+def test_every_fault_is_told_and_what_follows_runs():
+    """Each bad program, and after it the good one."""
+    memory = np.arange(4096, dtype=np.uint32).astype(np.uint8)
+    expected = memory.copy()
+    expected[0x800 : 0x800 + 2 * COUNT] = memory[0x10 : 0x10 + 2 * COUNT]
+    programs = [program for bad, *_ in BAD.values() for program in (bad, encode(GOOD))]
+    outcomes = run(TINY, memory, programs, watchdog_cycles=3000)
+    touched = memory
+    for (name, (_, *told)), bad, good in zip(BAD.items(), outcomes[::2], outcomes[1::2], strict=True):
+        registers = bad.registers
+        found = [registers["error_code"], registers["error_unit"], registers["error_address"]]
+        assert found == told, name
+        assert registers["status"] & 0b1110 == 0b1000, name
+        inside = touched.copy()
+        inside[0x800 : 0x800 + 2 * COUNT] = bad.memory[0x800 : 0x800 + 2 * COUNT]
+        assert np.array_equal(bad.memory, inside), f"{name}: something beside its stores was written"
+        assert good.error is ErrorCode.NONE, name
+        assert np.array_equal(good.memory, expected), name
+        touched = good.memory
+
+
+def test_answers_that_are_errors_are_told():
+    """A window that is longer than the memory behind it."""
+    memory = np.zeros(4096, np.uint8)
+    programs = [encode(copy(MEMORY_BYTES + 64, 0x800)), encode(copy(0x10, MEMORY_BYTES + 64)), encode(GOOD)]
+    outcomes = run(TINY, memory, programs, window_bytes=2 * MEMORY_BYTES)
+    told = [(one.error, one.registers["error_unit"], one.registers["error_address"]) for one in outcomes]
+    assert told == [
+        (ErrorCode.READ_RESPONSE, Unit.READERS + Source.ELEMENTS, MEMORY_BYTES + 64),
+        (ErrorCode.WRITE_RESPONSE, Unit.WRITERS + Sink.RESULTS, MEMORY_BYTES + 64),
+        (ErrorCode.NONE, 0, 0),
+    ]
+
+
+def test_counters_count():
+    memory = np.zeros(4096, np.uint8)
+    quick, slow = (run(TINY, memory, [encode(GOOD)], latency_cycles=latency)[0].registers for latency in (5, 105))
+    beats, program = -(-2 * COUNT // 8), len(encode(GOOD))
+    assert quick["write_beats"] == slow["write_beats"] == beats
+    assert quick["read_beats"] == slow["read_beats"] == beats + -(-program // 8)
+    assert slow["cycles"] > quick["cycles"] + 250, "a program's words, its elements and its last answer come later"
+    assert slow["read_waits_memory"] > quick["read_waits_memory"]
+    assert quick["vector_busy"] > 0

@@ -1,0 +1,88 @@
+"""Whole training steps on the accelerator's RTL are the trainer's, byte by byte."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+
+from dataflow import zoo
+from hw.config import PRESETS
+from hw.errors import InputError
+from hw.ratio import Ratio
+from sim import sat
+from sim.cli import main
+from sim.whole_step import assemble_step, step_on_rtl
+from training import methods
+from training.backend import ExactBackend
+from training.data import load_data
+from training.loss_scale import LossScale
+from training.model import Model
+from training.optimiser import Sgd
+
+TINY = PRESETS["tiny"]
+DATA = load_data("digits")
+
+
+def model_of(name, method, ratio):
+    return Model(zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load(method), ratio=ratio)
+
+
+def steps(name, method, ratio, batch, count=1, optimiser=None, **memory):
+    """Outcomes of steps that follow each other."""
+    model, optimiser = model_of(name, method, ratio), optimiser or Sgd()
+    for number in range(count):
+        part = slice(number * batch, (number + 1) * batch)
+        yield step_on_rtl(
+            TINY, model, optimiser, DATA.train_images[part], DATA.train_labels[part], 0.05, partial(sat.run, **memory)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "ratio", "batch", "latency", "interval"),
+    [
+        ("mlp", "bdwp", Ratio(2, 8), 8, 20, 1),
+        ("mlp", "bdwp", Ratio(1, 4), 5, 3, 2),
+        ("mlp", "dense", Ratio(1, 1), 1, 60, 1),
+        ("cnn", "bdwp", Ratio(2, 8), 3, 20, 1),
+        ("cnn", "bdwp", Ratio(4, 16), 1, 5, 3),
+        ("cnn", "dense", Ratio(1, 1), 2, 20, 1),
+    ],
+)
+def test_all_tensors_of_a_step_are_the_trainers(name, method, ratio, batch, latency, interval):
+    for step in steps(name, method, ratio, batch, 2, latency_cycles=latency, beat_interval_cycles=interval):
+        assert [row for row in step.rows if row["bytes_different"]] == []
+        kinds = {row["tensor"].rpartition(".")[2] for row in step.rows}
+        packed = {"weight_forward", "weight_backward"} if method == "bdwp" else set()
+        assert kinds >= {"master", "bias", "weight", "weight_gradient", "output_gradient", *packed} - {"output_gradient"}
+        assert [outcome.error for outcome in step.outcomes] == [0, 0]
+
+
+def test_an_overflow_leaves_all_weights_as_they_were():
+    optimiser = Sgd(loss_scale=LossScale(2.0**24))
+    (step,) = steps("mlp", "bdwp", Ratio(2, 8), 4, optimiser=optimiser)
+    assert optimiser.loss_scale.scale == 2.0**23, "the trainer skipped the step"
+    assert step.outcomes[1].registers["status"] >> 4 & 1, "the accelerator says so"
+    held = [row for row in step.rows if row["tensor"].endswith((".master", ".weight", ".weight_forward", ".weight_backward"))]
+    assert held
+    assert all(row["bytes_different"] == 0 for row in held)
+
+
+def test_a_pruned_dense_copy_is_refused():
+    message = "^layer 'conv2': a dense product reads pruned weights, which the accelerator does not write$"
+    with pytest.raises(InputError, match=message):
+        list(steps("cnn", "srste", Ratio(2, 8), 2))
+    with pytest.raises(InputError, match="no decay of pruned weights"):
+        assemble_step(TINY, model_of("cnn", "bdwp", Ratio(2, 8)), Sgd(pruned_decay=2e-4), 0.1, 2)
+
+
+def test_the_command_runs_whole_steps(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["cosim", "--model", "mlp", "--epochs", "1", "--batch", "5", "--whole", "--out", str(tmp_path), "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0
+    assert result == json.loads((tmp_path / "cosim.json").read_text())
+    (step,) = result["steps"]
+    assert step["bytes_compared"] > 100_000
+    assert step["bytes_different"] == sum(row["bytes_different"] for row in step["tensors"]) == 0
+    assert len(step["programs"]) == 2
