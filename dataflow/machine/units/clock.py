@@ -20,6 +20,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = -1
         self._next: list[Unit] = []
+        self._awake: list[Unit] = []
         self._later: list[tuple[int, int, Unit]] = []
         self._count = 0
 
@@ -30,6 +31,10 @@ class Clock:
         else:
             self._count += 1
             heappush(self._later, (cycle, self._count, unit))
+
+    def alone(self, unit: "Unit") -> bool:
+        """Whether no other unit steps in this cycle, or is to."""
+        return not self._next and not self._later and all(other is unit for other in self._awake)
 
     def run(self) -> int:
         """Go on until nothing is awake; the last cycle."""
@@ -43,10 +48,10 @@ class Clock:
         while self._next or later:
             cycle = self.now + 1 if self._next else later[0][0]
             yield environment.timeout(cycle - self.now)
-            self.now, awake, self._next = cycle, self._next, []
+            self.now, self._awake, self._next = cycle, self._next, []
             while later and later[0][0] == cycle:
-                awake.append(heappop(later)[2])
-            for unit in awake:
+                self._awake.append(heappop(later)[2])
+            for unit in self._awake:
                 if unit.stepped != cycle:
                     unit.stepped = cycle
                     unit.step()

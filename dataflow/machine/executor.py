@@ -1,0 +1,96 @@
+"""The machine as a whole: a program's cycles, without its numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
+from dataflow.machine.units.clock import Clock, Fifo
+from dataflow.machine.units.dispatch import Dispatch, words_of
+from dataflow.machine.units.port import Memory, ReadPort, WritePort
+from dataflow.machine.units.reader import Reader, Writer
+from dataflow.machine.units.vector import VectorUnit
+from hw.commands import LOOPS, Command, Loop, Sink, Source, Walk
+from hw.config import AcceleratorConfig
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a program takes.
+
+    Parameters
+    ----------
+    cycles : int
+        From start to end, as the register of that name counts them.
+    counters : dict of str to int
+        Those of `hw.registers.COUNTERS` that the machine knows.
+    """
+
+    cycles: int
+    counters: dict[str, int]
+
+
+def execute(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0) -> Execution:
+    """Run a program on the machine, no gradient of which overflows.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    commands : sequence of Command
+        The program; it ends with `hw.commands.Halt`.
+    memory : Memory
+        What is behind the port.
+    address : int
+        Where the program stands, a byte in the window.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not end: units wait for each other.
+    """
+    clock = Clock()
+    reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
+    program = Fifo(clock, 1)
+    fetch = Reader(clock, config, 1, program, reads, words=True)
+    dispatch = Dispatch(clock, commands, fetch.o)
+    readers = {Source.FETCH: fetch}
+    for source in Source:
+        if source is not Source.FETCH:
+            chunks = source in dispatch.placements
+            most = config.max_group if chunks else config.vpu_lanes
+            readers[source] = Reader(clock, config, most, dispatch.walks[Source, source], reads, words=not chunks)
+    buffers = [OperandBuffer(clock, queue, readers[source].o) for source, queue in dispatch.placements.items()]
+    loops = TileLoops(clock, dispatch.product, buffers)
+    results = ResultBuffer(clock, config, loops.slots, dispatch.tiles, loops.room)
+    weights, groups = (feed.o for feed in loops.feeds)
+    Sequencer(clock, config, loops.tiles, weights, groups, results)
+    inputs = {source: reader.o for source, reader in readers.items() if source > Source.ACTIVATIONS}
+    vector = VectorUnit(clock, config, dispatch.work, results.o, inputs)
+    writers = {
+        sink: Writer(clock, config, config.vpu_lanes, dispatch.walks[Sink, sink], vector.sinks[sink], writes) for sink in Sink
+    }
+    reads.readers, writes.writers = list(readers.values()), list(writers.values())
+
+    units = [vector, loops, *loops.feeds, *buffers, results, writes, *writers.values()]
+    units += [reader for source, reader in readers.items() if source is not Source.FETCH]
+    dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
+    words = sum(words_of(command) for command in commands)
+    run = (Loop(count=words), *(Loop(),) * (LOOPS - 1))
+    program.put(Walk(base=address, size_log2=2, boundary=1, u_size=words, u_tile=words, u=run))
+    clock.run()
+    if dispatch.done_at < 0:
+        raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
+    return Execution(dispatch.done_at + 1, _counters(reads, writes, loops, readers, writers))
+
+
+def _counters(
+    reads: ReadPort, writes: WritePort, loops: TileLoops, readers: dict[Source, Reader], writers: dict[Sink, Writer]
+) -> dict[str, int]:
+    return {
+        "read_beats": len(reads.beats),
+        "write_beats": len(writes.beats),
+        "array_waits_operands": loops.counts["waits_operands"],
+        "array_waits_room": loops.counts["waits_room"],
+        "read_waits_memory": sum(reader.counts["waits_memory"] for reader in readers.values()),
+        "write_waits_memory": sum(writer.counts["waits_memory"] for writer in writers.values()),
+    }

@@ -1,0 +1,109 @@
+"""The dispatcher: commands in front of their units."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dataflow.machine.units.clock import Clock, Fifo, Unit
+from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, layout
+
+QUIET_CYCLES = 4
+QUEUED = 2
+ALONE_CYCLES = 8
+"""Longer than a unit that is done with its work takes to be idle."""
+FROM_SUMS = 1
+
+
+def words_of(command: Command) -> int:
+    """Of a command's encoding, its header included."""
+    return 1 + sum(field.bits for field in layout(type(command))) // 32
+
+
+class Dispatch(Unit):
+    """Takes a command's words, hands it on when there is room, and waits where it is to synchronise.
+
+    Parameters
+    ----------
+    clock, commands : Clock, iterable of Command
+        Time, and the program, which ends with `Halt`.
+    i : Fifo
+        Its words as they come from memory.
+
+    Attributes
+    ----------
+    walks, placements : dict
+        Queues of each source and sink; of weights and activations.
+    product, tiles, work : Fifo
+        The other queues.
+    quiet : callable
+        Whether all units are idle; set by whoever makes them.
+    done_at : int
+        The cycle in which the program ended, or -1.
+    """
+
+    def __init__(self, clock: Clock, commands: Iterable[Command], i: Fifo) -> None:
+        super().__init__(clock)
+        self.i = i
+        i.sink = self
+        names: list[Source | Sink] = [*(source for source in Source if source is not Source.FETCH), *Sink]
+        self.walks = {(type(name), name): Fifo(clock, QUEUED) for name in names}
+        self.placements = {source: Fifo(clock, QUEUED) for source in (Source.WEIGHTS, Source.ACTIVATIONS)}
+        self.product, self.tiles, self.work = (Fifo(clock, QUEUED) for _ in range(3))
+        self._queues = [*self.walks.values(), *self.placements.values(), self.product, self.tiles, self.work]
+        for queue in self._queues:
+            queue.source = self
+        self.quiet: Callable[[], bool] = lambda: True
+        self.done_at = -1
+        self._commands = iter(commands)
+        self._command: Command | None = None
+        self._left, self._still, self._alone = 0, 0, 0
+
+    def step(self) -> None:
+        if self._command is None or self._left:
+            self._take()
+        elif isinstance(self._command, Sync | Halt):
+            self._synchronise()
+        else:
+            self._issue(self._command)
+
+    def _take(self) -> None:
+        """The next word of a command."""
+        if not self.i.valid:
+            return
+        self.i.take()
+        if self._command is None:
+            self._command = next(self._commands)
+            self._left = words_of(self._command)
+        self._left -= 1
+        self.wake()
+
+    def _synchronise(self) -> None:
+        if self._still == QUIET_CYCLES:
+            if isinstance(self._command, Halt):
+                self.done_at = self.clock.now
+                return
+            self._command, self._still = None, 0
+        else:
+            self._still = self._still + 1 if all(queue.empty for queue in self._queues) and self.quiet() else 0
+            self._alone = self._alone + 1 if self.clock.alone(self) and not self._still else 0
+        if self._alone < ALONE_CYCLES:  # else they wait for each other
+            self.wake()
+
+    def _issue(self, command: Command) -> None:
+        parts: list[tuple[Fifo, Any]] = []
+        if isinstance(command, Load):
+            parts.append((self.walks[Source, command.source], command.walk))
+            if command.source in self.placements:
+                parts.append((self.placements[command.source], command))
+        elif isinstance(command, Store):
+            parts.append((self.walks[Sink, command.sink], command.walk))
+        elif isinstance(command, Product):
+            parts.append((self.product, command))
+        elif isinstance(command, Pass | Update):
+            parts.append((self.work, command))
+            if isinstance(command, Pass) and command.options & FROM_SUMS:
+                parts.append((self.tiles, command))
+        if all(queue.ready for queue, _ in parts):
+            for queue, word in parts:
+                queue.put(word)
+            self._command = None
+            self.wake()

@@ -1,0 +1,196 @@
+"""The vector unit: words of passes, and of updates with their packed copies."""
+
+from collections import deque
+
+from dataflow.machine.units.clock import Clock, Fifo, Unit
+from hw.commands import Pass, Sink, Source, Update
+from hw.config import AcceleratorConfig
+
+SINK_WORDS = 4
+FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR = 1, 2, 4
+"""Bits of a pass's options."""
+SCALE, SHIFT, RESIDUAL, GATE = 2, 4, 8, 64
+"""Bits of a pass's steps."""
+
+
+class Pipeline:
+    """A pipeline that holds while its last word is offered and not taken.
+
+    Parameters
+    ----------
+    latency_cycles : int
+        From a word taken until it is offered.
+    """
+
+    def __init__(self, latency_cycles: int) -> None:
+        self.latency_cycles = latency_cycles
+        self.words: deque[int] = deque()
+        self.cycles = 0  # in which it did not hold
+
+    @property
+    def offers(self) -> bool:
+        """Whether a word is at the end."""
+        return bool(self.words) and self.words[0] + self.latency_cycles == self.cycles
+
+    def advance(self, *, gives: bool, takes: bool) -> None:
+        """A cycle in which it does not hold."""
+        if gives:
+            self.words.popleft()
+        if takes:
+            self.words.append(self.cycles)
+        self.cycles += 1
+
+
+class Packer:
+    """A reduction engine: N words out behind every M in, see `hw.sore.SORE`."""
+
+    def __init__(self) -> None:
+        self.index, self.left = 0, 0
+
+    def ready(self, m: int, room: bool) -> bool:
+        """Whether it takes a word."""
+        return self.index + 1 != m or not self.left or (self.left == 1 and room)
+
+    def step(self, n: int, m: int, *, takes: bool, gives: bool) -> None:
+        """A cycle."""
+        self.left -= gives
+        if takes:
+            self.index += 1
+            if self.index == m:
+                self.index, self.left = 0, n
+
+
+class VectorUnit(Unit):
+    """See `hw.vector_unit.VectorUnit`.
+
+    Parameters
+    ----------
+    clock, config : Clock, AcceleratorConfig
+        Time, and the latencies.
+    i, sums : Fifo
+        Passes and updates; words of sums.
+    inputs : dict of Source to Fifo
+        Words from memory.
+
+    Attributes
+    ----------
+    sinks : dict of Sink to Fifo
+        Words for the writers.
+    """
+
+    def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, sums: Fifo, inputs: dict[Source, Fifo]) -> None:
+        super().__init__(clock)
+        self.i, self.sums, self.inputs = i, sums, inputs
+        self.latencies = config.vpu_latency_cycles, config.wuve_latency_cycles
+        self.block_words = config.max_group * config.max_group // min(config.wuve_lanes, config.max_group)
+        self.sinks = {sink: Fifo(clock, SINK_WORDS) for sink in Sink}
+        i.sink = sums.sink = self
+        for fifo in inputs.values():
+            fifo.sink = self
+        for fifo in self.sinks.values():
+            fifo.source = self
+        self._work: Pass | Update | None = None
+        self._free_at = 0
+        self._operands: list[Fifo] = []
+        self._pipeline = Pipeline(1)
+        self._to_come, self._left = 0, {sink: 0 for sink in Sink}
+        self._packers = {Sink.FORWARD: Packer(), Sink.BACKWARD: Packer()}
+        self._forked = [False, False, False]
+        self._turned_in, self._turned_out = 0, 0  # words into and out of the transposer
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is inside."""
+        return self._work is None and self.clock.now >= self._free_at and all(sink.empty for sink in self.sinks.values())
+
+    def step(self) -> None:
+        work = self._work
+        if work is None:
+            if self.i.valid and self.clock.now >= self._free_at:
+                self._begin(self.i.take())
+                self._free_at = self.clock.now + 2  # checked first
+                self.wake(2)
+            return
+        if self.clock.now < self._free_at:
+            return
+        moved = self._update(work) if isinstance(work, Update) else self._pass()
+        if not any(self._left.values()):
+            self._work, self._free_at = None, self.clock.now + 2
+            self.wake(2)
+        elif moved:
+            self.wake()
+
+    def _begin(self, work: Pass | Update) -> None:
+        inputs = self.inputs
+        self._work, self._to_come = work, work.words
+        self._left = {sink: 0 for sink in Sink} | {Sink.RESULTS: work.words}
+        if isinstance(work, Update):
+            self._pipeline = Pipeline(self.latencies[1])
+            self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]
+            packed = work.words // work.m * work.n
+            for bit, (sink, words) in enumerate(((Sink.COPY, work.words), (Sink.FORWARD, packed), (Sink.BACKWARD, packed))):
+                self._left[sink] = words if work.copies >> bit & 1 else 0
+            return
+        self._pipeline = Pipeline(self.latencies[0])
+        self._operands = [self.sums if work.options & FROM_SUMS else inputs[Source.ELEMENTS]]
+        if work.options & (SHIFT_FACTOR | SCALE_FACTOR) and work.steps & (SCALE | SHIFT):
+            self._operands.append(inputs[Source.FACTORS])
+        self._operands += [inputs[Source.RESIDUAL]] * bool(work.steps & RESIDUAL)
+        self._operands += [inputs[Source.GATE]] * bool(work.steps & GATE)
+
+    def _take(self) -> bool:
+        """Take a word of each operand, if all have one."""
+        if not self._to_come or not all(fifo.valid for fifo in self._operands):
+            return False
+        for fifo in self._operands:
+            fifo.take()
+        self._to_come -= 1
+        return True
+
+    def _give(self, sink: Sink) -> None:
+        self.sinks[sink].put()
+        self._left[sink] -= 1
+
+    def _pass(self) -> bool:
+        """A cycle of a pass; whether anything moved."""
+        offers = self._pipeline.offers
+        if offers:
+            if not self.sinks[Sink.RESULTS].ready:
+                return False
+            self._give(Sink.RESULTS)
+        self._pipeline.advance(gives=offers, takes=self._take())
+        return bool(self._pipeline.words) or offers
+
+    def _update(self, work: Update) -> bool:
+        """A cycle of an update; whether anything moved."""
+        room = {sink: fifo.ready for sink, fifo in self.sinks.items()}
+        forward, backward = self._packers[Sink.FORWARD], self._packers[Sink.BACKWARD]
+        blocks = self._turned_in // self.block_words - self._turned_out // self.block_words
+        ready = (
+            room[Sink.RESULTS] and (room[Sink.COPY] or not work.copies & 1),
+            not work.copies & 2 or forward.ready(work.m, room[Sink.FORWARD]),
+            not work.copies & 4 or blocks != 2,
+        )
+        offers = self._pipeline.offers
+        goes = [offers and free and not done for free, done in zip(ready, self._forked, strict=True)]
+        self._forked = [done or went for done, went in zip(self._forked, goes, strict=True)]
+        gives = all(self._forked)
+        if goes[0]:
+            self._give(Sink.RESULTS)
+            if work.copies & 1:
+                self._give(Sink.COPY)
+        turned = blocks != 0 and backward.ready(work.m, room[Sink.BACKWARD])
+        for sink, packer, takes in (
+            (Sink.FORWARD, forward, bool(goes[1] and work.copies & 2)), (Sink.BACKWARD, backward, turned),
+        ):  # fmt: skip
+            packs = bool(packer.left) and room[sink]
+            packer.step(work.n, work.m, takes=takes, gives=packs)
+            if packs:
+                self._give(sink)
+        self._turned_in += bool(goes[2] and work.copies & 4)
+        self._turned_out += turned
+        if gives or not offers:
+            self._pipeline.advance(gives=gives, takes=self._take())
+        if gives:
+            self._forked = [False, False, False]
+        return bool(self._pipeline.words or forward.left or backward.left) or self._turned_in != self._turned_out
