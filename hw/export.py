@@ -18,6 +18,7 @@ from hw.sat import SAT
 from hw.sore import SORE
 from hw.stce import STCE
 from hw.transpose import Transpose, check_lanes
+from hw.units import check_sat
 from hw.uspe import USPE
 from hw.vpu import VPU
 from hw.wuve import WUVE
@@ -25,8 +26,13 @@ from hw.wuve import WUVE
 TOP = "stce"
 
 
+def _sat(config: AcceleratorConfig) -> SAT:
+    check_sat(config)  # first: Amaranth complains of components that are never used
+    return SAT(config)
+
+
 def _transpose(config: AcceleratorConfig) -> Transpose:
-    check_lanes(config.sore_lanes, config.max_group)  # first: Amaranth complains of components that are never used
+    check_lanes(config.sore_lanes, config.max_group)
     return Transpose(config.storage_format.width, size=config.max_group, lanes=config.sore_lanes)
 
 
@@ -36,7 +42,7 @@ def _pregenerate(config: AcceleratorConfig) -> Pregenerate:
 
 
 BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
-    "sat": SAT,
+    "sat": _sat,
     TOP: STCE,
     "uspe": USPE,
     "sore": SORE,

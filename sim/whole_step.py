@@ -68,6 +68,7 @@ def assemble_step(config: AcceleratorConfig, model: Model, optimiser: Sgd, learn
         raise InputError("the accelerator's updates have no decay of pruned weights; allowed: pruned_decay 0")
     network, method = model.network, model.method
     options: dict[str, Any] = {"batch": batch, "ratio": model.ratio, "sparse_stages": method.sparse_stages}
+    options |= {"prune_first": model.prune_first, "prune_last": model.prune_last}
     products = lower(network, config, **options).products
     pins = {(product.layer, product.stage): Choice(dataflow=Dataflow.OUTPUT_STATIONARY) for product in products}
     program = lower(network, config, pins=pins, **options)
@@ -147,9 +148,11 @@ def _first(model: Model) -> str:
 
 
 def _compare(tensor: Tensor, values: Any, memory: Bytes, config: AcceleratorConfig) -> dict[str, Any]:  # noqa: ANN401
-    due = encode_tensor(tensor, values, config.storage_format)
-    found = memory[tensor.offset : tensor.offset + tensor.size_bytes]
-    return {"tensor": tensor.name, "bytes_compared": len(due), "bytes_different": int(np.count_nonzero(due != found))}
+    """A row of the comparison; what rows are padded with has no meaning."""
+    shape = (*tensor.stored_shape, tensor.element_bytes)
+    due = encode_tensor(tensor, values, config.storage_format).reshape(shape)[..., : tensor.shape[-1], :]
+    found = memory[tensor.offset : tensor.offset + tensor.size_bytes].reshape(shape)[..., : tensor.shape[-1], :]
+    return {"tensor": tensor.name, "bytes_compared": due.size, "bytes_different": int(np.count_nonzero(due != found))}
 
 
 def groups(commands: Sequence[Command]) -> list[tuple[Command, ...]]:

@@ -52,6 +52,7 @@ class Model:
         self.backend = backend
         self.method = method or Dense()
         self.ratio = ratio
+        self.prune_first, self.prune_last = prune_first, prune_last
         self.pruned = pruned_layers(network, prune_first=prune_first, prune_last=prune_last)
         weighted = {layer.name: network.weight_shape(layer) for layer in network.weighted()}
         self.modules: dict[str, Module] = {}

@@ -1,5 +1,7 @@
 """Blocks whose arithmetic does not matter to a proof, cut out of the design around them."""
 
+from amaranth.hdl import ResetInserter, Value
+
 from hw.modules import ModuleLibrary
 
 
@@ -13,6 +15,7 @@ class StandIns(ModuleLibrary):
         super().__init__()
         self.stand_ins = stand_ins
 
-    def instantiate(self, m, make, module, name):
-        m.submodules[name] = component = self.stand_ins.get(module, make)()
+    def instantiate(self, m, make, module, name, reset):
+        component = self.stand_ins.get(module, make)()
+        m.submodules[name] = ResetInserter(Value.cast(reset))(component)
         return component

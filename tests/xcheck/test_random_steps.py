@@ -1,0 +1,70 @@
+"""Training steps of random networks on the accelerator's RTL, byte by byte against the trainer."""
+
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import numpy as np
+import pytest
+
+from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
+from hw.config import PRESETS
+from hw.ratio import Ratio
+from sim import sat
+from sim.whole_step import step_on_rtl
+from training import methods
+from training.backend import ExactBackend
+from training.model import Model
+from training.numbers import to_storage
+from training.optimiser import Sgd
+
+TINY = PRESETS["tiny"]
+SMALL_BUFFERS = replace(TINY, name="narrow", w2e_buffer_bytes=2048, n2s_buffer_bytes=2048, output_buffer_bytes=1024)
+RATIOS = [Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16))]
+
+
+def random_network(random):
+    """Convolutions of any shape, or linear layers, with ReLUs between, and a linear layer at the end."""
+    shape = (random.randint(3, 6), random.randint(3, 6), random.randint(1, 5))
+    layers, last = [], INPUT
+    if random.random() < 0.7:
+        height, width = shape[:2]
+        for number in range(random.randint(1, 3)):
+            kernel = random.randint(1, min(3, height, width))
+            fields = {"kernel": kernel, "stride": random.randint(1, 2), "padding": random.randint(0, kernel - 1)}
+            layer = Conv(
+                name=f"conv{number}", inputs=(last,), out_channels=random.randint(1, 20), bias=random.random() < 0.5, **fields
+            )
+            layers += [layer, Relu(name=f"relu{number}", inputs=(layer.name,))]
+            last = layers[-1].name
+            height, width, _ = Network(name="n", input_shape=shape, layers=tuple(layers)).shapes[last]
+        layers.append(GlobalPool(name="pool", inputs=(last,), kind="mean"))
+        last = "pool"
+    else:
+        shape = (random.randint(1, 40),)
+        for number in range(random.randint(0, 2)):
+            layers.append(Linear(name=f"fc{number}", inputs=(last,), out_features=random.randint(1, 40)))
+            layers.append(Relu(name=f"relu{number}", inputs=(f"fc{number}",)))
+            last = layers[-1].name
+    layers.append(Linear(name="out", inputs=(last,), out_features=random.randint(2, 12)))
+    return Network(name="random", input_shape=shape, layers=tuple(layers))
+
+
+def check(seed):
+    random, rng = Random(seed), np.random.default_rng(seed)
+    network, ratio, batch = random_network(random), random.choice(RATIOS), random.randint(1, 5)
+    config = random.choice([TINY, SMALL_BUFFERS])
+    options = {"prune_first": random.random() < 0.5, "prune_last": random.random() < 0.5}
+    method = methods.load(random.choice(["bdwp", "bdwp", "dense"]))
+    model = Model(network, ExactBackend(), np.random.default_rng(seed), method=method, ratio=ratio, **options)
+    images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), config.storage_format)
+    labels = rng.integers(0, network.shapes["out"][-1], batch)
+    memory = {"latency_cycles": random.randint(1, 60), "beat_interval_cycles": random.randint(1, 3)}
+    step = step_on_rtl(config, model, Sgd(), images, labels, 0.05, partial(sat.run, **memory))
+    assert [row for row in step.rows if row["bytes_different"]] == []
+    assert [outcome.error for outcome in step.outcomes] == [0, 0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_networks_train(seed):
+    check(seed)
