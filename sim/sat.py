@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
-from hw.export import source_hash, to_verilog
+from hw.export import BLOCKS, source_hash, to_verilog
 from hw.files import write_whole
 from hw.registers import ErrorCode
-from hw.sat import SAT
 from sim.harness import run_programs
 from sim.image import Bytes
 from sim.verilator import Build, build, cache_folder
@@ -23,6 +23,7 @@ HARNESS = Path(__file__).parent / "harness" / "sat_bench.sv"
 MEMORY_BYTES = 1 << 20
 MEMORY_BASE = 0x4_0000_0000
 CYCLE_LIMIT = 5_000_000
+DEFAULT_TIMING = Memory()
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Outcome:
 
     memory: Bytes
     registers: dict[str, int]
+
+    @property
+    def overflow(self) -> bool:
+        """Whether a number that was to be watched was infinite or NaN."""
+        return bool(self.registers["status"] >> 4 & 1)
 
     @property
     def error(self) -> ErrorCode:
@@ -67,8 +73,13 @@ def verilog(config: AcceleratorConfig) -> str:
     key = hashlib.sha256(f"sat {source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
     path = cache_folder() / "verilog" / f"{key}.v"
     if not path.is_file():
-        write_whole(path, to_verilog(SAT(config), "sat"))
+        write_whole(path, to_verilog(BLOCKS["sat"](config), "sat"))
     return path.read_text(encoding="utf-8")
+
+
+def program_address(memory: Bytes) -> int:
+    """Where `run` places the first program."""
+    return -(-len(memory) // 4096) * 4096
 
 
 def run(
@@ -76,8 +87,7 @@ def run(
     memory: Bytes,
     programs: Sequence[bytes],
     *,
-    latency_cycles: int = 20,
-    beat_interval_cycles: int = 1,
+    timing: Memory = DEFAULT_TIMING,
     watchdog_cycles: int = 100_000,
     window_bytes: int = MEMORY_BYTES,
 ) -> list[Outcome]:
@@ -91,14 +101,14 @@ def run(
         What the memory holds at first, from the beginning of the window.
     programs : sequence of bytes
         Encoded programs; they are placed behind `memory`.
-    latency_cycles, beat_interval_cycles : int
-        Of the memory, see ``sat_bench.sv``.
+    timing : Memory
+        Of the memory behind the port, see ``sat_bench.sv``.
     watchdog_cycles, window_bytes : int
         See `hw.registers`; the memory is `MEMORY_BYTES` long, and answers DECERR beyond.
     """
     image = np.zeros(MEMORY_BYTES, np.uint8)
     image[: len(memory)] = memory
-    place, plan = -(-len(memory) // 4096) * 4096, []
+    place, plan = program_address(memory), []
     for program in programs:
         plan.append({"address": place, "bytes": len(program)})
         image[place : place + len(program)] = np.frombuffer(program, np.uint8)
@@ -113,7 +123,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
         folder = Path(name)
         (folder / "memory.bin").write_bytes(image.tobytes())
-        (folder / "options.txt").write_text(f"{latency_cycles} {beat_interval_cycles}\n")
+        (folder / "options.txt").write_text(f"{timing.latency_cycles} {timing.interval_cycles}\n")
         (folder / run_programs.PLAN).write_text(
             json.dumps({"registers": registers, "programs": plan, "cycle_limit": CYCLE_LIMIT})
         )

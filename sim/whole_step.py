@@ -1,6 +1,15 @@
-"""A whole training step on the accelerator's RTL, from the image in memory to the updated weights and their packed copies."""
+"""A whole training step on the accelerator's RTL, from the image in memory to the updated weights and their packed copies.
 
-from collections.abc import Callable, Mapping, Sequence
+::
+
+    image ─► forward program ─► logits ─► loss, on the host ─► backward program ─► updated weights
+              │ all of memory after each of its commands,             │
+              │ and its cycles                                        │ all tensors
+              ▼                                                       ▼
+             training.machine, dataflow.machine                      training.step
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -11,16 +20,16 @@ from numpy.typing import NDArray
 from dataflow.lower import lower
 from dataflow.machine.assemble import ONES, Assembled, assemble, binary32
 from dataflow.machine.memory import Tensor
+from dataflow.machine.units.port import Memory as MemoryTiming
 from dataflow.machine.updates import Rates
 from dataflow.pins import Choice
 from dataflow.program import Dataflow
-from hw.commands import Command, Halt, Sync
 from hw.config import AcceleratorConfig
-from hw.encoding import encode
 from hw.errors import InputError
 from sim import sat
 from sim.image import Bytes, decode, weights, write
 from sim.image import encode as encode_tensor
+from sim.program import ProgramOnRtl, Row, run_program
 from training.backend import ExactBackend
 from training.layers.weighted import Weighted
 from training.loss import cross_entropy
@@ -29,8 +38,6 @@ from training.numbers import Array
 from training.optimiser import Sgd
 from training.step import training_step
 
-Run = Callable[[AcceleratorConfig, Bytes, Sequence[bytes]], list[sat.Outcome]]
-
 
 @dataclass(frozen=True)
 class StepOnRtl:
@@ -38,22 +45,22 @@ class StepOnRtl:
 
     Parameters
     ----------
-    rows : list of dict
-        For each tensor that the trainer knows: ``tensor``, ``bytes_compared``, ``bytes_different``.
-    outcomes : list of Outcome
-        Of the forward and the backward program.
+    rows : list of Row
+        For each ``tensor`` that the trainer knows.
+    programs : (ProgramOnRtl, ProgramOnRtl)
+        Forward and backward.
     loss : float
         That the host computed.
     """
 
-    rows: list[dict[str, Any]]
-    outcomes: list[sat.Outcome]
+    rows: list[Row]
+    programs: tuple[ProgramOnRtl, ProgramOnRtl]
     loss: float
 
     @property
     def different(self) -> int:
-        """Bytes that are not the trainer's."""
-        return sum(row["bytes_different"] for row in self.rows)
+        """Bytes that are not the trainer's, or not the commands'."""
+        return sum(row["bytes_different"] for rows in (self.rows, *(one.rows for one in self.programs)) for row in rows)
 
 
 def assemble_step(config: AcceleratorConfig, model: Model, optimiser: Sgd, learning_rate: float, batch: int) -> Assembled:
@@ -88,7 +95,7 @@ def step_on_rtl(
     images: Array,
     labels: NDArray[np.integer],
     learning_rate: float,
-    run: Run = sat.run,
+    timing: MemoryTiming = sat.DEFAULT_TIMING,
 ) -> StepOnRtl:
     """Train one step on the RTL and in NumPy, and compare all that both have.
 
@@ -100,8 +107,8 @@ def step_on_rtl(
         Both go on by this step.
     images, labels, learning_rate
         As in `training.step.training_step`.
-    run : callable
-        Runs programs on a memory.
+    timing : MemoryTiming
+        Of the memory behind the accelerator.
     """
     model.set_backend(ExactBackend(config.storage_format))
     storage, assembled = config.storage_format, assemble_step(config, model, optimiser, learning_rate, len(labels))
@@ -114,14 +121,14 @@ def step_on_rtl(
     for name, values in held.items():
         write(memory, tensors[name], values, storage)
 
-    forward = run(config, memory, [encode(assembled.forward)])[0]
+    forward = run_program(config, memory, assembled.forward, timing)
     last = model.network.layers[-1].name
-    logits = decode(tensors[f"{last}.output"], forward.memory, storage)
+    logits = decode(tensors[f"{last}.output"], forward.outcome.memory, storage)
     loss, gradient = cross_entropy(logits, labels)
     scaled = model.backend.store(gradient * optimiser.loss_scale.scale)
-    middle = forward.memory.copy()
+    middle = forward.outcome.memory.copy()
     write(middle, assembled.memory[f"{last}.output_gradient"], scaled, storage)
-    backward = run(config, middle, [encode(assembled.backward)])[0]
+    backward = run_program(config, middle, assembled.backward, timing)
 
     capture: dict[str, Any] = {}
     training_step(model, optimiser, images, labels, learning_rate, capture)
@@ -130,8 +137,31 @@ def step_on_rtl(
         kind = name.rpartition(".")[2]
         if kind in ("input", "output_gradient", "weight_gradient"):
             expected[assembled.memory[name].name] = values
-    rows = [_compare(tensors[name], values, backward.memory, config) for name, values in expected.items() if name in tensors]
-    return StepOnRtl(rows, [forward, backward], loss)
+    left = backward.outcome.memory
+    rows = [_compare(tensors[name], values, left, config) for name, values in expected.items() if name in tensors]
+    return StepOnRtl(rows, (forward, backward), loss)
+
+
+def step_summary(step: StepOnRtl) -> dict[str, Any]:
+    """A step as JSON: loss, comparisons of tensors, and for each program its registers, its parts, and what was predicted."""
+    programs = [
+        {
+            "name": name,
+            "registers": program.outcome.registers,
+            "commands": program.rows,
+            "counted": program.counted,
+            "predicted": program.predicted,
+        }
+        for name, program in zip(("forward", "backward"), step.programs, strict=True)
+    ]
+    return {
+        "loss": step.loss,
+        "bytes_compared": sum(row["bytes_compared"] for row in step.rows),
+        "bytes_different": step.different,
+        "counters_equal": all(program["counted"] == program["predicted"] for program in programs),
+        "tensors": step.rows,
+        "programs": programs,
+    }
 
 
 def _check_copies(model: Model, tensors: Mapping[str, Tensor]) -> None:
@@ -147,23 +177,9 @@ def _first(model: Model) -> str:
     return next(iter(model.network.weighted())).name
 
 
-def _compare(tensor: Tensor, values: Any, memory: Bytes, config: AcceleratorConfig) -> dict[str, Any]:  # noqa: ANN401
+def _compare(tensor: Tensor, values: Any, memory: Bytes, config: AcceleratorConfig) -> Row:  # noqa: ANN401
     """A row of the comparison; what rows are padded with has no meaning."""
     shape = (*tensor.stored_shape, tensor.element_bytes)
     due = encode_tensor(tensor, values, config.storage_format).reshape(shape)[..., : tensor.shape[-1], :]
     found = memory[tensor.offset : tensor.offset + tensor.size_bytes].reshape(shape)[..., : tensor.shape[-1], :]
     return {"tensor": tensor.name, "bytes_compared": due.size, "bytes_different": int(np.count_nonzero(due != found))}
-
-
-def groups(commands: Sequence[Command]) -> list[tuple[Command, ...]]:
-    """A program cut where it synchronises, each part a program of its own."""
-    parts: list[tuple[Command, ...]] = []
-    part: list[Command] = []
-    for command in commands:
-        if isinstance(command, Sync | Halt):
-            if part:
-                parts.append((*part, Halt()))
-            part = []
-        else:
-            part.append(command)
-    return parts

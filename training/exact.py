@@ -71,15 +71,32 @@ def matmul_packed(values: Array, indices: NDArray[np.integer], activations: Arra
     kept, k = values.shape[1], activations.shape[1]
     if indices.shape != values.shape or kept * ratio.m != k * ratio.n:
         raise ValueError(f"{values.shape} values and {indices.shape} indices do not pack {activations.shape} at {ratio}")
+    return matmul_chosen(values, indices + np.arange(kept) // ratio.n * ratio.m, activations)
+
+
+def matmul_chosen(values: Array, chosen: NDArray[np.integer], activations: Array) -> Float32:
+    """``output[i, j] = sum over p of values[i, p] * activations[j, chosen[i, p]]``, p ascending.
+
+    Parameters
+    ----------
+    values, chosen : ndarray, (m, kept), storage values and columns of `activations`
+        What is multiplied by what.
+    activations : ndarray, (n, k), storage values
+        One output column each.
+
+    Returns
+    -------
+    ndarray, (m, n), float32
+    """
     west, north = _reduction_first(values), _reduction_first(activations)
-    chosen = np.ascontiguousarray((indices + np.arange(kept) // ratio.n * ratio.m).T)
+    columns_of = np.ascontiguousarray(chosen.T)
     sums = np.zeros((west.shape[1], north.shape[1]), np.float32)
     with np.errstate(all="ignore"):
         for rows, columns in _tiles(*sums.shape):
             tile = np.zeros_like(sums[rows, columns])
             product = np.empty_like(tile)
             north_tile = np.ascontiguousarray(north[:, columns])
-            for weight, choice in zip(west[:, rows, None], chosen[:, rows], strict=True):
+            for weight, choice in zip(west[:, rows, None], columns_of[:, rows], strict=True):
                 np.take(north_tile, choice, axis=0, out=product, mode="clip")
                 np.multiply(product, weight, out=product)
                 np.add(tile, product, out=tile)

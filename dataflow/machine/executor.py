@@ -1,10 +1,11 @@
 """The machine as a whole: a program's cycles, without its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
-from dataflow.machine.units.clock import Clock, Fifo
+from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
 from dataflow.machine.units.dispatch import Dispatch, words_of
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
@@ -22,15 +23,17 @@ class Execution:
     cycles : int
         From start to end, as the register of that name counts them.
     counters : dict of str to int
-        Those of `hw.registers.COUNTERS` that the machine knows.
+        Those of `hw.registers.COUNTERS`, but ``cycles``.
     """
 
     cycles: int
     counters: dict[str, int]
 
 
-def execute(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0) -> Execution:
-    """Run a program on the machine, no gradient of which overflows.
+def execute(
+    config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0, *, overflow: bool = False
+) -> Execution:
+    """Run a program on the machine.
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ def execute(config: AcceleratorConfig, commands: Sequence[Command], memory: Memo
         What is behind the port.
     address : int
         Where the program stands, a byte in the window.
+    overflow : bool
+        Whether a gradient is not finite, so that conditional commands are skipped.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def execute(config: AcceleratorConfig, commands: Sequence[Command], memory: Memo
     reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
     program = Fifo(clock, 1)
     fetch = Reader(clock, config, 1, program, reads, words=True)
-    dispatch = Dispatch(clock, commands, fetch.o)
+    dispatch = Dispatch(clock, commands, fetch.o, overflow=overflow)
     readers = {Source.FETCH: fetch}
     for source in Source:
         if source is not Source.FETCH:
@@ -80,17 +85,32 @@ def execute(config: AcceleratorConfig, commands: Sequence[Command], memory: Memo
     clock.run()
     if dispatch.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
-    return Execution(dispatch.done_at + 1, _counters(reads, writes, loops, readers, writers))
+    return Execution(dispatch.done_at + 1, _counters(reads, writes, loops, vector, readers, writers))
 
 
 def _counters(
-    reads: ReadPort, writes: WritePort, loops: TileLoops, readers: dict[Source, Reader], writers: dict[Sink, Writer]
+    reads: ReadPort,
+    writes: WritePort,
+    loops: TileLoops,
+    vector: VectorUnit,
+    readers: dict[Source, Reader],
+    writers: dict[Sink, Writer],
 ) -> dict[str, int]:
+    def waiting(units: Iterable[Unit]) -> int:
+        """Added up over the units."""
+        return sum(cycles(unit.spans["waits_memory"]) for unit in units)
+
+    shown = (sink.shown for sink in vector.sinks.values())
     return {
         "read_beats": len(reads.beats),
         "write_beats": len(writes.beats),
-        "array_waits_operands": loops.counts["waits_operands"],
-        "array_waits_room": loops.counts["waits_room"],
-        "read_waits_memory": sum(reader.counts["waits_memory"] for reader in readers.values()),
-        "write_waits_memory": sum(writer.counts["waits_memory"] for writer in writers.values()),
+        "array_busy": cycles(loops.slots.shown),
+        "array_waits_operands": cycles(loops.spans["waits_operands"]),
+        "array_waits_room": cycles(loops.spans["waits_room"]),
+        "load_waits_free": cycles(chain.from_iterable(buffer.spans["waits_free"] for buffer in loops.buffers)),
+        "vector_busy": cycles(chain(vector.spans["active"], *shown)),
+        "vector_waits_operands": cycles(vector.spans["waits_operands"]),
+        "vector_waits_room": cycles(vector.spans["waits_room"]),
+        "read_waits_memory": waiting(readers.values()),
+        "write_waits_memory": waiting(writers.values()),
     }

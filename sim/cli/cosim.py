@@ -1,5 +1,6 @@
 """``nmtrain cosim``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from hw.ratio import Ratio
 from sim.cli.common import config_option, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:
+    from dataflow.machine.units.port import Memory
     from training.data import Data
     from training.model import Model
     from training.optimiser import Sgd
@@ -30,25 +32,29 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="training before the first step")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
+@click.option("--latency", type=click.IntRange(min=0), default=20, show_default=True, help="of its memory, in cycles")
+@click.option("--interval", type=click.IntRange(min=1), default=1, show_default=True, help="cycles between beats of its memory")
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
-    seed: int, whole: bool, out: Path, as_json: bool,
+    seed: int, whole: bool, latency: int, interval: int, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
     The network is trained first, so that the weights are real. Forward, input-gradient and weight-gradient products of
     every layer then run on the array's Verilog, with their operands from a step in the trainer's exact arithmetic. With --whole
-    the accelerator itself is started over AXI, once for the forward and once for the backward half of each step, and every
-    tensor that it leaves in memory is compared with the trainer's.
+    the accelerator itself is started over AXI, once for the forward and once for the backward half of each step. Every
+    tensor that it leaves in memory is compared with the trainer's, all of memory after each operation with the NumPy
+    executor's, and cycles and performance counters with the SimPy machine's.
 
     \b
     Example:
       nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
-      nmtrain cosim --model mlp --batch 8 --whole
+      nmtrain cosim --model mlp --batch 8 --whole --latency 50 --interval 2
     """
     import numpy as np
 
+    from dataflow.machine.units.port import Memory
     from sim.cosim import check_steps, summary
     from training.data import load_data
     from training.experiment import Experiment, run
@@ -61,7 +67,18 @@ def command(
     head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
     if whole:
-        return _whole(config, trained, optimiser, load_data(data), steps, batch, head | {"seed": seed}, out, as_json)
+        return _whole(
+            config,
+            trained,
+            optimiser,
+            load_data(data),
+            steps,
+            batch,
+            head | {"seed": seed},
+            Memory(latency, interval),
+            out,
+            as_json,
+        )
     with log.status("") as status:
         checks = list(
             check_steps(
@@ -84,13 +101,13 @@ def command(
 
 def _whole(
     config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
-    out: Path, as_json: bool,
+    timing: "Memory", out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Whole steps on the whole accelerator."""
     import numpy as np
 
     from sim.cosim import LEARNING_RATE
-    from sim.whole_step import step_on_rtl
+    from sim.whole_step import step_on_rtl, step_summary
 
     if batch > len(data.train_labels):
         raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")
@@ -99,28 +116,30 @@ def _whole(
         with log.status(f"step {number + 1} of {steps} on the accelerator"):
             chosen = rng.choice(len(data.train_labels), batch, replace=False)
             images, labels = data.train_images[chosen], data.train_labels[chosen]
-            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE))
-    result = head | {
-        "steps": [
-            {
-                "loss": step.loss,
-                "bytes_compared": sum(row["bytes_compared"] for row in step.rows),
-                "bytes_different": step.different,
-                "tensors": step.rows,
-                "programs": [outcome.registers for outcome in step.outcomes],
-            }
-            for step in found
-        ]
-    }
+            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE, timing))
+    result = head | {"memory": asdict(timing), "steps": [step_summary(step) for step in found]}
     write_json(out / "cosim.json", result)
     show(result, as_json=as_json)
     for number, step in enumerate(result["steps"]):
-        cycles = sum(program["cycles"] for program in step["programs"])
+        parts = sum(len(program["commands"]) for program in step["programs"])
         log.print(
-            f"step {number + 1}: {step['bytes_compared']:,} bytes of {len(step['tensors'])} tensors, "
-            f"{step['bytes_different']} different; {cycles:,} cycles"
+            f"step {number + 1}: {step['bytes_compared']:,} bytes of {len(step['tensors'])} tensors, and all of memory after "
+            f"each of {parts} parts of the programs: {step['bytes_different']:,} different"
         )
-    return 0 if all(step["bytes_different"] == 0 for step in result["steps"]) else 1
+        log.print(counters_table(step["programs"]))
+    return 0 if all(not step["bytes_different"] and step["counters_equal"] for step in result["steps"]) else 1
+
+
+def counters_table(programs: list[dict[str, Any]]) -> Table:
+    """Cycles and counters of each program, of the RTL and as the model predicts them."""
+    table = Table("", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for program in programs:
+        for who in ("RTL", "model"):
+            table.add_column(f"{program['name']}\n{who}", justify="right")
+    for name in programs[0]["predicted"]:
+        values = (program[kind][name] for program in programs for kind in ("counted", "predicted"))
+        table.add_row(name, *(f"{value:,}" for value in values))
+    return table
 
 
 def agrees(result: dict[str, Any]) -> bool:

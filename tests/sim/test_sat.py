@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dataflow.machine.units.port import Memory
 from hw.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.config import PRESETS
 from hw.encoding import encode
@@ -92,7 +93,7 @@ def test_answers_that_are_errors_are_told():
 
 def test_counters_count():
     memory = np.zeros(4096, np.uint8)
-    quick, slow = (run(TINY, memory, [encode(GOOD)], latency_cycles=latency)[0].registers for latency in (5, 105))
+    quick, slow = (run(TINY, memory, [encode(GOOD)], timing=Memory(latency))[0].registers for latency in (5, 105))
     beats, program = -(-2 * COUNT // 8), len(encode(GOOD))
     assert quick["write_beats"] == slow["write_beats"] == beats
     assert quick["read_beats"] == slow["read_beats"] == beats + -(-program // 8)

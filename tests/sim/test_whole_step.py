@@ -1,15 +1,16 @@
 """Whole training steps on the accelerator's RTL are the trainer's, byte by byte."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 
 from dataflow import zoo
+from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import Ratio
+from hw.registers import COUNTERS
 from sim import sat
 from sim.cli import main
 from sim.whole_step import assemble_step, step_on_rtl
@@ -28,14 +29,12 @@ def model_of(name, method, ratio):
     return Model(zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load(method), ratio=ratio)
 
 
-def steps(name, method, ratio, batch, count=1, optimiser=None, **memory):
+def steps(name, method, ratio, batch, count=1, optimiser=None, timing=sat.DEFAULT_TIMING):
     """Outcomes of steps that follow each other."""
     model, optimiser = model_of(name, method, ratio), optimiser or Sgd()
     for number in range(count):
         part = slice(number * batch, (number + 1) * batch)
-        yield step_on_rtl(
-            TINY, model, optimiser, DATA.train_images[part], DATA.train_labels[part], 0.05, partial(sat.run, **memory)
-        )
+        yield step_on_rtl(TINY, model, optimiser, DATA.train_images[part], DATA.train_labels[part], 0.05, timing)
 
 
 @pytest.mark.parametrize(
@@ -50,19 +49,24 @@ def steps(name, method, ratio, batch, count=1, optimiser=None, **memory):
     ],
 )
 def test_all_tensors_of_a_step_are_the_trainers(name, method, ratio, batch, latency, interval):
-    for step in steps(name, method, ratio, batch, 2, latency_cycles=latency, beat_interval_cycles=interval):
-        assert [row for row in step.rows if row["bytes_different"]] == []
+    for step in steps(name, method, ratio, batch, 2, timing=Memory(latency, interval)):
+        assert step.different == 0
+        for program in step.programs:
+            assert program.outcome.error == 0
+            assert program.counted == program.predicted
+            assert set(program.counted) == set(COUNTERS)
         kinds = {row["tensor"].rpartition(".")[2] for row in step.rows}
         packed = {"weight_forward", "weight_backward"} if method == "bdwp" else set()
         assert kinds >= {"master", "bias", "weight", "weight_gradient", "output_gradient", *packed} - {"output_gradient"}
-        assert [outcome.error for outcome in step.outcomes] == [0, 0]
 
 
 def test_an_overflow_leaves_all_weights_as_they_were():
     optimiser = Sgd(loss_scale=LossScale(2.0**24))
     (step,) = steps("mlp", "bdwp", Ratio(2, 8), 4, optimiser=optimiser)
     assert optimiser.loss_scale.scale == 2.0**23, "the trainer skipped the step"
-    assert step.outcomes[1].registers["status"] >> 4 & 1, "the accelerator says so"
+    assert step.programs[1].outcome.overflow, "the accelerator says so"
+    assert [row["bytes_different"] for row in step.programs[1].rows] == [0]
+    assert step.programs[1].counted == step.programs[1].predicted
     held = [row for row in step.rows if row["tensor"].endswith((".master", ".weight", ".weight_forward", ".weight_backward"))]
     assert held
     assert all(row["bytes_different"] == 0 for row in held)
@@ -85,4 +89,6 @@ def test_the_command_runs_whole_steps(tmp_path, capsys):
     (step,) = result["steps"]
     assert step["bytes_compared"] > 100_000
     assert step["bytes_different"] == sum(row["bytes_different"] for row in step["tensors"]) == 0
-    assert len(step["programs"]) == 2
+    assert step["counters_equal"]
+    assert [program["name"] for program in step["programs"]] == ["forward", "backward"]
+    assert all(len(program["commands"]) > 2 for program in step["programs"])

@@ -12,7 +12,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
-from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from hw.array_unit import ArrayUnit
@@ -218,7 +218,7 @@ def sums_of_model(config, streams):
     clock.run()
     clock.now += 1
     assert all(unit.idle for unit in (*buffers, *loops.feeds, loops, results))
-    waits = {name: loops.counts[name] for name in ("waits_operands", "waits_room")}
+    waits = {name: cycles(loops.spans[name]) for name in ("waits_operands", "waits_room")}
     return taker.cycles, waits
 
 

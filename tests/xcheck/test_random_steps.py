@@ -1,16 +1,15 @@
-"""Training steps of random networks on the accelerator's RTL, byte by byte against the trainer."""
+"""Training steps of random networks on the RTL: bytes against the trainer, memory and cycles against both executors."""
 
 from dataclasses import replace
-from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 
+from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.ratio import Ratio
-from sim import sat
 from sim.whole_step import step_on_rtl
 from training import methods
 from training.backend import ExactBackend
@@ -59,10 +58,13 @@ def check(seed):
     model = Model(network, ExactBackend(), np.random.default_rng(seed), method=method, ratio=ratio, **options)
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), config.storage_format)
     labels = rng.integers(0, network.shapes["out"][-1], batch)
-    memory = {"latency_cycles": random.randint(1, 60), "beat_interval_cycles": random.randint(1, 3)}
-    step = step_on_rtl(config, model, Sgd(), images, labels, 0.05, partial(sat.run, **memory))
+    timing = Memory(latency_cycles=random.randint(1, 60), interval_cycles=random.randint(1, 3))
+    step = step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing)
     assert [row for row in step.rows if row["bytes_different"]] == []
-    assert [outcome.error for outcome in step.outcomes] == [0, 0]
+    for program in step.programs:
+        assert program.outcome.error == 0
+        assert [row for row in program.rows if row["bytes_different"]] == []
+        assert program.counted == program.predicted
 
 
 @pytest.mark.parametrize("seed", range(10))

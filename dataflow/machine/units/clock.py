@@ -1,7 +1,7 @@
 """Time: units step in the cycles in which they are awake, and meet in FIFOs."""
 
-from collections import Counter, deque
-from collections.abc import Generator
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterable
 from heapq import heappop, heappush
 from typing import Any
 
@@ -57,19 +57,32 @@ class Clock:
                     unit.step()
 
 
+Span = tuple[int, int]
+"""Cycles: the first one, and the one after the last."""
+
+
+def cycles(spans: Iterable[Span]) -> int:
+    """How many cycles are in any of the spans."""
+    total = end = 0
+    for first, last in sorted(spans):
+        total += max(last - max(first, end), 0)
+        end = max(end, last)
+    return total
+
+
 class Unit:
     """Something that steps.
 
     Attributes
     ----------
-    counts : Counter
-        Cycles that it was seen in each state but the empty one.
+    spans : dict of str to list of Span
+        When it was seen in each state but the empty one.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.stepped = -1
-        self.counts: Counter[str] = Counter()
+        self.spans: defaultdict[str, list[Span]] = defaultdict(list)
         self._state, self._since = "", 0
 
     def step(self) -> None:
@@ -85,7 +98,7 @@ class Unit:
         if state != self._state:
             now = self.clock.now
             if self._state:
-                self.counts[self._state] += now - self._since
+                self.spans[self._state].append((self._since, now))
             self._state, self._since = state, now
 
 
@@ -102,6 +115,11 @@ class Fifo:
         Cycles until a word shows.
     buffered : bool
         Whether there is a register behind its memory, as in Amaranth's ``SyncFIFOBuffered``; words show after two cycles.
+
+    Attributes
+    ----------
+    shown : list of Span
+        When a word was on offer, one after the other.
     """
 
     def __init__(self, clock: Clock, depth: int, delay: int = 1, *, buffered: bool = False) -> None:
@@ -109,6 +127,7 @@ class Fifo:
         self.delay = 2 if buffered else delay
         self.words: deque[tuple[int, Any]] = deque()
         self.taken_at = -1
+        self.shown: list[Span] = []
         self.source: Unit | None = None
         self.sink: Unit | None = None
 
@@ -145,7 +164,9 @@ class Fifo:
 
     def take(self) -> Any:  # noqa: ANN401
         """Remove the first word."""
+        since, word = self.words.popleft()
+        self.shown.append((max(since, self.taken_at + 1), self.clock.now + 1))
         self.taken_at = self.clock.now
         if self.source:
             self.clock.wake(self.source, self.clock.now + 1)
-        return self.words.popleft()[1]
+        return word

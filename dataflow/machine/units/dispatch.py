@@ -40,7 +40,7 @@ class Dispatch(Unit):
         The cycle in which the program ended, or -1.
     """
 
-    def __init__(self, clock: Clock, commands: Iterable[Command], i: Fifo) -> None:
+    def __init__(self, clock: Clock, commands: Iterable[Command], i: Fifo, *, overflow: bool = False) -> None:
         super().__init__(clock)
         self.i = i
         i.sink = self
@@ -53,7 +53,7 @@ class Dispatch(Unit):
             queue.source = self
         self.quiet: Callable[[], bool] = lambda: True
         self.done_at = -1
-        self._commands = iter(commands)
+        self._commands, self._overflow = iter(commands), overflow
         self._command: Command | None = None
         self._left, self._still, self._alone = 0, 0, 0
 
@@ -90,7 +90,9 @@ class Dispatch(Unit):
 
     def _issue(self, command: Command) -> None:
         parts: list[tuple[Fifo, Any]] = []
-        if isinstance(command, Load):
+        if command.conditional and self._overflow:
+            pass
+        elif isinstance(command, Load):
             parts.append((self.walks[Source, command.source], command.walk))
             if command.source in self.placements:
                 parts.append((self.placements[command.source], command))

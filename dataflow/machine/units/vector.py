@@ -76,6 +76,8 @@ class VectorUnit(Unit):
     ----------
     sinks : dict of Sink to Fifo
         Words for the writers.
+    spans
+        ``active``: a pass or an update is inside; ``waits_operands``, ``waits_room``.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, sums: Fifo, inputs: dict[Source, Fifo]) -> None:
@@ -90,7 +92,7 @@ class VectorUnit(Unit):
         for fifo in self.sinks.values():
             fifo.source = self
         self._work: Pass | Update | None = None
-        self._free_at = 0
+        self._free_at, self._since_taken = 0, 0
         self._operands: list[Fifo] = []
         self._pipeline = Pipeline(1)
         self._to_come, self._left = 0, {sink: 0 for sink in Sink}
@@ -104,25 +106,30 @@ class VectorUnit(Unit):
         return self._work is None and self.clock.now >= self._free_at and all(sink.empty for sink in self.sinks.values())
 
     def step(self) -> None:
-        work = self._work
-        if work is None:
-            if self.i.valid and self.clock.now >= self._free_at:
-                self._begin(self.i.take())
-                self._free_at = self.clock.now + 2  # checked first
-                self.wake(2)
-            return
-        if self.clock.now < self._free_at:
-            return
-        moved = self._update(work) if isinstance(work, Update) else self._pass()
-        if not any(self._left.values()):
-            self._work, self._free_at = None, self.clock.now + 2
-            self.wake(2)
-        elif moved:
+        work, now = self._work, self.clock.now
+        room = all(sink.ready for sink in self.sinks.values())
+        self.seen("" if room or (work is None and now >= self._free_at) else "waits_room")
+        if now < self._free_at:
             self.wake()
+        elif work is None:
+            if self.i.valid:
+                self._begin(self.i.take())
+                self._free_at = now + 2  # checked first
+                self.wake()
+        else:
+            to_come, left = self._to_come, sum(self._left.values())
+            moved = self._update(work) if isinstance(work, Update) else self._pass()
+            if room and to_come and to_come == self._to_come:
+                self.seen("waits_operands")
+            if not any(self._left.values()):
+                self._work, self._free_at = None, now + 2
+                self.spans["active"].append((self._since_taken + 1, self._free_at))
+            if moved or left != sum(self._left.values()):
+                self.wake()
 
     def _begin(self, work: Pass | Update) -> None:
         inputs = self.inputs
-        self._work, self._to_come = work, work.words
+        self._work, self._to_come, self._since_taken = work, work.words, self.clock.now
         self._left = {sink: 0 for sink in Sink} | {Sink.RESULTS: work.words}
         if isinstance(work, Update):
             self._pipeline = Pipeline(self.latencies[1])

@@ -1,0 +1,146 @@
+"""The vector unit's passes and updates on words of lanes, by bits."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.commands import Pass, Sink, Source, Update
+from hw.config import AcceleratorConfig
+from hw.formats import FloatFormat
+from hw.ratio import Ratio
+from training.machine.walks import Words
+from training.nm import Packed, pack
+from training.numbers import canonical, from_bits, to_bits
+
+STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate")
+FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR, NOTE_OVERFLOW = 1, 2, 4, 8
+DENSE, FORWARD, BACKWARD = 1, 2, 4
+EXPONENT = np.uint32(0x7F800000)
+
+Bits32 = NDArray[np.uint32]
+
+
+def sources(work: Pass | Update) -> list[Source]:
+    """The streams that a pass or an update takes a word of for each of its own."""
+    if isinstance(work, Update):
+        return [Source.ELEMENTS, Source.FACTORS]
+    used = {
+        Source.ELEMENTS: not work.options & FROM_SUMS,
+        Source.FACTORS: work.options & (SHIFT_FACTOR | SCALE_FACTOR),
+        Source.RESIDUAL: work.steps & 1 << STEPS.index("residual"),
+        Source.GATE: work.steps & 1 << STEPS.index("gate"),
+    }
+    return [source for source, is_used in used.items() if is_used]
+
+
+def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: Mapping[Source, Words]) -> tuple[Words, bool]:
+    """Results of a pass, and whether a number that was to be watched is infinite or NaN."""
+    value = elements.astype(np.uint32)
+    factors = operands.get(Source.FACTORS, np.zeros(value.shape, np.uint64))
+    scale = (
+        (factors >> np.uint64(32)).astype(np.uint32)
+        if step.options & SCALE_FACTOR
+        else np.full(value.shape, step.scale, np.uint32)
+    )
+    gate = operands.get(Source.GATE)
+    results, _ = passed(
+        config.storage_format,
+        {name for bit, name in enumerate(STEPS) if step.steps >> bit & 1},
+        value,
+        scale=scale,
+        shift=(factors & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        residual=operands.get(Source.RESIDUAL),
+        mask=None if gate is None else ~(from_bits(gate.astype(np.int64), config.storage_format) <= 0),
+    )
+    watched = bool(step.options & NOTE_OVERFLOW) and bool((value & EXPONENT == EXPONENT).any())
+    return results.astype(np.uint64), watched
+
+
+def passed(
+    storage: FloatFormat,
+    steps: set[str],
+    value: Bits32,
+    *,
+    scale: Bits32 | None = None,
+    shift: Bits32 | None = None,
+    residual: NDArray[np.integer] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+) -> tuple[Bits32, NDArray[np.bool_]]:
+    """What a lane makes of elements, see `hw.vpu.PASS`, and whether its ReLU would let each pass; all bits, of one shape."""
+    low = value & np.uint32((1 << storage.width) - 1 & 0xFFFFFFFF)
+    x = from_bits(low, storage).astype(np.float32) if "widen" in steps else value.view(np.float32)
+    with np.errstate(all="ignore"):
+        if "scale" in steps:
+            assert scale is not None
+            x = canonical(x * scale.view(np.float32))
+        if "shift" in steps:
+            assert shift is not None
+            x = canonical(x + shift.view(np.float32))
+        if "residual" in steps:
+            assert residual is not None
+            x = canonical(x + from_bits(residual.astype(np.int64), storage).astype(np.float32))
+        bits = np.ascontiguousarray(x).view(np.uint32)
+        if "narrow" in steps:
+            bits = to_bits(x, storage)
+            x = from_bits(bits, storage)
+        on = ~(x <= 0)
+    if "relu" in steps:
+        bits = np.where(on, bits, np.uint32(0))
+    if "gate" in steps:
+        assert mask is not None
+        bits = np.where(mask, bits, np.uint32(0))
+    return bits, on
+
+
+def run_update(config: AcceleratorConfig, update: Update, gradients: Words, masters: Words) -> dict[Sink, Words]:
+    """Masters after an update, and the copies that are asked for; words of lanes in the orders of `hw.pregenerate`."""
+    weight, velocity = _number(masters), _number(masters >> np.uint64(32))
+    decay, momentum, rate = (
+        np.uint32(bits).view(np.float32) for bits in (update.weight_decay, update.momentum, update.learning_rate)
+    )
+    with np.errstate(all="ignore"):
+        gradient = _number(gradients) * np.float32(2.0**update.unscale) + decay * weight
+        velocity = canonical(momentum * velocity + gradient)
+        weight = canonical(weight - rate * velocity)
+    copy = to_bits(weight, config.storage_format)
+    given = {
+        Sink.RESULTS: weight.view(np.uint32).astype(np.uint64) | velocity.view(np.uint32).astype(np.uint64) << np.uint64(32)
+    }
+    if update.copies & DENSE:
+        given[Sink.COPY] = copy.astype(np.uint64)
+    if update.copies & (FORWARD | BACKWARD):
+        ratio = Ratio(update.n, update.m)
+        if update.copies & FORWARD:
+            given[Sink.FORWARD] = _forward(config, copy, ratio)
+        if update.copies & BACKWARD:
+            given[Sink.BACKWARD] = _backward(config, copy, ratio)
+    return given
+
+
+def _number(words: Words) -> NDArray[np.float32]:
+    return words.astype(np.uint32).view(np.float32)
+
+
+def _forward(config: AcceleratorConfig, copy: Bits32, ratio: Ratio) -> Words:
+    """Groups along the words: (groups, M, lanes) to (groups · N, lanes)."""
+    lanes = copy.shape[1]
+    packed = _packed(config, copy.reshape(-1, ratio.m, lanes).swapaxes(1, 2), ratio)  # (groups, lanes, 1, N)
+    return packed[:, :, 0].swapaxes(1, 2).reshape(-1, lanes)
+
+
+def _backward(config: AcceleratorConfig, copy: Bits32, ratio: Ratio) -> Words:
+    """Groups along the lanes of blocks that are turned, see `hw.transpose`."""
+    lanes, size = copy.shape[1], config.max_group
+    wide, deep = max(lanes, size), min(lanes, size)
+    outputs = copy.reshape(-1, wide // lanes, size, lanes).swapaxes(2, 3).reshape(-1, wide // size, size, size)
+    packed = _packed(config, outputs.swapaxes(2, 3), ratio)  # (blocks, beside, inputs, groups, N)
+    bands = packed.reshape(-1, wide // size, size // deep, deep, size // ratio.m, ratio.n)
+    return bands.transpose(0, 2, 4, 5, 1, 3).reshape(-1, lanes)
+
+
+def _packed(config: AcceleratorConfig, groups: Bits32, ratio: Ratio) -> Words:
+    """Bits of elements packed along the last axis, (..., groups, N): value, then index."""
+    storage = config.storage_format
+    packed: Packed = pack(from_bits(groups, storage), ratio)
+    return to_bits(packed.values, storage).astype(np.uint64) | packed.indices.astype(np.uint64) << np.uint64(storage.width)

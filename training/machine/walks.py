@@ -1,0 +1,120 @@
+"""Walks as arrays of addresses: what loads read and stores write."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.commands import Counter, Loop, Walk
+from hw.errors import InputError
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+"""Bits of elements; of a stream of words, (words, lanes)."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The elements of one count of the tile loops.
+
+    Parameters
+    ----------
+    addresses : ndarray, (v, u), int64
+        Bytes of the window.
+    inside : ndarray, (v, u), bool
+        Whether the element is in memory.
+    """
+
+    addresses: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+
+
+def blocks(walk: Walk) -> Iterator[Block]:
+    """The blocks of a walk in order, see `hw.commands.Walk`."""
+    size = 1 << walk.size_log2
+    u_digit, u_moved = _space(walk.u, walk.u_size, run=True)
+    _, v_moved = _space(walk.v, walk.v_size, run=False)
+    for counts in np.ndindex(walk.outer, walk.middle, walk.inner):
+        u, v = (
+            _part(counter, tile, length, counts)
+            for counter, tile, length in (
+                (walk.u_counter, walk.u_tile, walk.u_size),
+                (walk.v_counter, walk.v_tile, walk.v_size),
+            )
+        )
+        moved = v_moved[:, v, None] + u_moved[:, None, u]
+        inside = np.broadcast_to(u_digit[u] < walk.run_limit, moved.shape[1:])
+        for guard, start, limit in ((1, walk.start_0, walk.limit_0), (2, walk.start_1, walk.limit_1)):
+            inside = inside & (moved[guard] + start >= 0) & (moved[guard] + start < limit)
+        yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << 32), inside)
+
+
+def read(memory: Bytes, walk: Walk, block: Block) -> Words:
+    """Bits of a block's elements, (v, u); zeros outside."""
+    elements = _elements(memory, walk, block)
+    return np.where(block.inside, elements[np.where(block.inside, block.addresses, 0) >> walk.size_log2], 0).astype(np.uint64)
+
+
+def read_words(memory: Bytes, walk: Walk, lanes: int) -> Words:
+    """A walk as a stream of words of lanes: every `boundary` positions of u, zeros behind the last."""
+    _check_boundary(walk, lanes)
+    return np.concatenate([_in_lanes(read(memory, walk, block), lanes) for block in blocks(walk)])
+
+
+def write_words(memory: Bytes, walk: Walk, words: Words) -> Words:
+    """Write the first words of a stream along a walk; what is left of the stream."""
+    lanes = words.shape[1]
+    _check_boundary(walk, lanes)
+    for block in blocks(walk):
+        rows, length = block.addresses.shape
+        needed = rows * -(-length // lanes)
+        if needed > len(words):
+            raise InputError(f"a store waits for {needed - len(words)} words that nothing gives")
+        given = words[:needed].reshape(rows, -1)[:, :length]
+        words = words[needed:]
+        elements = _elements(memory, walk, block)
+        elements[block.addresses[block.inside] >> walk.size_log2] = given[block.inside].astype(elements.dtype)
+    return words
+
+
+def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
+    """The memory as elements of the walk's size; `InputError` where the block goes beyond it."""
+    size = 1 << walk.size_log2
+    beyond = block.inside & ((block.addresses % size != 0) | (block.addresses + size > len(memory)))
+    if beyond.any():
+        raise InputError(f"a walk comes to byte {block.addresses[beyond][0]}; the memory has {len(memory)} bytes")
+    return memory[: len(memory) // size * size].view(f"<u{size}")
+
+
+def _space(loops: tuple[Loop, ...], length: int, *, run: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each element of a space, the digit of its first loop, and by what address and both guards have moved, (3, length)."""
+    index = np.arange(length)
+    first, moved = index % loops[0].count, np.zeros((3, length), np.int64)
+    travelled = np.zeros(3, np.int64)
+    for number, loop in enumerate(loops):
+        if number or not run:
+            step = np.array([loop.delta, loop.guard_0, loop.guard_1]) + travelled
+            moved += step[:, None] * (index % loop.count)
+            travelled += step * (loop.count - 1)
+        index = index // loop.count
+    return first, moved
+
+
+def _part(counter: int, tile: int, length: int, counts: tuple[int, ...]) -> slice:
+    """Which elements of a space belong to a block."""
+    start = tile * counts[counter - 1] if counter != Counter.NONE else 0
+    return slice(start, min(start + tile, length))
+
+
+def _check_boundary(walk: Walk, lanes: int) -> None:
+    if walk.boundary % lanes:
+        raise InputError(f"walk.boundary must be a multiple of the {lanes} lanes, not {walk.boundary}")
+
+
+def _in_lanes(block: Words, lanes: int) -> Words:
+    rows, length = block.shape
+    padded = np.zeros((rows, -(-length // lanes) * lanes), np.uint64)
+    padded[:, :length] = block
+    return padded.reshape(-1, lanes)
