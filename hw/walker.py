@@ -252,10 +252,10 @@ def _guarded(walk: data.View, u: _Space, v: _Space, number: int) -> Value:
 
 
 def _is_legal(walk: data.View) -> Value:
-    """Whether nothing that must be at least 1 is 0."""
+    """Whether nothing that must be at least 1 is 0, and elements are of 1 to 8 bytes."""
     counts = [loop.count for space in (walk.u, walk.v) for loop in space]
     sizes = [walk.boundary, walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
-    return Cat(value != 0 for value in (*counts, *sizes)).all()
+    return Cat(value != 0 for value in (*counts, *sizes)).all() & (walk.size_log2 <= 3)
 
 
 def least(m: Module, name: str, a: Value, b: Value) -> Signal:

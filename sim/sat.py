@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sim.harness import run_programs
 from sim.image import Bytes
 from sim.verilator import Build, build, cache_folder
 
-HARNESS = Path(__file__).parent / "harness" / "sat_bench.sv"
+HARNESS = Path(__file__).parent / "harness"
 MEMORY_BYTES = 1 << 20
 MEMORY_BASE = 0x4_0000_0000
 CYCLE_LIMIT = 5_000_000
@@ -36,10 +36,16 @@ class Outcome:
         All of the memory afterwards.
     registers : dict of str to int
         Status, error and performance counters.
+    transfers : int
+        On all channels of both AXI ports, up to here.
+    fault : (int, int), optional
+        Stream and address of the burst that a `Disturbance` answered with an error.
     """
 
     memory: Bytes
     registers: dict[str, int]
+    transfers: int
+    fault: tuple[int, int] | None
 
     @property
     def overflow(self) -> bool:
@@ -50,6 +56,26 @@ class Outcome:
     def error(self) -> ErrorCode:
         """Why it stopped, if it did not end."""
         return ErrorCode(self.registers["error_code"])
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What goes wrong while a program runs.
+
+    Parameters
+    ----------
+    faulty_read, faulty_write : int
+        Beat that is read, and write that is answered, counted from the program's start, with `fault`; -1: none.
+    fault : int
+        A response: 2 is SLVERR, 3 DECERR.
+    abort_cycles : int
+        So many cycles after its start the accelerator is reset by its register, unless it has ended; 0: it is not.
+    """
+
+    faulty_read: int = -1
+    faulty_write: int = -1
+    fault: int = 2
+    abort_cycles: int = 0
 
 
 def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Build:
@@ -64,7 +90,8 @@ def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Bu
             "",
         ]
     )
-    sources = {"sat_config.sv": package, "sat.v": verilog(config), "sat_bench.sv": HARNESS.read_text(encoding="utf-8")}
+    sources = {"sat_config.sv": package, "sat.v": verilog(config)}
+    sources |= {name: (HARNESS / name).read_text(encoding="utf-8") for name in ("axi_checker.sv", "sat_bench.sv")}
     return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})")
 
 
@@ -88,6 +115,9 @@ def run(
     programs: Sequence[bytes],
     *,
     timing: Memory = DEFAULT_TIMING,
+    seed: int = 0,
+    stalls: int = 64,
+    disturbances: Sequence[Disturbance] = (),
     watchdog_cycles: int = 100_000,
     window_bytes: int = MEMORY_BYTES,
 ) -> list[Outcome]:
@@ -103,16 +133,27 @@ def run(
         Encoded programs; they are placed behind `memory`.
     timing : Memory
         Of the memory behind the port, see ``sat_bench.sv``.
+    seed, stalls : int
+        With a seed the memory stalls every channel at random, in so many of 256 cycles, and answers out of order.
+    disturbances : sequence of Disturbance
+        One a program; none if it is empty.
     watchdog_cycles, window_bytes : int
         See `hw.registers`; the memory is `MEMORY_BYTES` long, and answers DECERR beyond.
+
+    Raises
+    ------
+    SimulationError
+        If a program neither ends nor stops, or AXI's rules are broken on any channel of either port.
     """
     image = np.zeros(MEMORY_BYTES, np.uint8)
     image[: len(memory)] = memory
-    place, plan = program_address(memory), []
-    for program in programs:
-        plan.append({"address": place, "bytes": len(program)})
-        image[place : place + len(program)] = np.frombuffer(program, np.uint8)
-        place += -(-len(program) // 64) * 64
+    place, places, plan = program_address(memory), dict[bytes, int](), []
+    for program, disturbance in zip(programs, disturbances or [Disturbance()] * len(programs), strict=True):
+        if program not in places:
+            places[program] = place
+            image[place : place + len(program)] = np.frombuffer(program, np.uint8)
+            place += -(-len(program) // 64) * 64
+        plan.append({"address": places[program], "bytes": len(program)} | asdict(disturbance))
     registers = {
         "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
         "window_base_high": MEMORY_BASE >> 32,
@@ -123,11 +164,16 @@ def run(
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
         folder = Path(name)
         (folder / "memory.bin").write_bytes(image.tobytes())
-        (folder / "options.txt").write_text(f"{timing.latency_cycles} {timing.interval_cycles}\n")
-        (folder / run_programs.PLAN).write_text(
-            json.dumps({"registers": registers, "programs": plan, "cycle_limit": CYCLE_LIMIT})
-        )
+        (folder / "options.txt").write_text(f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls}\n")
+        limits = {"cycle_limit": CYCLE_LIMIT, "dump_bytes": program_address(memory)}
+        (folder / run_programs.PLAN).write_text(json.dumps({"registers": registers, "programs": plan} | limits))
         simulator.run(run_programs.__name__, work=folder, environment={})
         outcomes = json.loads((folder / run_programs.OUTCOME).read_text())
         dumps = [np.fromfile(folder / f"dump_{number}.bin", np.uint8) for number in range(len(programs))]
-    return [Outcome(dump[: len(memory)], outcome) for dump, outcome in zip(dumps, outcomes, strict=True)]
+    return [_outcome(dump[: len(memory)], registers) for dump, registers in zip(dumps, outcomes, strict=True)]
+
+
+def _outcome(memory: Bytes, found: dict[str, int]) -> Outcome:
+    """From what the harness left."""
+    transfers, faulty, *fault = (found.pop(name) for name in ("transfers", "faulty", "faulty_stream", "faulty_address"))
+    return Outcome(memory, found, transfers, (fault[0], fault[1]) if faulty else None)

@@ -112,14 +112,8 @@ def step_on_rtl(
     """
     model.set_backend(ExactBackend(config.storage_format))
     storage, assembled = config.storage_format, assemble_step(config, model, optimiser, learning_rate, len(labels))
-    memory = np.zeros(assembled.memory.size_bytes, np.uint8)
     tensors = assembled.memory.tensors
-    held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
-    _check_copies(model, tensors)
-    inputs = next(tensor for name, tensor in tensors.items() if name == assembled.memory[f"{_first(model)}.input"].name)
-    held |= {inputs.name: model.backend.store(images), ONES: np.ones(tensors[ONES].shape, np.float32)}
-    for name, values in held.items():
-        write(memory, tensors[name], values, storage)
+    memory = initial_memory(config, assembled, model, optimiser, images)
 
     forward = run_program(config, memory, assembled.forward, timing)
     last = model.network.layers[-1].name
@@ -140,6 +134,19 @@ def step_on_rtl(
     left = backward.outcome.memory
     rows = [_compare(tensors[name], values, left, config) for name, values in expected.items() if name in tensors]
     return StepOnRtl(rows, (forward, backward), loss)
+
+
+def initial_memory(config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Sgd, images: Array) -> Bytes:
+    """What the host writes before a step: weights and their copies, velocities, images."""
+    storage, tensors = config.storage_format, assembled.memory.tensors
+    _check_copies(model, tensors)
+    held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
+    inputs = assembled.memory[f"{_first(model)}.input"]
+    held |= {inputs.name: model.backend.store(images), ONES: np.ones(tensors[ONES].shape, np.float32)}
+    memory = np.zeros(assembled.memory.size_bytes, np.uint8)
+    for name, values in held.items():
+        write(memory, tensors[name], values, storage)
+    return memory
 
 
 def step_summary(step: StepOnRtl) -> dict[str, Any]:

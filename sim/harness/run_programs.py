@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, with_timeout
+from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
 
 from hw.registers import COUNTERS, OFFSETS
 from sim.kit import PERIOD, reset
 
 PLAN, OUTCOME = "plan.json", "outcome.json"
-ERROR, RESETTING = 8, 32
+RUNNING, ERROR, RESETTING = 2, 8, 32
 """Bits of the status register."""
 
 
@@ -55,6 +55,7 @@ async def run_programs(dut: Any) -> None:  # noqa: ANN401
     """Run what the plan says; leave the registers after each program, and a dump of the memory."""
     plan = json.loads(Path(PLAN).read_text())
     dut.dump.value = 0
+    dut.dump_bytes.value = plan["dump_bytes"]
     registers = Registers(dut)
     await reset(dut)
     for name, value in plan["registers"].items():
@@ -62,21 +63,28 @@ async def run_programs(dut: Any) -> None:  # noqa: ANN401
     await registers.write("interrupt_enable", 1)
     outcomes = []
     for program in plan["programs"]:
+        for name in ("faulty_read", "faulty_write", "fault"):
+            getattr(dut, name).value = program[name]
         await registers.write("program_address", program["address"])
         await registers.write("program_bytes", program["bytes"])
         await registers.write("control", 1)
         if not int(dut.interrupted.value):
-            await with_timeout(RisingEdge(dut.interrupted), PERIOD * plan["cycle_limit"], "step")
+            limit = program["abort_cycles"] or plan["cycle_limit"]
+            await First(RisingEdge(dut.interrupted), Timer(PERIOD * limit, "step"))
+            assert program["abort_cycles"] or int(dut.interrupted.value), f"no interrupt for {limit} cycles"
         await FallingEdge(dut.clk)
         names = ["status", "error_code", "error_unit", "error_address", "error_command"]
         outcome = {name: await registers.read(name) for name in names}
         for name in COUNTERS:
             outcome[name] = await registers.read(f"{name}_low") | await registers.read(f"{name}_high") << 32
+        for name in ("transfers", "faulty", "faulty_stream", "faulty_address"):
+            outcome[name] = int(getattr(dut, name).value)
         outcomes.append(outcome)
+        await registers.write("control", 4 | (2 if outcome["status"] & (ERROR | RUNNING) else 0))
+        while await registers.read("status") & RESETTING:
+            pass
         dut.dump.value = 1
         await FallingEdge(dut.clk)
         dut.dump.value = 0
-        await registers.write("control", 4 | (2 if outcome["status"] & ERROR else 0))
-        while await registers.read("status") & RESETTING:
-            pass
+    assert int(dut.violations.value) == 0, "AXI's rules were broken, see the messages above"
     Path(OUTCOME).write_text(json.dumps(outcomes))

@@ -1,42 +1,42 @@
-"""Training steps of random networks on the RTL: bytes against the trainer, memory and cycles against both executors."""
+"""Training steps of random networks, with random ratios, buffers and memories: what fuzzing the accelerator runs."""
 
 from dataclasses import replace
 from random import Random
 
 import numpy as np
-import pytest
 
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
+from dataflow.network import INPUT, Conv, GlobalPool, Layer, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.ratio import Ratio
-from sim.whole_step import step_on_rtl
+from sim.whole_step import StepOnRtl, step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.model import Model
 from training.numbers import to_storage
 from training.optimiser import Sgd
 
-TINY = PRESETS["tiny"]
-SMALL_BUFFERS = replace(TINY, name="narrow", w2e_buffer_bytes=2048, n2s_buffer_bytes=2048, output_buffer_bytes=1024)
-RATIOS = [Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16))]
+CONFIGS = (
+    PRESETS["tiny"],
+    replace(PRESETS["tiny"], name="narrow", w2e_buffer_bytes=2048, n2s_buffer_bytes=2048, output_buffer_bytes=1024),
+)
+RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16)))
 
 
-def random_network(random):
-    """Convolutions of any shape, or linear layers, with ReLUs between, and a linear layer at the end."""
-    shape = (random.randint(3, 6), random.randint(3, 6), random.randint(1, 5))
-    layers, last = [], INPUT
+def random_network(random: Random) -> Network:
+    """Convolutions of any shape, or linear layers, with ReLUs between, and a linear layer ``out`` at the end."""
+    shape: tuple[int, ...] = (random.randint(3, 6), random.randint(3, 6), random.randint(1, 5))
+    layers, last = list[Layer](), INPUT
     if random.random() < 0.7:
         height, width = shape[:2]
         for number in range(random.randint(1, 3)):
             kernel = random.randint(1, min(3, height, width))
-            fields = {"kernel": kernel, "stride": random.randint(1, 2), "padding": random.randint(0, kernel - 1)}
-            layer = Conv(
-                name=f"conv{number}", inputs=(last,), out_channels=random.randint(1, 20), bias=random.random() < 0.5, **fields
-            )
-            layers += [layer, Relu(name=f"relu{number}", inputs=(layer.name,))]
+            window = {"kernel": kernel, "stride": random.randint(1, 2), "padding": random.randint(0, kernel - 1)}
+            channels, bias = random.randint(1, 20), random.random() < 0.5
+            layers.append(Conv(name=f"conv{number}", inputs=(last,), out_channels=channels, bias=bias, **window))  # type: ignore[arg-type]
+            layers.append(Relu(name=f"relu{number}", inputs=(layers[-1].name,)))
             last = layers[-1].name
-            height, width, _ = Network(name="n", input_shape=shape, layers=tuple(layers)).shapes[last]
+            height, width, _ = Network(name="random", input_shape=shape, layers=tuple(layers)).shapes[last]
         layers.append(GlobalPool(name="pool", inputs=(last,), kind="mean"))
         last = "pool"
     else:
@@ -49,24 +49,15 @@ def random_network(random):
     return Network(name="random", input_shape=shape, layers=tuple(layers))
 
 
-def check(seed):
+def random_step(seed: int) -> StepOnRtl:
+    """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`."""
     random, rng = Random(seed), np.random.default_rng(seed)
     network, ratio, batch = random_network(random), random.choice(RATIOS), random.randint(1, 5)
-    config = random.choice([TINY, SMALL_BUFFERS])
+    config = random.choice(CONFIGS)
     options = {"prune_first": random.random() < 0.5, "prune_last": random.random() < 0.5}
     method = methods.load(random.choice(["bdwp", "bdwp", "dense"]))
     model = Model(network, ExactBackend(), np.random.default_rng(seed), method=method, ratio=ratio, **options)
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), config.storage_format)
     labels = rng.integers(0, network.shapes["out"][-1], batch)
     timing = Memory(latency_cycles=random.randint(1, 60), interval_cycles=random.randint(1, 3))
-    step = step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing)
-    assert [row for row in step.rows if row["bytes_different"]] == []
-    for program in step.programs:
-        assert program.outcome.error == 0
-        assert [row for row in program.rows if row["bytes_different"]] == []
-        assert program.counted == program.predicted
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_random_networks_train(seed):
-    check(seed)
+    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing)

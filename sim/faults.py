@@ -1,0 +1,278 @@
+"""Programs that go wrong at random moments, on the RTL: the right cause is told, nothing else is touched, what follows runs.
+
+::
+
+    program ── made wrong, or disturbed ──► RTL ──► error code, unit, address      is it the right one?
+       │                                     │
+       │                                     ├────► memory                         only the program's stores?
+       └── as it is, after a soft reset ──► RTL ──► memory                         what NumPy says?
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
+from hw.commands import Command, Halt, Load, Pass, Product, Source, Store, Update, Walk
+from hw.config import AcceleratorConfig
+from hw.encoding import encode
+from hw.ratio import Ratio
+from hw.registers import ErrorCode, Unit
+from sim import sat
+from sim.image import write
+from sim.sat import Disturbance, Outcome
+from sim.whole_step import assemble_step, initial_memory
+from training import methods
+from training.backend import ExactBackend
+from training.machine.executor import Executor
+from training.machine.walks import Bytes, blocks
+from training.model import Model
+from training.numbers import to_storage
+from training.optimiser import Sgd
+
+RUNS_AT_ONCE = 40
+"""Of a simulator; then memory starts afresh."""
+WATCHDOG_CYCLES = 3000
+QUIET = Disturbance()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A program with something wrong.
+
+    Parameters
+    ----------
+    kind : str
+        What is wrong.
+    program : bytes
+        As it is started.
+    code : ErrorCode
+        What is to be told; `ErrorCode.NONE` also where the accelerator is reset before it ends.
+    unit, command : int, optional
+        Who stops, and after how many commands, where it is known before.
+    disturbance : Disturbance
+        From outside.
+    """
+
+    kind: str
+    program: bytes
+    code: ErrorCode
+    unit: int | None = None
+    command: int | None = None
+    disturbance: Disturbance = QUIET
+
+
+def check_faults(
+    config: AcceleratorConfig,
+    memory: Bytes,
+    commands: Sequence[Command],
+    runs: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Run a program `runs` times with something wrong, and after each time as it is.
+
+    The memory stalls at random and answers out of order; that AXI's rules hold is checked throughout, see `sim.sat.run`.
+
+    Returns
+    -------
+    rows : list of dict
+        For each run ``kind``, ``told`` (the error's code, by name), and ``problems``, a list of str that should be empty.
+    transfers : int
+        On all channels of both AXI ports.
+    """
+    random, rows, transfers = Random(seed), list[dict[str, Any]](), 0
+    whole = sat.run(config, memory, [encode(commands)])[0].registers
+    written = _written(commands, len(memory))
+    while len(rows) < runs:
+        faults = [_draw(random, commands, whole) for _ in range(min(RUNS_AT_ONCE, runs - len(rows)))]
+        pairs = [(fault.program, encode(commands)) for fault in faults]
+        outcomes = sat.run(
+            config,
+            memory,
+            [program for pair in pairs for program in pair],
+            seed=random.randrange(1, 1 << 30),
+            stalls=random.choice([0, 30, 120]),
+            disturbances=[each for fault in faults for each in (fault.disturbance, QUIET)],
+            watchdog_cycles=WATCHDOG_CYCLES,
+        )
+        transfers += outcomes[-1].transfers
+        before = memory
+        for fault, wrong, right in zip(faults, outcomes[::2], outcomes[1::2], strict=True):
+            problems = _told(fault, wrong) + _kept(before, wrong.memory, written) + _recovered(config, commands, wrong, right)
+            rows.append({"kind": fault.kind, "told": wrong.error.name, "problems": problems})
+            before = right.memory
+        progress(len(rows))
+    return rows, transfers
+
+
+def backward_program(config: AcceleratorConfig) -> tuple[Bytes, tuple[Command, ...]]:
+    """A memory, and a program that does all there is: the backward half of a small network's step, at 2:8."""
+    layers = (
+        Conv(name="conv", inputs=(INPUT,), out_channels=8, kernel=2, stride=1, padding=1, bias=True),
+        Relu(name="relu", inputs=("conv",)),
+        GlobalPool(name="pool", inputs=("relu",), kind="mean"),
+        Linear(name="out", inputs=("pool",), out_features=5),
+    )
+    network = Network(name="small", input_shape=(3, 3, 8), layers=layers)
+    rng, storage, batch = np.random.default_rng(0), config.storage_format, 2
+    method, optimiser = methods.load("bdwp"), Sgd()
+    model = Model(network, ExactBackend(storage), rng, method=method, ratio=Ratio(2, 8), prune_first=True, prune_last=True)
+    assembled = assemble_step(config, model, optimiser, 0.05, batch)
+    images, gradient = (
+        to_storage(rng.standard_normal((batch, *shape)).astype(np.float32), storage)
+        for shape in (network.input_shape, network.shapes["out"])
+    )
+    machine = Executor(config, initial_memory(config, assembled, model, optimiser, images))
+    machine.run(assembled.forward)
+    write(machine.memory, assembled.memory["out.output_gradient"], gradient, storage)
+    return machine.memory, assembled.backward
+
+
+def _told(fault: Fault, outcome: Outcome) -> list[str]:
+    """Whether the registers say what was wrong."""
+    registers = outcome.registers
+    due: dict[str, int] = {"error_code": fault.code}
+    if outcome.fault:
+        stream, address = outcome.fault
+        first = Unit.READERS if fault.code is ErrorCode.READ_RESPONSE else Unit.WRITERS
+        due |= {"error_unit": first + stream, "error_address": address}
+    elif fault.disturbance.faulty_read >= 0 or fault.disturbance.faulty_write >= 0:
+        due["error_code"] = ErrorCode.NONE  # it had ended before
+    if fault.unit is not None:
+        due["error_unit"] = fault.unit
+    if fault.command is not None:
+        due["error_command"] = fault.command
+    return [f"{name} is {registers[name]}, not {value}" for name, value in due.items() if registers[name] != value]
+
+
+def _kept(before: Bytes, after: Bytes, written: NDArray[np.bool_]) -> list[str]:
+    """Whether memory beside the program's stores is as it was."""
+    changed = np.flatnonzero((before != after) & ~written)
+    return [f"byte {changed[0]}, which no store writes, was changed"] if changed.size else []
+
+
+def _recovered(config: AcceleratorConfig, commands: Sequence[Command], wrong: Outcome, right: Outcome) -> list[str]:
+    """Whether the program runs after a reset, on whatever the wrong one left."""
+    machine = Executor(config, wrong.memory)
+    machine.run(commands)
+    if right.error is not ErrorCode.NONE:
+        return [f"after the reset: {right.error.name}"]
+    different = np.count_nonzero(machine.memory != right.memory)
+    return [f"after the reset {different} bytes are wrong"] if different else []
+
+
+def _written(commands: Sequence[Command], size: int) -> NDArray[np.bool_]:
+    """Which bytes a program's stores write."""
+    written = np.zeros(size, bool)
+    for command in commands:
+        if isinstance(command, Store):
+            for block in blocks(command.walk):
+                places = block.addresses[block.inside]
+                for byte in range(1 << command.walk.size_log2):
+                    written[places + byte] = True
+    return written
+
+
+def _draw(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    return random.choice(KINDS)(random, commands, whole)
+
+
+def _read_error(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    disturbance = Disturbance(faulty_read=random.randrange(whole["read_beats"]), fault=random.choice([2, 3]))
+    return Fault("read response", encode(commands), ErrorCode.READ_RESPONSE, disturbance=disturbance)
+
+
+def _write_error(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    disturbance = Disturbance(faulty_write=random.randrange(whole["write_beats"] // 2), fault=random.choice([2, 3]))
+    return Fault("write response", encode(commands), ErrorCode.WRITE_RESPONSE, disturbance=disturbance)
+
+
+def _illegal_command(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """A header that is none: opcode, unit, flags or length."""
+    number = random.randrange(len(commands))
+    place = len(encode(commands[:number]))
+    program = bytearray(encode(commands))
+    header = int.from_bytes(program[place : place + 4], "little")
+    mask = random.choice([random.randrange(8, 256), 0x80 << 8, 1 << random.randrange(17, 24), random.randrange(1, 256) << 24])
+    program[place : place + 4] = (header ^ mask).to_bytes(4, "little")
+    return Fault("illegal command", bytes(program), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, number + 1)
+
+
+def _illegal_field(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """Work for a unit that it cannot do."""
+    number = _any(random, commands, Load, Store, Pass, Update, Product)
+    command = commands[number]
+    wrong: Command
+    if isinstance(command, Load | Store):
+        field = random.choice(["u_tile", "v_size", "outer", "size_log2"])
+        walk: Walk = replace(command.walk, **{field: 7 if field == "size_log2" else 0})  # type: ignore[arg-type]
+        wrong, unit = replace(command, walk=walk), _stream(command)
+    elif isinstance(command, Product):
+        field = random.choice(["rounds", "part_rounds", "outer", "slot_rows"])
+        wrong, unit = replace(command, **{field: 0}), Unit.ARRAY  # type: ignore[arg-type]
+    else:
+        assert isinstance(command, Pass | Update)
+        wrong, unit = replace(command, words=0), Unit.VECTOR
+    return Fault("illegal field", _with(commands, number, wrong), ErrorCode.ILLEGAL_FIELD, unit)
+
+
+def _outside(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """A walk that leaves the window."""
+    number = _any(random, [command if _reaches(command) else Halt() for command in commands], Load, Store)
+    command = commands[number]
+    assert isinstance(command, Load | Store)
+    walk: Walk = replace(command.walk, base=(command.walk.base + random.choice([sat.MEMORY_BYTES, 1 << 28])) % (1 << 32))
+    return Fault("outside", _with(commands, number, replace(command, walk=walk)), ErrorCode.OUTSIDE_WINDOW, _stream(command))
+
+
+def _deadlock(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """A command is missing: units wait for each other, until the watchdog says so."""
+    number = _any(random, commands, Load, Store, Pass, Product, Update)
+    return Fault("deadlock", encode([*commands[:number], *commands[number + 1 :]]), ErrorCode.NO_PROGRESS, Unit.CONTROL)
+
+
+def _beyond(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """An operand's place is not in its buffer."""
+    number = _any(random, [command if _shares(command) > 1 else Halt() for command in commands], Load)
+    command = commands[number]
+    assert isinstance(command, Load)
+    wrong = replace(command, share_words=1 << 20)
+    return Fault("beyond the buffer", _with(commands, number, wrong), ErrorCode.BEYOND_BUFFER, Unit.ARRAY)
+
+
+def _abort(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    disturbance = Disturbance(abort_cycles=random.randrange(1, whole["cycles"]))
+    return Fault("soft reset", encode(commands), ErrorCode.NONE, disturbance=disturbance)
+
+
+KINDS = (_read_error, _write_error, _illegal_command, _illegal_field, _outside, _deadlock, _beyond, _abort)
+
+
+def _any(random: Random, commands: Sequence[Command], *kinds: type[Command]) -> int:
+    """The number of some command of these kinds."""
+    return random.choice([number for number, command in enumerate(commands) if isinstance(command, kinds)])
+
+
+def _with(commands: Sequence[Command], number: int, wrong: Command) -> bytes:
+    return encode([*commands[:number], wrong, *commands[number + 1 :]])
+
+
+def _stream(command: Load | Store) -> int:
+    return Unit.READERS + command.source if isinstance(command, Load) else Unit.WRITERS + command.sink
+
+
+def _shares(command: Command) -> int:
+    """Shares of a buffer that a load fills."""
+    if not isinstance(command, Load) or command.source > Source.ACTIVATIONS:
+        return 0
+    return min(command.shares, command.walk.outer * command.walk.middle * command.walk.inner)
+
+
+def _reaches(command: Command) -> bool:
+    """Whether a walk comes to memory at all."""
+    return isinstance(command, Load | Store) and any(block.inside.any() for block in blocks(command.walk))
