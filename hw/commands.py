@@ -250,6 +250,9 @@ class Update(Command):
 
 COMMANDS: dict[Opcode, type[Command]] = {kind.OPCODE: kind for kind in (Halt, Sync, Load, Store, Product, Pass, Update)}
 
+STREAMS: dict[type[Command], tuple[str, type[Source] | type[Sink]]] = {Load: ("source", Source), Store: ("sink", Sink)}
+"""Commands that are for a stream: the attribute that says which, and what there is."""
+
 
 @dataclass(frozen=True)
 class Field:

@@ -6,8 +6,9 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.command_layout import command_layout
-from hw.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk, layout
+from hw.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
 from hw.config import AcceleratorConfig
+from hw.encoding import words
 from hw.operands import PLACEMENT
 from hw.results import TILES
 from hw.vector_unit import WORK
@@ -15,7 +16,7 @@ from hw.vector_unit import WORK
 QUIET_CYCLES = 4
 """For which all must be idle before a synchronisation is over: as long as a word may be between two blocks."""
 
-WORDS = {opcode: 1 + sum(field.bits for field in layout(kind)) // 32 for opcode, kind in COMMANDS.items()}
+WORDS = {opcode: words(kind) for opcode, kind in COMMANDS.items()}
 """Of each command, its header included."""
 
 QUEUED = 2
@@ -137,8 +138,8 @@ class Dispatch(wiring.Component):
 
     def _is_header(self, word: Value) -> Value:
         """Whether opcode, unit and length belong together."""
-        opcode, unit, words = word[:8], word[8:16], word[24:32]
-        known = Cat((opcode == number) & (words == count) for number, count in WORDS.items()).any()
+        opcode, unit, length = word[:8], word[8:16], word[24:32]
+        known = Cat((opcode == number) & (length == count) for number, count in WORDS.items()).any()
         loads = (opcode != Opcode.LOAD) | (unit != Source.FETCH) & (unit <= max(Source))
         stores = (opcode != Opcode.STORE) | (unit <= max(Sink))
         others = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE) | (unit == 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dataflow.machine.executor import Execution, execute
 from dataflow.machine.units.port import Memory
-from hw.commands import Command, Halt, Load, Store, Sync
+from hw.commands import STREAMS, Command, Halt, Store, Sync
 from hw.config import AcceleratorConfig
 from hw.encoding import encode
 from sim import sat
@@ -76,8 +76,8 @@ def _all_of(name: str, machine: Executor, outcome: sat.Outcome) -> Row:
 
 def _name(command: Command) -> str:
     """Opcode and stream."""
-    stream = command.source if isinstance(command, Load) else command.sink if isinstance(command, Store) else None
-    return command.OPCODE.name + (f" {stream.name}" if stream is not None else "")
+    stream, _ = STREAMS.get(type(command), ("", None))
+    return command.OPCODE.name + (f" {getattr(command, stream).name}" if stream else "")
 
 
 def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:

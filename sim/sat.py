@@ -119,7 +119,7 @@ def run(
     stalls: int = 64,
     disturbances: Sequence[Disturbance] = (),
     watchdog_cycles: int = 100_000,
-    window_bytes: int = MEMORY_BYTES,
+    window_bytes: int = 0,
 ) -> list[Outcome]:
     """Run programs one after the other on one memory.
 
@@ -138,14 +138,17 @@ def run(
     disturbances : sequence of Disturbance
         One a program; none if it is empty.
     watchdog_cycles, window_bytes : int
-        See `hw.registers`; the memory is `MEMORY_BYTES` long, and answers DECERR beyond.
+        See `hw.registers`; the memory is `MEMORY_BYTES` long, or longer where that is needed, and answers DECERR beyond. A
+        window of 0 bytes is as long as the memory.
 
     Raises
     ------
     SimulationError
         If a program neither ends nor stops, or AXI's rules are broken on any channel of either port.
     """
-    image = np.zeros(MEMORY_BYTES, np.uint8)
+    needed = program_address(memory) + sum(-(-len(program) // 64) * 64 for program in set(programs))
+    memory_bytes = max(MEMORY_BYTES, 1 << (needed - 1).bit_length())
+    image = np.zeros(memory_bytes, np.uint8)
     image[: len(memory)] = memory
     place, places, plan = program_address(memory), dict[bytes, int](), []
     for program, disturbance in zip(programs, disturbances or [Disturbance()] * len(programs), strict=True):
@@ -157,10 +160,10 @@ def run(
     registers = {
         "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
         "window_base_high": MEMORY_BASE >> 32,
-        "window_bytes": window_bytes,
+        "window_bytes": window_bytes or memory_bytes,
         "watchdog_cycles": watchdog_cycles,
     }
-    simulator = build_sat(config)
+    simulator = build_sat(config, memory_bytes)
     with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
         folder = Path(name)
         (folder / "memory.bin").write_bytes(image.tobytes())

@@ -6,12 +6,13 @@ from itertools import chain
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
 from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
-from dataflow.machine.units.dispatch import Dispatch, words_of
+from dataflow.machine.units.dispatch import Dispatch
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
 from hw.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.config import AcceleratorConfig
+from hw.encoding import words as length
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def execute(
     units = [vector, loops, *loops.feeds, *buffers, results, writes, *writers.values()]
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
     dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
-    words = sum(words_of(command) for command in commands)
+    words = sum(length(type(command)) for command in commands)
     run = (Loop(count=words), *(Loop(),) * (LOOPS - 1))
     program.put(Walk(base=address, size_log2=2, boundary=1, u_size=words, u_tile=words, u=run))
     clock.run()

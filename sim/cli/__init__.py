@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "estimate a training step's cycles on an accelerator",
     "study": "estimate networks without a technique, at other ratios, bandwidths and batches",
     "workloads": "list the networks with layers, MACs, parameters and bytes",
+    "program": "write the accelerator's programs, show them as text, run them",
     "export": "write an accelerator as Verilog",
     "fp": "run a floating-point block of the RTL on a vector file",
 }

@@ -4,18 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
-from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, layout
+from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
+from hw.encoding import words
 
 QUIET_CYCLES = 4
 QUEUED = 2
 ALONE_CYCLES = 8
 """Longer than a unit that is done with its work takes to be idle."""
 FROM_SUMS = 1
-
-
-def words_of(command: Command) -> int:
-    """Of a command's encoding, its header included."""
-    return 1 + sum(field.bits for field in layout(type(command))) // 32
 
 
 class Dispatch(Unit):
@@ -72,7 +68,7 @@ class Dispatch(Unit):
         self.i.take()
         if self._command is None:
             self._command = next(self._commands)
-            self._left = words_of(self._command)
+            self._left = words(type(self._command))
         self._left -= 1
         self.wake()
 

@@ -1,0 +1,86 @@
+"""The accelerator as a whole: random programs, faults, AXI's rules, cycles beside the model's; export and simulator build."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from rich.progress import track
+
+from bench import Figure
+from dataflow import zoo
+from dataflow.machine.units.port import Memory
+from hw.config import PRESETS
+from hw.export import export_block
+from hw.ratio import Ratio
+from sim.faults import backward_program, check_faults
+from sim.random_steps import random_step
+from sim.whole_step import StepOnRtl, step_on_rtl
+from training import methods
+from training.backend import ExactBackend
+from training.data import load_data
+from training.model import Model
+from training.optimiser import Sgd
+
+TINY = PRESETS["tiny"]
+RANDOM_STEPS, FAULTS = 500, 1000
+LATENCIES, INTERVALS = (5, 20, 100), (1, 3)
+
+
+def figures() -> Iterator[Figure]:
+    """All of them."""
+    yield from _export()
+    yield from _cycles()
+    yield from _random_steps()
+    yield from _faults()
+
+
+def _export() -> Iterator[Figure]:
+    for name in ("tiny", "vcu1525"):
+        start = time.perf_counter()
+        verilog, _ = export_block(PRESETS[name], "sat")
+        seconds, large = time.perf_counter() - start, name == "vcu1525"
+        yield Figure("export of the accelerator, time", seconds, "s", name, "<= 30" if large else "")
+        yield Figure("export of the accelerator, size", len(verilog) / 1e6, "MB", name, "<= 4" if large else "")
+
+
+def _cycles() -> Iterator[Figure]:
+    """Whole steps at three latencies and two bandwidths of the memory."""
+    data = load_data("digits")
+    for name, batch in (("mlp", 8), ("cnn", 3)):
+        for latency in LATENCIES:
+            for interval in INTERVALS:
+                model = Model(
+                    zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load("bdwp"), ratio=Ratio(2, 8)
+                )
+                images, labels = data.train_images[:batch], data.train_labels[:batch]
+                step = step_on_rtl(TINY, model, Sgd(), images, labels, 0.05, Memory(latency, interval))
+                where = f"{name}, batch {batch}, bdwp 2:8; latency {latency}, a beat in {interval}"
+                cycles = [program.outcome.registers["cycles"] for program in step.programs]
+                predicted = [program.execution.cycles for program in step.programs]
+                yield Figure("whole step on the RTL", sum(cycles), "cycles", where)
+                yield Figure("RTL's cycles over the model's", sum(cycles) / sum(predicted), "ratio", where)
+                yield Figure("counters that differ from the model's", _counters(step), "counters", where, "<= 0")
+                yield Figure("bytes that differ", step.different, "bytes", where, "<= 0")
+
+
+def _random_steps() -> Iterator[Figure]:
+    steps = [random_step(seed) for seed in track(range(RANDOM_STEPS), "random steps")]
+    where = f"{2 * len(steps)} programs of random networks' steps"
+    compared = sum(row["bytes_compared"] for step in steps for program in step.programs for row in program.rows)
+    yield Figure("bytes compared", compared / 1e6, "MB", where)
+    yield Figure("bytes that differ", sum(step.different for step in steps), "bytes", where, "<= 0")
+    yield Figure("counters that differ from the model's", sum(map(_counters, steps)), "counters", where, "<= 0")
+
+
+def _counters(step: StepOnRtl) -> int:
+    """How many counters, cycles included, are not as predicted."""
+    return sum(one.counted[name] != one.predicted[name] for one in step.programs for name in one.predicted)
+
+
+def _faults() -> Iterator[Figure]:
+    rows, transfers = check_faults(TINY, *backward_program(TINY), FAULTS, seed=0)
+    where = f"{len(rows)} faults of {len({row['kind'] for row in rows})} kinds, each followed by a sound program"
+    yield Figure(
+        "runs in which anything was not as it should be", sum(bool(row["problems"]) for row in rows), "runs", where, "<= 0"
+    )
+    yield Figure("AXI transfers without a violation", transfers, "transfers", where, ">= 1e6")

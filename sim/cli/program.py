@@ -1,0 +1,176 @@
+"""``nmtrain program``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.files import write_json, write_whole
+from hw.ratio import Ratio
+from sim.cli.common import config_option, log, output_options, ratio_option, show
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group("program")
+def command() -> None:
+    """Write the accelerator's programs, show them as text, run them.
+
+    \b
+    Example:
+      nmtrain program step --model mlp --batch 8
+      nmtrain program show out/program/forward.bin
+    """
+
+
+@command.command("step")
+@config_option()
+@click.option("--model", default="mlp", show_default=True, help="network: a name or a file")
+@click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
+@ratio_option()
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="images of a step")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the images")
+@output_options("out/program")
+def step(
+    config: AcceleratorConfig, model: str, method: str, ratio: Ratio, batch: int, seed: int, out: Path, as_json: bool
+) -> None:
+    """Write a training step as two programs, and the memory that they start from.
+
+    forward.bin leaves the network's output in memory. The host puts the loss's gradient beside it, and backward.bin does the
+    rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images;
+    memory.json says where in it each tensor stands.
+
+    \b
+    Example:
+      nmtrain program step --model mlp --ratio 2:8 --batch 8 --out out/program
+    """
+    import numpy as np
+
+    from dataflow import importers
+    from hw.encoding import encode
+    from sim.whole_step import assemble_step, initial_memory
+    from training import methods
+    from training.backend import ExactBackend
+    from training.model import Model
+    from training.numbers import to_storage
+    from training.optimiser import Sgd
+
+    config.check_ratio(ratio)
+    network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
+    trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
+    optimiser = Sgd()
+    assembled = assemble_step(config, trained, optimiser, 0.05, batch)
+    images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
+    memory = initial_memory(config, assembled, trained, optimiser, images)
+    tensors = [asdict(tensor) | {"bytes": tensor.size_bytes} for tensor in assembled.memory.tensors.values()]
+    programs = {"forward": assembled.forward, "backward": assembled.backward}
+    result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
+    result |= {"memory_bytes": len(memory), "tensors": tensors}
+    result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
+    for name, commands in programs.items():
+        write_whole(out / f"{name}.bin", encode(commands))
+    write_whole(out / "memory.bin", memory.tobytes())
+    write_json(out / "memory.json", result)
+    show(result, as_json=as_json)
+    sizes = ", ".join(f"{name}.bin {one['commands']} commands" for name, one in result["programs"].items())
+    log.print(f"{out}: {sizes}; memory.bin {len(memory):,} bytes, {len(tensors)} tensors")
+
+
+@command.command("show")
+@click.argument("file", type=FILE)
+def show_program(file: Path) -> None:
+    """Print a program as text, which `nmtrain program assemble` takes.
+
+    \b
+    Example:
+      nmtrain program show out/program/forward.bin
+    """
+    from hw.listing import listing
+
+    click.echo(listing(_decoded(file)), nl=False)
+
+
+@command.command("assemble")
+@click.argument("file", type=FILE)
+@click.argument("target", type=FILE)
+def assemble(file: Path, target: Path) -> None:
+    """Make a program of a text as `nmtrain program show` prints it.
+
+    \b
+    Example:
+      nmtrain program assemble mine.txt mine.bin
+    """
+    from hw.encoding import encode
+    from hw.listing import parse
+
+    try:
+        text = _read(file).decode()
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: is not text; a program's bytes are for nmtrain program show") from None
+    commands = parse(text, str(file))
+    program = encode(commands)
+    write_whole(target, program)
+    log.print(f"{target}: {len(commands)} commands, {len(program)} bytes")
+
+
+@command.command("run")
+@click.argument("file", type=FILE)
+@config_option()
+@click.option("--memory", "image", type=FILE, required=True, help="the memory's bytes at the start")
+@click.option("--latency", type=click.IntRange(min=0), default=20, show_default=True, help="of the memory, in cycles")
+@click.option("--interval", type=click.IntRange(min=1), default=1, show_default=True, help="cycles between beats of the memory")
+@output_options("out/program")
+def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interval: int, out: Path, as_json: bool) -> int:
+    """Run a program on the RTL, in NumPy and on the SimPy machine, and compare memory and counters.
+
+    Writes the memory as it then is to after.bin: what a board must have left, too.
+
+    \b
+    Example:
+      nmtrain program run out/program/forward.bin --memory out/program/memory.bin
+    """
+    import numpy as np
+
+    from dataflow.machine.units.port import Memory
+    from sim.program import run_program
+
+    commands, memory = _decoded(file), np.frombuffer(_read(image), np.uint8)
+    with log.status(f"running {file} on {config.name}"):
+        done = run_program(config, memory, commands, Memory(latency, interval))
+    different = sum(row["bytes_different"] for row in done.rows)
+    result = {
+        "config": config.name,
+        "error": done.outcome.error.name,
+        "bytes_different": different,
+        "registers": done.outcome.registers,
+        "counted": done.counted,
+        "predicted": done.predicted,
+        "operations": done.rows,
+    }
+    write_whole(out / "after.bin", done.outcome.memory.tobytes())
+    write_json(out / "run.json", result)
+    show(result, as_json=as_json)
+    log.print(
+        f"{len(done.rows)} comparisons of all {len(memory):,} bytes: {different} different; "
+        f"{done.counted['cycles']:,} cycles on the RTL, {done.predicted['cycles']:,} predicted"
+    )
+    return 0 if not different and done.counted == done.predicted else 1
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _decoded(file: Path) -> list[Any]:
+    from hw.encoding import decode
+
+    try:
+        return decode(_read(file))
+    except InputError as error:
+        raise error if str(error).startswith(str(file)) else InputError(f"{file}: {error}") from None

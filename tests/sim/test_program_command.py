@@ -1,0 +1,68 @@
+"""``nmtrain program``: a step's programs, as text and back, and on all three executors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sim.cli import main
+
+
+def call(capsys, *arguments):
+    """Exit status, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def step(tmp_path, capsys):
+    status, out, _ = call(capsys, "program", "step", "--model", "mlp", "--batch", 3, "--out", tmp_path, "--json")
+    assert status == 0
+    return json.loads(out)
+
+
+def test_a_step_is_written_and_runs(step, tmp_path, capsys):
+    memory = np.fromfile(tmp_path / "memory.bin", np.uint8)
+    assert len(memory) == step["memory_bytes"]
+    for name, program in step["programs"].items():
+        assert (tmp_path / f"{name}.bin").stat().st_size == program["bytes"]
+    status, out, _ = call(
+        capsys, "program", "run", tmp_path / "forward.bin", "--memory", tmp_path / "memory.bin", "--out", tmp_path, "--json"
+    )
+    result = json.loads(out)
+    assert status == 0
+    assert (result["error"], result["bytes_different"]) == ("NONE", 0)
+    assert result["counted"] == result["predicted"]
+    after = np.fromfile(tmp_path / "after.bin", np.uint8)
+    changed = np.flatnonzero(after != memory)
+    output = next(tensor for tensor in step["tensors"] if tensor["name"] == "fc3.output")
+    assert np.any((changed >= output["offset"]) & (changed < output["offset"] + output["bytes"]))
+
+
+def test_text_becomes_the_same_bytes(step, tmp_path, capsys):
+    status, text, _ = call(capsys, "program", "show", tmp_path / "backward.bin")
+    assert status == 0
+    assert text.count("UPDATE") > 2
+    (tmp_path / "mine.txt").write_text(text)
+    assert call(capsys, "program", "assemble", tmp_path / "mine.txt", tmp_path / "mine.bin")[0] == 0
+    assert (tmp_path / "mine.bin").read_bytes() == (tmp_path / "backward.bin").read_bytes()
+
+
+def test_wrong_files_are_told_in_a_line(tmp_path, capsys):
+    (tmp_path / "text").write_text("NOP")
+    (tmp_path / "bytes").write_bytes(b"\xff\xff\xff\xff")
+    told = {
+        ("show", tmp_path / "none"): "none: cannot be read: No such file or directory",
+        ("show", tmp_path / "bytes"): "bytes: word 0: 255 is no opcode; allowed: 0 HALT",
+        ("show", tmp_path / "text"): "text: a program is a whole number of 4-byte words, not 3 bytes",
+        ("assemble", tmp_path / "text", tmp_path / "out"): "text:1: 'NOP' is no opcode",
+        ("assemble", tmp_path / "bytes", tmp_path / "out"): "bytes: is not text",
+    }
+    for arguments, message in told.items():
+        status, out, error = call(capsys, "program", *arguments)
+        assert (status, out) == (2, "")
+        assert message in " ".join(error.split())
+        assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
