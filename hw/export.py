@@ -84,9 +84,14 @@ def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dic
 
 def export_block(config: AcceleratorConfig, block: str) -> tuple[str, dict[str, Any]]:
     """As `export`, of the one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks."""
+    return _describe(find_block(config, block), block, config)
+
+
+def find_block(config: AcceleratorConfig, block: str) -> wiring.Component:
+    """The one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks."""
     if block not in BLOCKS:
         raise InputError(f"unknown block {block!r}; allowed: {', '.join(BLOCKS)}")
-    return _describe(BLOCKS[block](config), block, config)
+    return BLOCKS[block](config)
 
 
 def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:

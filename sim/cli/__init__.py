@@ -20,6 +20,7 @@ COMMANDS = {
     "workloads": "list the networks with layers, MACs, parameters and bytes",
     "program": "write the accelerator's programs, show them as text, run them",
     "export": "write an accelerator as Verilog",
+    "synth": "area of an accelerator or one of its blocks, by module",
     "fp": "run a floating-point block of the RTL on a vector file",
 }
 

