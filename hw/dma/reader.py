@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from hw.barrel import move_down, move_up
 from hw.command_layout import command_layout
 from hw.commands import Walk
 from hw.config import AcceleratorConfig
@@ -169,8 +170,7 @@ class Reader(wiring.Component):
 
     def _align(self, m: Module, chunk: data.View, beat: Value) -> Signal:
         """The chunk's elements side by side, zeros behind and where it is outside."""
-        shifted, elements = Signal(len(beat)), Signal(self.element_bits * self.max_elements)
-        m.d.comb += shifted.eq(beat >> (chunk.offset << 3))
+        shifted, elements = move_down(m, beat, chunk.offset, 8, "aligned"), Signal(self.element_bits * self.max_elements)
         lanes = []
         for number in range(self.max_elements):
             lane = Signal(self.element_bits, name=f"lane_{number}")
@@ -187,11 +187,7 @@ class Reader(wiring.Component):
         """The word so far with the chunk in it."""
         held, word = Signal(len(elements)), Signal(len(elements))
         lane = chunk.u[: (self.max_elements - 1).bit_length()]
-        shifted: Value = elements
-        for bit in range(len(lane)):
-            places = self.element_bits << bit
-            shifted = Mux(lane[bit], (shifted << places)[: len(elements)], shifted)
-        m.d.comb += word.eq(held | shifted)
+        m.d.comb += word.eq(held | move_up(m, elements, lane, self.element_bits, "placed"))
         with m.If(takes):
             m.d.sync += held.eq(Mux(chunk.end_of_word, 0, word))
         return word

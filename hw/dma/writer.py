@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from hw.barrel import move_down, move_up
 from hw.command_layout import command_layout
 from hw.commands import Walk
 from hw.config import AcceleratorConfig
@@ -126,23 +127,18 @@ class Writer(wiring.Component):
 
     def _beat(self, m: Module, chunk: data.View) -> Value:
         """The chunk's elements where they belong in a beat, and their strobes."""
-        word, packed, count = self.words.payload.as_value(), Signal(self.config.axi_data_bits), chunk.count
-        lane = chunk.u[: (self.lanes - 1).bit_length()]
-        for bit in range(len(lane)):
-            word = Mux(lane[bit], word >> (self.element_bits << bit), word)
-        first = Signal(self.element_bits * self.lanes)
-        m.d.comb += first.eq(word)
-        lanes = [first.word_select(number, self.element_bits) for number in range(self.lanes)]
+        packed, lane = Signal(self.config.axi_data_bits), chunk.u[: (self.lanes - 1).bit_length()]
+        word = move_down(m, self.words.payload.as_value(), lane, self.element_bits, "picked")
+        lanes = [word[number * self.element_bits : (number + 1) * self.element_bits] for number in range(self.lanes)]
         with m.Switch(chunk.size_log2):
             for size_log2 in range(4):
                 with m.Case(size_log2):
                     bits = 8 << size_log2
                     m.d.comb += packed.eq(Cat(Cat(element[:bits], Const(0, max(0, bits - len(element)))) for element in lanes))
-        size_bytes, strobes, shifted = Signal(8), Signal(self.config.axi_data_bytes), Signal(self.config.axi_data_bits)
+        size_bytes, used = Signal(8), Signal(self.config.axi_data_bytes)
         m.d.comb += [
-            size_bytes.eq(count << chunk.size_log2),
-            strobes.eq(Cat(number < size_bytes for number in range(self.config.axi_data_bytes)) << chunk.offset),
-            shifted.eq((packed & Cat((number < size_bytes).replicate(8) for number in range(self.config.axi_data_bytes)))
-                       << (chunk.offset << 3)),
-        ]  # fmt: skip
-        return Cat(shifted, strobes)
+            size_bytes.eq(chunk.count << chunk.size_log2),
+            used.eq(Cat(number < size_bytes for number in range(self.config.axi_data_bytes))),
+        ]
+        data_bits = packed & Cat(byte.replicate(8) for byte in used)
+        return Cat(move_up(m, data_bits, chunk.offset, 8, "placed"), move_up(m, used, chunk.offset, 1, "strobes"))
