@@ -58,7 +58,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     """`component` as Verilog with `name` on top; modules that it is made of come first, each once."""
     library = ModuleLibrary()
     library.define(component, name)
-    return "\n".join(library.definitions.values())
+    return "\n".join(library.verilog().values())
 
 
 def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dict[str, Any]]:
@@ -98,7 +98,8 @@ def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tu
     """Verilog with module `name` on top, and its manifest."""
     library = ModuleLibrary()
     library.define(top, name)
-    verilog = "\n".join(library.definitions.values())
+    definitions = library.verilog()
+    verilog = "\n".join(definitions.values())
     ports = [
         {
             "name": port_name(path),
@@ -113,7 +114,7 @@ def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tu
         "clock": "clk",
         "reset": "rst",
         "ports": ports,
-        "modules": list(library.definitions),
+        "modules": list(definitions),
         "source_hash": source_hash(),
         "verilog_hash": hashlib.sha256(verilog.encode()).hexdigest(),
     }

@@ -115,7 +115,7 @@ def synthesise(
     Parameters
     ----------
     definitions : mapping of str to str
-        Verilog by module, as `hw.modules.ModuleLibrary` has it: those that a module places come before it.
+        Verilog by module, as `hw.modules.ModuleLibrary.verilog` has it: those that a module places come before it.
     target : str
         Of `TARGETS`.
     progress : callable
@@ -131,7 +131,7 @@ def synthesise(
     found = {}
     for number, (name, text) in enumerate(definitions.items()):
         progress(number, name)
-        places = [other for other in definitions if other != name and re.search(rf"^ *{other} (#|\w+ \()", text, re.MULTILINE)]
+        places = [other for other in definitions if other != name and re.search(rf"^ *{other} \S+ *\(", text, re.MULTILINE)]
         found[name] = _module(name, text, {other: _header(other, definitions[other]) for other in places}, target)
     return found
 

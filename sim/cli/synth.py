@@ -36,10 +36,9 @@ def command(config: AcceleratorConfig, block: str, target: str, out: Path, as_js
     with log.status(f"exporting {block} of {config.name}") as status:
         library = ModuleLibrary()
         library.define(component, block)
-        count = len(library.definitions)
-        modules = synthesise(
-            library.definitions, target, lambda number, name: status.update(f"module {number + 1} of {count}: {name}")
-        )
+        definitions = library.verilog()
+        count = len(definitions)
+        modules = synthesise(definitions, target, lambda number, name: status.update(f"module {number + 1} of {count}: {name}"))
     result = {"config": config.name, "block": block} | summary(modules, target)
     write_json(out / "synth.json", result)
     show(result, as_json=as_json)
