@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delayed
 from hw.formats import BINARY32
 from hw.modules import place
 from hw.uspe import USPE, delay, group_bits, row_link, slices
@@ -145,36 +146,37 @@ class SystolicArray(wiring.Component):
             place(m, platform, lambda: Row(self.config, self.element), module="row", name=f"row_{number}")
             for number in range(self.config.rows)
         ]
-        self._feed_west(m, rows)
-        self._feed_north(m, rows[0])
+        self._feed_west(m, platform, rows)
+        self._feed_north(m, platform, rows[0])
         for upper, lower in pairwise(rows):
             m.d.comb += lower.north.eq(upper.south)
-        self._collect_east(m, rows)
+        self._collect_east(m, platform, rows)
         return m
 
-    def _feed_west(self, m: Module, rows: list) -> None:
+    def _feed_west(self, m: Module, platform: object, rows: list) -> None:
         """Row r receives the enable, the flags, its weight and its sum so far r cycles later than row 0."""
         flags = {name: getattr(self, name) for name in ("en", "stationary", "first", "last", "take")}
         for number, row in enumerate(rows):
             weight = self.weights[number]
+            operands = Cat(weight.value, weight.index, self.partial[number])
             m.d.comb += [
                 *(getattr(row.west, name).eq(value) for name, value in flags.items()),
-                row.west.weight.eq(delay(m, ALWAYS, weight.value, number, f"weight_{number}")),
-                row.west.drain.eq(delay(m, ALWAYS, self.partial[number], number, f"partial_{number}")),
-                row.west.index.eq(delay(m, ALWAYS, weight.index, number, f"index_{number}")),
+                Cat(row.west.weight, row.west.index, row.west.drain).eq(
+                    delayed(m, platform, operands, number, f"west_{number}")
+                ),
             ]
             flags = {name: delay(m, ALWAYS, value, 1, f"{name}_{number + 1}", reset=True) for name, value in flags.items()}
 
-    def _feed_north(self, m: Module, row: Row) -> None:
+    def _feed_north(self, m: Module, platform: object, row: Row) -> None:
         """Column c receives its group c cycles later than column 0."""
         groups = slices(self.groups, self.config.columns)
-        skewed = [delay(m, ALWAYS, group, column, f"group_{column}") for column, group in enumerate(groups)]
+        skewed = [delayed(m, platform, group, column, f"north_{column}") for column, group in enumerate(groups)]
         m.d.comb += row.north.eq(Cat(*skewed))
 
-    def _collect_east(self, m: Module, rows: list) -> None:
+    def _collect_east(self, m: Module, platform: object, rows: list) -> None:
         """The sums of row r leave r cycles after those of row 0: hold each back until the last row's are there."""
         for number, row in enumerate(rows):
-            sums = delay(m, ALWAYS, row.east.drain, len(rows) - 1 - number, f"sum_{number}")
+            sums = delayed(m, platform, row.east.drain, len(rows) - 1 - number, f"east_{number}")
             m.d.comb += self.o[number].eq(sums)
         for valid, emit in ((self.o_valid, self.emit), (self.partial_valid, self.emit_partial)):
             m.d.comb += valid.eq(delay(m, ALWAYS, self.en & emit, self.latency_cycles, valid.name, reset=True))
