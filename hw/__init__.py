@@ -17,6 +17,7 @@
     config, formats, ratio   what an accelerator is made of, number formats, N:M
     fp/                      multiply, add, convert, parametric in format and pipeline depth
     modules, export          Verilog, each distinct module once
+    packaging/               what an FPGA's tools want beside it
 
 `config`, `formats`, `ratio`, `errors` and `files` are plain Python: every other folder may import them without Amaranth.
 """

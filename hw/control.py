@@ -10,7 +10,7 @@ from hw.commands import LOOPS, Loop, Walk
 from hw.config import AcceleratorConfig
 from hw.dma.port import ADDRESS_BITS
 from hw.modules import place
-from hw.registers import COUNTERS, IDENTITY, OFFSETS, REGISTERS, VERSION, ErrorCode, Unit
+from hw.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, constants
 from hw.units import EVENTS, STOP
 
 RESET_CYCLES = 8
@@ -73,7 +73,7 @@ class Control(wiring.Component):
                         with m.If(bus.strobes[byte]):
                             m.d.sync += register.word_select(byte, 8).eq(bus.write_data.word_select(byte, 8))
         commanded = bus.write & (bus.write_address == OFFSETS["control"]) & bus.strobes[0]
-        starts, resets, clears = (commanded & bus.write_data[bit] for bit in range(3))
+        starts, resets, clears = (commanded & bus.write_data[field.low] for field in FIELDS["control"])
 
         running, done, started = Signal(), Signal(), Signal()
         error = Signal(STOP)
@@ -102,10 +102,19 @@ class Control(wiring.Component):
         m.d.sync += pending.eq(pending & ~clears | self.done & running | stopped)
         m.d.comb += self.interrupt.eq(pending & settings["interrupt_enable"][0])
 
-        values = self._counters(m, goes, running) | settings | self._identity()
+        status = {
+            "idle": self.idle & ~running,
+            "running": running,
+            "done": done,
+            "error": error.valid,
+            "overflow": self.overflow,
+            "resetting": self.reset | self.resetting,
+        }
+        values = self._counters(m, goes, running) | settings
+        values |= {name: Const(value, 32) for name, value in constants(self.config).items()}
         values |= {
             "control": Const(0, 32),
-            "status": Cat(self.idle & ~running, running, done, error.valid, self.overflow, self.reset | self.resetting),
+            "status": Cat(status[field.name] for field in FIELDS["status"]),
             "error_code": error.code,
             "error_unit": error.unit,
             "error_address": error.address,
@@ -160,15 +169,3 @@ class Control(wiring.Component):
             m.d.sync += counter.eq(Mux(clears, 0, counter + Mux(running, steps[name], 0)))
             halves |= {f"{name}_low": counter[:32], f"{name}_high": counter[32:]}
         return halves
-
-    def _identity(self) -> dict[str, Const]:
-        """What the accelerator is."""
-        config, storage = self.config, self.config.storage_format
-        return {
-            "identity": Const(IDENTITY, 32),
-            "version": Const(VERSION, 32),
-            "array_size": Const(config.rows | config.columns << 16, 32),
-            "array_slots": Const(config.interleave_slots | config.max_group << 16, 32),
-            "lanes": Const(config.vpu_lanes | config.axi_data_bytes << 16, 32),
-            "storage": Const(storage.exponent_bits | storage.mantissa_bits << 16, 32),
-        }

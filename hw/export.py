@@ -1,6 +1,10 @@
-"""Verilog of the accelerator or of one of its blocks, each distinct module once, and the manifest that describes it."""
+"""The accelerator or one of its blocks as a folder for an FPGA project: Verilog, what tools want beside it, a manifest of all.
+
+Each distinct module stands once in the Verilog.
+"""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +17,7 @@ from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.modules import ModuleLibrary, port_name
+from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
 from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.sat import SAT
 from hw.sore import SORE
@@ -87,6 +92,27 @@ def export_block(config: AcceleratorConfig, block: str) -> tuple[str, dict[str, 
     return _describe(find_block(config, block), block, config)
 
 
+def export_folder(config: AcceleratorConfig, block: str) -> dict[str, str]:
+    """All files of an export by name, as `hw.packaging` draws them.
+
+    The manifest comes last, and says in ``files`` what SHA-256 each other file has: where it is as the files are, an export was
+    written to its end.
+    """
+    verilog, manifest = export_block(config, block)
+    files = {
+        f"{block}.v": verilog,
+        f"{block}.core": fusesoc_core.core(config, block),
+        f"{block}_ooc.xdc": out_of_context.constraints(config, block),
+        f"{block}_ooc.tcl": out_of_context.project_setting(block),
+    }
+    if block == "sat":
+        files["package_ip.tcl"] = vivado_ip.script(config, manifest)
+        files["registers.json"] = register_map.register_json(config)
+        files["registers.h"] = register_map.register_header()
+    manifest["files"] = {name: _sha256(text) for name, text in files.items()}
+    return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
+
+
 def find_block(config: AcceleratorConfig, block: str) -> wiring.Component:
     """The one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks."""
     if block not in BLOCKS:
@@ -116,9 +142,13 @@ def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tu
         "ports": ports,
         "modules": list(definitions),
         "source_hash": source_hash(),
-        "verilog_hash": hashlib.sha256(verilog.encode()).hexdigest(),
+        "verilog_hash": _sha256(verilog),
     }
     return verilog, manifest
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def source_hash() -> str:

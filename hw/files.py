@@ -10,13 +10,18 @@ from hw.errors import InputError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write beside, then rename: `path` holds its old content or all of the new one, never a part."""
+    """Write beside, then rename: `path` holds its old content or all of the new one, never a part; nothing stays beside it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as beside:
-            beside.write(content.encode() if isinstance(content, str) else content)
-        os.chmod(beside.name, 0o644)
-        os.replace(beside.name, path)
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+            os.chmod(beside, 0o644)
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 

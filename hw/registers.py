@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
+
+from hw.commands import Sink, Source
+from hw.config import AcceleratorConfig
 
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
@@ -32,6 +36,38 @@ class Unit(IntEnum):
     WRITERS = 32
 
 
+def unit_numbers() -> dict[str, int]:
+    """What `error_unit` may hold, by name."""
+    numbers = {unit.name.lower(): unit.value for unit in (Unit.CONTROL, Unit.ARRAY, Unit.VECTOR)}
+    numbers |= {f"reader_{source.name.lower()}": Unit.READERS + source for source in Source}
+    return numbers | {f"writer_{sink.name.lower()}": Unit.WRITERS + sink for sink in Sink}
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits of a register.
+
+    Parameters
+    ----------
+    name : str
+        In hardware and drivers.
+    low, bits : int
+        The lowest bit, and how many.
+    doc : str
+        What they hold, or do when 1 is written.
+    """
+
+    name: str
+    low: int
+    bits: int
+    doc: str
+
+    @property
+    def place(self) -> str:
+        """Which bits, in words."""
+        return f"bit {self.low}" if self.bits == 1 else f"bits {self.low + self.bits - 1}..{self.low}"
+
+
 @dataclass(frozen=True)
 class Register:
     """A 32-bit register.
@@ -45,13 +81,26 @@ class Register:
     writable : bool
         Whether writes have an effect.
     doc : str
-        What it holds.
+        What it holds, beside its fields and values.
+    fields : tuple of Field
+        Its parts, where it is not one number.
+    values : dict of str to int, optional
+        The numbers that it may hold, by name, where these are few.
     """
 
     name: str
     offset: int
     writable: bool
     doc: str
+    fields: tuple[Field, ...] = ()
+    values: dict[str, int] | None = None
+
+    @property
+    def meaning(self) -> str:
+        """All that it holds, in words."""
+        parts = [f"{field.place} {field.doc}" for field in self.fields]
+        parts += [f"{number} {name.replace('_', ' ')}" for name, number in (self.values or {}).items()]
+        return ": ".join(part for part in (self.doc, "; ".join(parts)) if part)
 
 
 COUNTERS = {
@@ -71,14 +120,26 @@ COUNTERS = {
 """Performance counters, since the last start."""
 
 
+def _bits(**docs: str) -> tuple[Field, ...]:
+    """Fields of a bit each, from bit 0 on."""
+    return tuple(Field(name, place, 1, doc) for place, (name, doc) in enumerate(docs.items()))
+
+
+def _halves(**docs: str) -> tuple[Field, ...]:
+    """Fields of half a word each, the lower one first."""
+    return tuple(Field(name, 16 * place, 16, doc) for place, (name, doc) in enumerate(docs.items()))
+
+
 def _table() -> tuple[Register, ...]:
-    rows = [
+    control = _bits(start="starts the program", reset="resets all units", clear="clears the interrupt")
+    status = _bits(idle="idle", running="running", done="done", error="error", overflow="overflow", resetting="reset under way")
+    rows: list[tuple[Any, ...]] = [
         ("identity", False, f"{IDENTITY:#010x}, NMTR in ASCII"),
         ("version", False, f"{VERSION}: of registers and commands"),
-        ("control", True, "write 1: bit 0 starts the program, bit 1 resets all units, bit 2 clears the interrupt"),
-        ("status", False, "bit 0 idle, 1 running, 2 done, 3 error, 4 overflow, 5 reset under way"),
-        ("error_code", False, "; ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ErrorCode)),
-        ("error_unit", False, "; ".join(f"{unit.value} {unit.name.lower()}" for unit in Unit)),
+        ("control", True, "write 1", control),
+        ("status", False, "", status),
+        ("error_code", False, "", (), {code.name.lower(): code.value for code in ErrorCode}),
+        ("error_unit", False, "", (), unit_numbers()),
         ("error_address", False, "where: a byte in the window, or 0"),
         ("error_command", False, "commands that had been begun, the last one included"),
         ("window_base_low", True, "address of the window, a multiple of 4096"),
@@ -86,18 +147,38 @@ def _table() -> tuple[Register, ...]:
         ("window_bytes", True, "length of the window"),
         ("program_address", True, "byte in the window of the program's first word, a multiple of 4"),
         ("program_bytes", True, "length of the program, a multiple of 4"),
-        ("interrupt_enable", True, "bit 0: interrupt at the end of a program and at an error"),
-        ("interrupt_status", False, "bit 0: there was one"),
+        ("interrupt_enable", True, "", _bits(enable="interrupts at the end of a program and at an error")),
+        ("interrupt_status", False, "", _bits(pending="a program has ended, or there was an error")),
         ("watchdog_cycles", True, "cycles without any progress after which the program is stopped; 0: never"),
-        ("array_size", False, "rows in bits 15..0, columns in 31..16"),
-        ("array_slots", False, "interleave slots in bits 15..0, max_group in 31..16"),
-        ("lanes", False, "vector lanes in bits 15..0, bytes of a beat in 31..16"),
-        ("storage", False, "exponent bits in 15..0, mantissa bits in 31..16"),
+        ("array_size", False, "", _halves(rows="rows", columns="columns")),
+        ("array_slots", False, "", _halves(slots="interleave slots", max_group="max_group")),
+        ("lanes", False, "", _halves(lanes="vector lanes", beat_bytes="bytes of a beat")),
+        ("storage", False, "", _halves(exponent_bits="exponent bits", mantissa_bits="mantissa bits")),
     ]
-    counters = [(f"{name}_{half}", False, f"{doc}, {half} half") for name, doc in COUNTERS.items() for half in ("low", "high")]
-    return tuple(Register(name, 4 * place, writable, doc) for place, (name, writable, doc) in enumerate((*rows, *counters)))
+    rows += [(f"{name}_{half}", False, f"{doc}, {half} half") for name, doc in COUNTERS.items() for half in ("low", "high")]
+    return tuple(Register(name, 4 * place, *row) for place, (name, *row) in enumerate(rows))
 
 
 REGISTERS = _table()
 OFFSETS = {register.name: register.offset for register in REGISTERS}
+FIELDS = {register.name: register.fields for register in REGISTERS}
 ADDRESS_BITS = 12
+
+
+def constants(config: AcceleratorConfig) -> dict[str, int]:
+    """What the registers hold that tell what the accelerator is."""
+    storage = config.storage_format
+    return {
+        "identity": IDENTITY,
+        "version": VERSION,
+        "array_size": config.rows | config.columns << 16,
+        "array_slots": config.interleave_slots | config.max_group << 16,
+        "lanes": config.vpu_lanes | config.axi_data_bytes << 16,
+        "storage": storage.exponent_bits | storage.mantissa_bits << 16,
+    }
+
+
+def after_reset(config: AcceleratorConfig) -> dict[str, int]:
+    """What each register reads as after a reset."""
+    idle = 1 << FIELDS["status"][0].low
+    return {register.name: 0 for register in REGISTERS} | {"status": idle} | constants(config)

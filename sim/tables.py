@@ -38,7 +38,7 @@ def registers() -> Iterator[str]:
     yield from ("", "| offset | register | access | meaning |", "|---|---|---|---|")
     for register in REGISTERS:
         access = "read, write" if register.writable else "read"
-        yield f"| `{register.offset:#05x}` | `{register.name}` | {access} | {register.doc} |"
+        yield f"| `{register.offset:#05x}` | `{register.name}` | {access} | {register.meaning} |"
 
 
 def page(text: str) -> str:

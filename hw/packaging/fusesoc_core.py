@@ -1,0 +1,55 @@
+"""The description of a block for FuseSoC (CAPI2)."""
+
+from importlib.metadata import version
+
+from hw.config import AcceleratorConfig
+from hw.packaging import PART, VENDOR
+
+LINT_FLAGS = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE")
+"""Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error."""
+
+
+def core(config: AcceleratorConfig, top: str) -> str:
+    """The core file.
+
+    Who depends on the core gets its Verilog alone: the constraints name a port, which a design around it does not have.
+    """
+    return f"""\
+CAPI=2:
+
+name: {VENDOR}:{config.name}:{top}:{version("nmtrain")}
+description: {top} of the N:M sparse training accelerator {config.name}, {config.rows} x {config.columns}
+
+filesets:
+  rtl:
+    files: [{top}.v]
+    file_type: verilogSource
+  out_of_context:
+    files:
+      - {top}_ooc.tcl: {{file_type: tclSource}}
+      - {top}_ooc.xdc: {{file_type: xdc}}
+
+targets:
+  default:
+    description: the Verilog alone, for designs around it
+    filesets: [rtl]
+    toplevel: {top}
+
+  lint:
+    description: Verilator, where every warning left is an error
+    filesets: [rtl]
+    toplevel: {top}
+    flow: lint
+    flow_options:
+      tool: verilator
+      verilator_options: [{", ".join(LINT_FLAGS)}]
+
+  synth:
+    description: synthesis in Vivado, out of context
+    filesets: [rtl, out_of_context]
+    toplevel: {top}
+    flow: vivado
+    flow_options:
+      part: {PART}
+      pnr: none
+"""

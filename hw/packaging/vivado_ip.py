@@ -1,0 +1,45 @@
+"""The script that has Vivado package the accelerator as an IP."""
+
+from importlib.metadata import version
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from hw.config import AcceleratorConfig
+from hw.dma.port import OUTSTANDING_BURSTS
+from hw.packaging import PART, VENDOR
+from hw.registers import ADDRESS_BITS
+
+
+class _Tcl(Template):
+    """A template whose marks are not those of Tcl's variables."""
+
+    delimiter = "@"
+
+
+def script(config: AcceleratorConfig, manifest: dict[str, Any]) -> str:
+    """``package_ip.tcl``, with the ports of `manifest` that belong to the AXI interfaces mapped one by one."""
+    ports = [port["name"] for port in manifest["ports"]]
+    return _Tcl(Path(__file__).with_name("package_ip.tcl").read_text(encoding="utf-8")).substitute(
+        top=manifest["top"],
+        clock=manifest["clock"],
+        reset=manifest["reset"],
+        config=config.name,
+        part=PART,
+        vendor=VENDOR,
+        library=config.name,
+        version=".".join(version("nmtrain").split(".")[:2]),
+        description=f"N:M sparse training accelerator, {config.rows} x {config.columns}",
+        clock_hz=round(config.clock_hz),
+        s_axi=_port_maps("s_axi_", ports),
+        m_axi=_port_maps("m_axi_", ports),
+        register_bytes=1 << ADDRESS_BITS,
+        burst_beats=config.axi_burst_beats,
+        outstanding=OUTSTANDING_BURSTS,
+        data_bits=config.axi_data_bits,
+    )
+
+
+def _port_maps(prefix: str, ports: list[str]) -> str:
+    """A line for each port of an interface: its name in AMBA AXI, its name here."""
+    return "\n".join(f"    {port.removeprefix(prefix).upper()} {port}" for port in ports if port.startswith(prefix))
