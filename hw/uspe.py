@@ -1,12 +1,14 @@
 """The unified sparse processing element."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import TappedLine
 from hw.formats import BINARY32
 from hw.fp.add import FloatAdd
 from hw.fp.multiply import FloatMultiply
@@ -152,8 +154,16 @@ class USPE(wiring.Component):
         first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
         load = delay(m, en, self.west.last, 1 + config.multiply_latency_cycles + config.add_latency_cycles, "load")
         m.d.comb += [add.en.eq(en), add.a.eq(product), add.b.eq(Mux(first, 0, Mux(stationary, self.west.drain, add.o)))]
-        chain = delay(m, en, Mux(load, add.o, self.west.drain), config.interleave_slots, "chain")
-        m.d.comb += self.east.drain.eq(delay(m, en, Mux(stationary, add.o, chain), 1, "drain"))
+        cycles = config.interleave_slots + 1  # the chain, and the register at the link
+        chain = place(
+            m, platform, partial(TappedLine, len(add.o), cycles), module=f"tapped_line_{len(add.o)}x{cycles}", name="chain"
+        )
+        m.d.comb += [
+            chain.en.eq(en),
+            chain.i.eq(Mux(load | stationary, add.o, self.west.drain)),
+            chain.short.eq(self.east.stationary),
+            self.east.drain.eq(chain.o),
+        ]
         m.d.comb += self.east.take.eq(delay(m, en, self.west.take, config.add_latency_cycles + 1, "take"))
 
     def _pass_on(self, m: Module) -> None:

