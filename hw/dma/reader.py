@@ -1,11 +1,11 @@
 """A reader: a walk's elements from memory, as chunks or as words of lanes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.barrel import move_down, move_up
+from hw.barrel import turn_down
 from hw.command_layout import command_layout
 from hw.commands import Walk
 from hw.config import AcceleratorConfig
@@ -159,35 +159,38 @@ class Reader(wiring.Component):
                 & (room == config.axi_fifo_beats)
             ),
         ]
-        elements = self._align(m, chunk, beats.r_data)
         if self.words:
+            first = chunk.u[: (self.max_elements - 1).bit_length()]
+            held = Signal(self.element_bits * self.max_elements)
+            word = self._lanes(m, chunk, beats.r_data, first, held)
+            with m.If(takes):
+                m.d.sync += held.eq(Mux(chunk.end_of_word, 0, word))
             m.d.comb += has_room.eq(out.w_rdy | ~chunk.end_of_word)
-            m.d.comb += [out.w_data.eq(self._word(m, chunk, elements, takes)), out.w_en.eq(takes & chunk.end_of_word)]
+            m.d.comb += [out.w_data.eq(word), out.w_en.eq(takes & chunk.end_of_word)]
         else:
+            elements = self._lanes(m, chunk, beats.r_data, Const(0), Const(0, self.element_bits * self.max_elements))
             place_in_block = Cat(chunk.count, chunk.u, chunk.v, chunk.end_of_block, chunk.last)
             m.d.comb += [has_room.eq(out.w_rdy), out.w_data.eq(Cat(elements, place_in_block)), out.w_en.eq(takes)]
         return m
 
-    def _align(self, m: Module, chunk: data.View, beat: Value) -> Signal:
-        """The chunk's elements side by side, zeros behind and where it is outside."""
-        shifted, elements = move_down(m, beat, chunk.offset, 8, "aligned"), Signal(self.element_bits * self.max_elements)
-        lanes = []
+    def _lanes(self, m: Module, chunk: data.View, beat: Value, first: Value, held: Value) -> Signal:
+        """`held` with the chunk's elements in the lanes from `first` on.
+
+        The beat is turned once, so that its first byte is where lane 0 begins, or the lane of the beat before.
+        """
+        bits, lanes = self.config.axi_data_bits, Signal(self.element_bits * self.max_elements, name="lanes")
+        places, end = Signal.like(chunk.offset, name="places"), Signal(range(2 * self.max_elements))
+        m.d.comb += [places.eq(chunk.offset - (first << chunk.size_log2)), end.eq(first + chunk.count)]
+        turned = turn_down(m, beat, places, 8, "turned")
+        parts = []
         for number in range(self.max_elements):
             lane = Signal(self.element_bits, name=f"lane_{number}")
             with m.Switch(chunk.size_log2):
                 for size_log2 in range(4):
-                    bits = 8 << size_log2
+                    size = 8 << size_log2
                     with m.Case(size_log2):
-                        m.d.comb += lane.eq(shifted[number * bits : (number + 1) * bits])
-            lanes.append(Mux(~chunk.outside & (number < chunk.count), lane, 0))
-        m.d.comb += elements.eq(Cat(lane[: self.element_bits] for lane in lanes))
-        return elements
-
-    def _word(self, m: Module, chunk: data.View, elements: Signal, takes: Value) -> Signal:
-        """The word so far with the chunk in it."""
-        held, word = Signal(len(elements)), Signal(len(elements))
-        lane = chunk.u[: (self.max_elements - 1).bit_length()]
-        m.d.comb += word.eq(held | move_up(m, elements, lane, self.element_bits, "placed"))
-        with m.If(takes):
-            m.d.sync += held.eq(Mux(chunk.end_of_word, 0, word))
-        return word
+                        m.d.comb += lane.eq(turned[number * size % bits :][:size])
+            known = ~chunk.outside & (number >= first) & (number < end)
+            parts.append(Mux(known, lane, held.word_select(number, self.element_bits)))
+        m.d.comb += lanes.eq(Cat(parts))
+        return lanes

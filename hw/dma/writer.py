@@ -5,13 +5,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.barrel import move_down, move_up
+from hw.barrel import turn_down
 from hw.command_layout import command_layout
 from hw.commands import Walk
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
 from hw.dma.reader import REQUEST_FIFO_WORDS
+from hw.fp.pipeline import wire
 from hw.modules import place
+from hw.uspe import select
 from hw.walker import Walker, chunk_layout
 
 
@@ -127,18 +129,29 @@ class Writer(wiring.Component):
 
     def _beat(self, m: Module, chunk: data.View) -> Value:
         """The chunk's elements where they belong in a beat, and their strobes."""
-        packed, lane = Signal(self.config.axi_data_bits), chunk.u[: (self.lanes - 1).bit_length()]
-        word = move_down(m, self.words.payload.as_value(), lane, self.element_bits, "picked")
-        lanes = [word[number * self.element_bits : (number + 1) * self.element_bits] for number in range(self.lanes)]
+        packed, strobes = Signal(self.config.axi_data_bits), Signal(self.config.axi_data_bytes)
+        end = Signal(range(2 * self.config.axi_data_bytes))
+        first, places = chunk.u[: (self.lanes - 1).bit_length()], Signal.like(chunk.offset, name="places")
+        by_size = [self._packed(m, first, 1 << size_log2) for size_log2 in range(4)]
         with m.Switch(chunk.size_log2):
-            for size_log2 in range(4):
+            for size_log2, value in enumerate(by_size):
                 with m.Case(size_log2):
-                    bits = 8 << size_log2
-                    m.d.comb += packed.eq(Cat(Cat(element[:bits], Const(0, max(0, bits - len(element)))) for element in lanes))
-        size_bytes, used = Signal(8), Signal(self.config.axi_data_bytes)
+                    m.d.comb += packed.eq(value)
         m.d.comb += [
-            size_bytes.eq(chunk.count << chunk.size_log2),
-            used.eq(Cat(number < size_bytes for number in range(self.config.axi_data_bytes))),
+            end.eq(chunk.offset + (chunk.count << chunk.size_log2)),
+            places.eq((first << chunk.size_log2) - chunk.offset),
+            strobes.eq(Cat((byte >= chunk.offset) & (byte < end) for byte in range(len(strobes)))),
         ]
-        data_bits = packed & Cat(byte.replicate(8) for byte in used)
-        return Cat(move_up(m, data_bits, chunk.offset, 8, "placed"), move_up(m, used, chunk.offset, 1, "strobes"))
+        turned = turn_down(m, packed, places, 8, "turned")
+        return Cat(turned & Cat(strobe.replicate(8) for strobe in strobes), strobes)
+
+    def _packed(self, m: Module, first: Value, size: int) -> Value:
+        """From lane `first` on, as many elements of so many bytes as a beat has, where they stand if lane 0 begins a beat."""
+        lanes = [self.words.payload[number][: 8 * size] for number in range(self.lanes)]
+        lanes = [Cat(lane, Const(0, 8 * size - len(lane))) for lane in lanes]
+        slots = self.config.axi_data_bytes // size
+        if slots >= self.lanes:
+            return Cat(lanes)
+        place, beat = first[: (slots - 1).bit_length()], first[(slots - 1).bit_length() :]
+        chosen = [wire(m, beat + (slot < place), f"beat_of_{slot}x{size}")[: len(beat)] for slot in range(slots)]
+        return Cat(select(lanes[slot::slots], chosen[slot]) for slot in range(slots))

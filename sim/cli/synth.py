@@ -1,5 +1,6 @@
 """``nmtrain synth``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ from rich.table import Table
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.files import write_json
+from hw.files import write_json, write_whole
 from sim.cli.common import config_option, log, output_options, show
+
+LABELS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "uram": "URAM"}
+DEEPEST = 4
+"""Of the Markdown table: down to the rows of processing elements."""
 
 
 @click.command(name="synth")
@@ -22,9 +27,9 @@ from sim.cli.common import config_option, log, output_options, show
 def command(config: AcceleratorConfig, block: str, target: str, route: bool, out: Path, as_json: bool) -> None:
     """Synthesise an accelerator, or one of its blocks, module by module, and compose the whole's area.
 
-    Writes synth.json. Modules that were synthesised before are taken from the cache, so that an interrupted run goes on where
-    it was. What is composed is an estimate: nothing is optimised across modules. A clock is only known of what is placed and
-    routed, and that takes as long as a block is large.
+    Writes synth.json, and the larger blocks as a table in synth.md. Modules that were synthesised before are taken from the
+    cache, so that an interrupted run goes on where it was. What is composed is an estimate: nothing is optimised across
+    modules. A clock is only known of what is placed and routed, and that takes as long as a block is large.
 
     \b
     Example:
@@ -51,6 +56,7 @@ def command(config: AcceleratorConfig, block: str, target: str, route: bool, out
             clock_mhz = routed_clock(block, "\n".join(definitions.values()))
     result = {"config": config.name, "block": block} | summary(modules, target) | {"fmax_mhz": clock_mhz}
     write_json(out / "synth.json", result)
+    write_whole(out / "synth.md", markdown(result, DEEPEST))
     show(result, as_json=as_json)
     log.print(_table(result))
     if clock_mhz is not None:
@@ -58,19 +64,40 @@ def command(config: AcceleratorConfig, block: str, target: str, route: bool, out
 
 
 def _table(result: dict[str, Any]) -> Table:
-    """A row a module, all instances of it together without what they place; the whole and its share of the device below."""
+    """A row a group, what it places included and below it; the whole's share of the device at the end."""
     device, kinds = result["device"], list(result["device"]["available"])
-    labels = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "uram": "URAM"}
     how = "estimated: composed of its modules" if result["estimated"] else "one module"
     title = f"{result['block']} of {result['config']}, {how}"
-    table = Table("module", title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("instances", justify="right")
-    for kind in kinds:
-        table.add_column(labels[kind], justify="right")
-    for row in result["modules"]:
-        own = (f"{row['own'][kind] * row['instances']:,.10g}" for kind in kinds)
-        table.add_row(row["module"], f"{row['instances']:,}", *own)
+    table = Table("", title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("instances", *(LABELS[kind] for kind in kinds)):
+        table.add_column(name, justify="right")
+    for depth, group in walk(result["hierarchy"]):
+        cells = (f"{group['cells'][kind]:,.10g}" for kind in kinds)
+        table.add_row("  " * depth + group["name"], f"{group['instances']:,}", *cells)
     table.add_section()
-    table.add_row("all", "", *(f"{result[kind]:,.10g}" for kind in kinds))
     table.add_row(f"share of {device['name']}", "", *(f"{100 * result['share'][kind]:.1f} %" for kind in kinds))
     return table
+
+
+def walk(group: dict[str, Any], depth: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A group and all that it places, each after what places it, with its depth."""
+    yield depth, group
+    for part in group["parts"]:
+        yield from walk(part, depth + 1)
+
+
+def markdown(result: dict[str, Any], deepest: int) -> str:
+    """The table for a page, as deep as it is wanted, with each group's share of the device."""
+    kinds = [kind for kind in result["device"]["available"] if result[kind]]
+    lines = [
+        "| | instances | " + " | ".join(f"{LABELS[kind]} | %" for kind in kinds) + " |",
+        "|---|--:|" + "--:|--:|" * len(kinds),
+    ]
+    for depth, group in walk(result["hierarchy"]):
+        if depth <= deepest:
+            cells = (
+                f"{group['cells'][kind]:,.10g} | {100 * group['cells'][kind] / result['device']['available'][kind]:.1f}"
+                for kind in kinds
+            )
+            lines.append(f"| {'&emsp;' * depth}{group['name']} | {group['instances']:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -6,8 +6,9 @@ import pytest
 
 from hw.config import PRESETS
 from hw.errors import SimulationError
+from sim.area import KINDS, Module, hierarchy, instances, totals
 from sim.cli import main
-from sim.synthesis import Module, instances, synthesise, totals
+from sim.synthesis import synthesise
 
 LEAF = """
 module leaf(clk, d, q);
@@ -52,13 +53,34 @@ def test_a_module_that_cannot_be_synthesised_is_named(monkeypatch, tmp_path):
     assert not (tmp_path / "synthesis").exists()
 
 
-def test_instances_multiply():
-    def module(places):
-        return Module(dict.fromkeys(("lut", "ff", "dsp", "bram", "uram"), 1.0), places)
+def module(places, cells=1.0):
+    return Module(dict.fromkeys(KINDS, cells), places)
 
+
+def test_instances_multiply():
     modules = {"element": module({}), "row": module({"element": 4}), "array": module({"row": 3})}
     assert instances(modules) == {"element": 12, "row": 3, "array": 1}
     assert totals(modules)["array"]["lut"] == 16
+
+
+def test_modules_of_different_sizes_are_a_group():
+    modules = {
+        "walker_4": module({}, 10),
+        "walker_16": module({}, 20),
+        "reader_4x8": module({"walker_4": 1}, 100),
+        "reader_16x8_words": module({"walker_16": 1}, 200),
+        "units": module({"reader_4x8": 1, "reader_16x8_words": 2}, 1000),
+    }
+    units = hierarchy(modules)
+    (readers,) = units.parts
+    (walkers,) = readers.parts
+    assert [(group.name, group.instances) for group in (units, readers, walkers)] == [
+        ("units", 1),
+        ("reader", 3),
+        ("walker", 3),
+    ]
+    assert [group.own["lut"] for group in (units, readers, walkers)] == [1000, 500, 50]
+    assert [group.cells["lut"] for group in (units, readers, walkers)] == [1550, 550, 50]
 
 
 def test_the_command(tmp_path, capsys):
@@ -73,6 +95,8 @@ def test_the_command(tmp_path, capsys):
     assert result["ff"] > 0
     assert result["share"]["ff"] == result["ff"] / result["device"]["available"]["ff"]
     assert "share of XCVU9P" in captured.err
+    assert result["hierarchy"]["cells"]["lut"] == result["lut"]
+    assert f"| transpose | 1 | {result['lut']:,.10g} |" in (tmp_path / "synth.md").read_text()
     with pytest.raises(SystemExit) as ended:
         main(["synth", "--block", "cpu"])
     assert ended.value.code == 2
