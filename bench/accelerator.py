@@ -1,4 +1,4 @@
-"""The accelerator as a whole: random programs, faults, AXI's rules, cycles beside the model's; export and simulator build."""
+"""The accelerator as a whole: random programs, faults, AXI's rules, cycles beside the model's; export and area."""
 
 import time
 from collections.abc import Iterator
@@ -10,10 +10,11 @@ from bench import Figure
 from dataflow import zoo
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
-from hw.export import export_block
+from hw.export import export_block, modules_of
 from hw.ratio import Ratio
 from sim.faults import backward_program, check_faults
 from sim.random_steps import random_step
+from sim.synthesis import summary, synthesise
 from sim.whole_step import StepOnRtl, step_on_rtl
 from training import methods
 from training.backend import ExactBackend
@@ -29,6 +30,7 @@ LATENCIES, INTERVALS = (5, 20, 100), (1, 3)
 def figures() -> Iterator[Figure]:
     """All of them."""
     yield from _export()
+    yield from _area()
     yield from _cycles()
     yield from _random_steps()
     yield from _faults()
@@ -41,6 +43,14 @@ def _export() -> Iterator[Figure]:
         seconds, large = time.perf_counter() - start, name == "vcu1525"
         yield Figure("export of the accelerator, time", seconds, "s", name, "<= 30" if large else "")
         yield Figure("export of the accelerator, size", len(verilog) / 1e6, "MB", name, "<= 4" if large else "")
+
+
+def _area() -> Iterator[Figure]:
+    """Of the whole, composed of its modules; as a share of the board's device."""
+    result = summary(synthesise(modules_of(PRESETS["vcu1525"], "sat"), "xcup"), "xcup")
+    for kind in ("lut", "ff", "dsp", "bram"):
+        where = f"vcu1525, {result[kind]:,.10g} of the {result['device']['name']}'s {result['device']['available'][kind]:,}"
+        yield Figure(f"share of {kind.upper()}", 100 * result["share"][kind], "%", where, "<= 85")
 
 
 def _cycles() -> Iterator[Figure]:

@@ -120,6 +120,13 @@ def find_block(config: AcceleratorConfig, block: str) -> wiring.Component:
     return BLOCKS[block](config)
 
 
+def modules_of(config: AcceleratorConfig, block: str) -> dict[str, str]:
+    """The Verilog of each module that the one of `BLOCKS` is made of, by name; those that one places come before it."""
+    library = ModuleLibrary()
+    library.define(find_block(config, block), block)
+    return library.verilog()
+
+
 def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
     """Verilog with module `name` on top, and its manifest."""
     library = ModuleLibrary()

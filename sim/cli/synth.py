@@ -37,17 +37,13 @@ def command(config: AcceleratorConfig, block: str, target: str, route: bool, out
       nmtrain synth --config vcu1525 --target xcup
       nmtrain synth --block uspe --target ecp5 --route
     """
-    from hw.export import find_block
-    from hw.modules import ModuleLibrary
+    from hw.export import modules_of
     from sim.synthesis import routed_clock, summary, synthesise
 
     if route and target != "ecp5":
         raise InputError(f"--route is of ecp5 alone, whose place and route is a package; not of {target}")
-    component = find_block(config, block)
     with log.status(f"exporting {block} of {config.name}") as status:
-        library = ModuleLibrary()
-        library.define(component, block)
-        definitions = library.verilog()
+        definitions = modules_of(config, block)
         count = len(definitions)
         modules = synthesise(definitions, target, lambda done, name: status.update(f"{done} of {count} modules: {name}"))
         clock_mhz = None
