@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hw.checks import check
 from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -44,13 +45,15 @@ class Executor:
         Raises
         ------
         InputError
-            If a unit waits for what nothing gives, is given more than it takes, or comes to a byte that is not there.
+            If a field cannot be, see `hw.checks`; if a unit waits for what nothing gives, is given more than it takes, or
+            comes to a byte that is not there.
         """
         group: list[Command] = []
         self.overflow = False
         for number, command in enumerate(commands):
             if not isinstance(command, Sync | Halt):
                 if not (command.conditional and self.overflow):
+                    self._check(number, command)
                     group.append(command)
                 continue
             try:
@@ -61,6 +64,12 @@ class Executor:
             if isinstance(command, Halt):
                 return
         raise InputError("a program ends with HALT")
+
+    def _check(self, number: int, command: Command) -> None:
+        try:
+            check(self.config, command)
+        except InputError as error:
+            raise InputError(f"command {number}, {error}") from None
 
     def _run(self, group: Sequence[Command]) -> None:
         """What lies between two synchronisations, unit by unit."""

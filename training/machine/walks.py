@@ -82,7 +82,7 @@ def write_words(memory: Bytes, walk: Walk, words: Words) -> Words:
 def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
     """The memory as elements of the walk's size; `InputError` where the block goes beyond it."""
     size = 1 << walk.size_log2
-    beyond = block.inside & ((block.addresses % size != 0) | (block.addresses + size > len(memory)))
+    beyond = block.inside & (block.addresses + size > len(memory))
     if beyond.any():
         raise InputError(f"a walk comes to byte {block.addresses[beyond][0]}; the memory has {len(memory)} bytes")
     return memory[: len(memory) // size * size].view(f"<u{size}")
@@ -109,8 +109,8 @@ def _part(counter: int, tile: int, length: int, counts: tuple[int, ...]) -> slic
 
 
 def _check_boundary(walk: Walk, lanes: int) -> None:
-    if walk.boundary % lanes:
-        raise InputError(f"walk.boundary must be a multiple of the {lanes} lanes, not {walk.boundary}")
+    if walk.boundary != lanes:
+        raise InputError(f"walk.boundary must be the {lanes} lanes, not {walk.boundary}")
 
 
 def _in_lanes(block: Words, lanes: int) -> Words:
