@@ -75,9 +75,12 @@ class Executor:
         """What lies between two synchronisations, unit by unit."""
         lanes = self.config.vpu_lanes
         loads = {source: [c for c in group if isinstance(c, Load) and c.source is source] for source in Source}
+        width = self.config.storage_format.width
+        bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
         streams = {
             source: _joined([read_words(self.memory, load.walk, lanes) for load in loads[source]], lanes)
-            for source in (Source.ELEMENTS, Source.FACTORS, Source.RESIDUAL, Source.GATE)
+            & np.uint64((1 << bits[source]) - 1)
+            for source in bits
         }
         tiles = self._products([c for c in group if isinstance(c, Product)], loads[Source.WEIGHTS], loads[Source.ACTIVATIONS])
         given: dict[Sink, list[Words]] = {sink: [] for sink in Sink}
@@ -103,7 +106,8 @@ class Executor:
             )
         tiles: list[Float32] = []
         for product, *pair in zip(products, weights, activations, strict=True):
-            operands = array.operands(self.memory, pair[0]), array.operands(self.memory, pair[1])
+            width = self.config.storage_format.width
+            operands = array.operands(self.memory, pair[0], 2 * width), array.operands(self.memory, pair[1], width)
             tiles += array.run(self.config, product, (pair[0], pair[1]), operands)
         return tiles
 

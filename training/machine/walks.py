@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,8 @@ def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
 
 def _space(loops: tuple[Loop, ...], length: int, *, run: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each element of a space, the digit of its first loop, and by what address and both guards have moved, (3, length)."""
+    if length > prod(loop.count for loop in loops):
+        raise InputError(f"a space of {length} elements has loops of {prod(loop.count for loop in loops)}")
     index = np.arange(length)
     first, moved = index % loops[0].count, np.zeros((3, length), np.int64)
     travelled = np.zeros(3, np.int64)
