@@ -207,11 +207,11 @@ def _illegal_command(random: Random, commands: Sequence[Command], whole: dict[st
 def _illegal_field(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
     """Work for a unit that it cannot do."""
     number = _any(random, commands, Load, Store, Pass, Update, Product)
-    wrong, unit = random.choice(list(_impossible(commands[number])))
+    wrong, unit = random.choice(list(impossible(commands[number])))
     return Fault("illegal field", _with(commands, number, wrong), ErrorCode.ILLEGAL_FIELD, unit)
 
 
-def _impossible(command: Command) -> Iterator[tuple[Command, int]]:
+def impossible(command: Command) -> Iterator[tuple[Command, int]]:
     """The command with a field that cannot be, and the unit that says so."""
 
     def each(unit: int, **wrong: Sequence[int]) -> Iterator[tuple[Command, int]]:
