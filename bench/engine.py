@@ -14,8 +14,8 @@ from hw.export import export, to_verilog
 from hw.formats import BINARY16, BINARY32
 from hw.fp.add import FloatAdd
 from hw.fp.multiply import FloatMultiply
-from hw.ratio import DENSE, Ratio
-from hw.sore import MAX_KEPT, SoreLane
+from hw.ratio import DENSE, MAX_KEPT, Ratio
+from hw.sore import SoreLane
 from hw.uspe import USPE
 from hw.vpu import VpuLane
 from hw.wuve import WuveLane

@@ -210,7 +210,7 @@ class Backward:
         self.pending[layer.inputs[0]].append(gradient)
 
     def _collect(self, name: str) -> Gradient:
-        """The sum of all gradients that reached `name`: the last pass that made one adds the others."""
+        """The sum of all gradients that reached `name`: the pass that made the last one adds it to the sum of the others."""
         parts = self.pending[name]
         if any(part.part for part in parts):
             parts = self._assemble(name, parts)
@@ -218,7 +218,8 @@ class Backward:
             return parts[0]
         own = [part for part in parts if part.owned and part.step is not None]
         last = max(own, key=lambda part: self._position(part), default=None)
-        if last is None or any(self._position(part) > self._position(last) for part in parts):
+        late = len(parts) > 2 and parts[-1] is not last  # sums are rounded one by one, in the order of the parts
+        if last is None or late or any(self._position(part) > self._position(last) for part in parts):
             first = parts[0]
             layer = next(layer for layer in self.sizes.network.layers if layer.name == name)
             last = Gradient(f"{name}.output_gradient", self._over(layer, first, f"{name}.output_gradient", write=True))

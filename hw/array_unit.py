@@ -107,7 +107,7 @@ class ArrayUnit(wiring.Component):
             self.idle.eq(Cat(feed.idle, results.idle, ~tiles.r_rdy, ~slots.r_rdy, *(side.idle for side in sides)).all()),
             self.beyond.eq(Cat(side.beyond for side in sides).any()),
             self.waits_free.eq(Cat(side.waits_free for side in sides).any()),
-            self.illegal.eq(feed.illegal),
+            self.illegal.eq(Cat(feed.illegal, results.illegal, *(side.illegal for side in sides)).any()),
             self.waits_operands.eq(feed.waits_operands),
             self.waits_room.eq(feed.waits_room),
             self.busy.eq(slots.r_rdy),
@@ -142,7 +142,7 @@ class ArrayUnit(wiring.Component):
             buffer.address.eq(reader.address),
             Value.cast(reader.data).eq(buffer.o),
         ]
-        return _Side(buffer.idle & reader.idle, buffer.beyond, buffer.waits_free)
+        return _Side(buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, buffer.illegal | reader.illegal)
 
 
 @dataclass(frozen=True)
@@ -152,3 +152,4 @@ class _Side:
     idle: Value
     beyond: Value
     waits_free: Value
+    illegal: Value

@@ -2,9 +2,10 @@
 
 from dataclasses import fields
 
-from amaranth.hdl import ShapeLike, signed
+from amaranth.hdl import ShapeLike, Value, signed
 from amaranth.lib import data
 
+from hw.checks import COUNT_BITS
 from hw.commands import LOOPS, Loop, Walk
 
 
@@ -20,3 +21,8 @@ def command_layout(kind: type) -> data.StructLayout:
         elif "doc" in entry.metadata:
             members[entry.name] = data.ArrayLayout(command_layout(Loop), LOOPS)
     return data.StructLayout(members)
+
+
+def is_count(value: Value) -> Value:
+    """Whether a field is in 1..`hw.checks.LARGEST`, which the counters behind it can reach."""
+    return (value != 0) & ~value[COUNT_BITS:].any()

@@ -73,7 +73,7 @@ class Loop:
     """
 
     count: int = word("iterations, at least 1", default=1)
-    delta: int = word("bytes", signed=True)
+    delta: int = word("bytes, a multiple of an element's size", signed=True)
     guard_0: int = word("of the first guard", 16, signed=True)
     guard_1: int = word("of the second guard", 16, signed=True)
 
@@ -96,10 +96,11 @@ class Walk:
     The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero and is
     not written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run digit is not below
     `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own with each count, and
-    starts again when the counter does; a space that does not is whole in every block.
+    starts again when the counter does; a space that does not is whole in every block. No tile may begin behind the end of its
+    space.
     """
 
-    base: int = word("byte address in the window, a multiple of the element size")
+    base: int = word("byte address in the window, a multiple of an element's size")
     size_log2: int = word("bytes of an element, as a power of two: 0 to 3", 16)
     boundary: int = word("positions of u after which a chunk ends, counted in each tile", 16, default=1)
     outer: int = word("tile loop counts", default=1)
@@ -153,14 +154,15 @@ class Load(Command):
 
     Of weights and activations, an element at line l and position k of a block goes to bank l mod lines of the buffer, word
     ``share * share_words + l // lines * line_words + k // group``, element k mod group of it; lines are the array's rows or
-    columns. Of others, every `boundary` elements of u make a word of the vector lanes.
+    columns. The walk's `boundary` divides the lines, or `group`, whichever u goes along. Of others it is the number of vector
+    lanes, and as many elements of u make a word.
     """
 
     OPCODE = Opcode.LOAD
     source: Source = Source.WEIGHTS
     walk: Walk = Walk()
     across: int = word("1: u are lines and v positions; 0: the other way round", 16)
-    group: int = word("elements of a buffer word that are used", 16, default=1)
+    group: int = word("elements of a buffer word that are used, at most max_group", 16, default=1)
     shares: int = word("shares of the buffer, used in turn by block", default=1)
     share_words: int = word("words of a share")
     line_words: int = word("words of a line in a share")
@@ -172,7 +174,7 @@ class Load(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Store(Command):
-    """Write what `sink` gives along a walk; every `boundary` elements of u are a word of the vector lanes."""
+    """Write what `sink` gives along a walk; its `boundary` is the number of vector lanes, a word for as many elements of u."""
 
     OPCODE = Opcode.STORE
     sink: Sink = Sink.RESULTS
@@ -192,7 +194,7 @@ class Product(Command):
     middle: int = word("tiles along its rows", default=1)
     inner: int = word("parts of a tile's reduction", default=1)
     rounds: int = word("kept elements of the whole reduction", default=1)
-    part_rounds: int = word("kept elements of a part; the last one has what is left", default=1)
+    part_rounds: int = word("kept elements of a part, whole groups; the last one has what is left", default=1)
     group_rounds: int = word(
         "kept elements that use one group of activations: N, or max_group in a dense product", 16, default=1
     )
@@ -238,8 +240,8 @@ class Update(Command):
     """
 
     OPCODE = Opcode.UPDATE
-    words: int = word("words of lanes that pass", default=1)
-    unscale: int = word("exponent of 1 / loss scale", 16, signed=True)
+    words: int = word("words of lanes that pass, whole blocks where there are packed copies", default=1)
+    unscale: int = word("exponent of 1 / loss scale, -128 to 127", 16, signed=True)
     copies: int = word("bit 0: dense copy; 1: forward; 2: backward packed copy", 16)
     weight_decay: int = word("binary32")
     momentum: int = word("binary32")

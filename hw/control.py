@@ -8,12 +8,14 @@ from hw.axi_lite import AxiLite, slave_members
 from hw.command_layout import command_layout
 from hw.commands import LOOPS, Loop, Walk
 from hw.config import AcceleratorConfig
+from hw.dma.bursts import PAGE_BYTES
 from hw.dma.port import ADDRESS_BITS
 from hw.modules import place
 from hw.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, constants
 from hw.units import EVENTS, STOP
 
 RESET_CYCLES = 8
+PAGE_BITS = (PAGE_BYTES - 1).bit_length()
 COUNTER_BITS = 64
 
 
@@ -91,7 +93,7 @@ class Control(wiring.Component):
         with m.If(stopped):
             m.d.sync += [error.eq(stops), running.eq(0)]
         m.d.comb += [
-            self.base.eq(Cat(settings["window_base_low"], settings["window_base_high"])),
+            self.base.eq(Cat(Const(0, PAGE_BITS), settings["window_base_low"][PAGE_BITS:], settings["window_base_high"])),
             self.window.eq(settings["window_bytes"]),
             self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),

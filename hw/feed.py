@@ -5,20 +5,30 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.command_layout import command_layout
+from hw.checks import COUNT_BITS, most_slots
+from hw.command_layout import command_layout, is_count
 from hw.commands import Product
 from hw.config import AcceleratorConfig
 from hw.operands import ADDRESS_BITS
-from hw.sequencer import COUNT_BITS, tiles_layout
+from hw.sequencer import tiles_layout
 
 FIFO_WORDS = 4
 PART_WORDS = 2
 
 PART = data.StructLayout(
-    {"base": ADDRESS_BITS, "rounds": COUNT_BITS, "per_word": 8, "columns": 8, "rows": 8, "line_words": ADDRESS_BITS, "frees": 1}
+    {
+        "base": ADDRESS_BITS,
+        "rounds": COUNT_BITS,
+        "per_word": 8,
+        "columns": 8,
+        "rows": 8,
+        "line_words": ADDRESS_BITS,
+        "frees": 1,
+        "last": 1,
+    }
 )
 """Words to be read of a share: for each of `rounds`, `per_word` of which use one buffer word, for each column block, for each
-row block; of activations with one column block, once for each buffer word. Whether the share is free then."""
+row block; of activations with one column block, once for each buffer word. Whether the share is free then, and the sum ends."""
 
 
 class OperandFeed(wiring.Component):
@@ -41,8 +51,8 @@ class OperandFeed(wiring.Component):
         Of the buffer.
     o : Out(stream)
         Words for the array.
-    free : Out(1)
-        For a cycle: a share has been read for the last time.
+    free, illegal : Out(1)
+        For a cycle: a share has been read for the last time; a part that is not the last one ended within a group.
     idle : Out(1)
         Nothing is inside.
     """
@@ -59,6 +69,7 @@ class OperandFeed(wiring.Component):
                 "data": In(data.ArrayLayout(word, lines)),
                 "o": Out(stream.Signature(width)),
                 "free": Out(1),
+                "illegal": Out(1),
                 "idle": Out(1),
             }
         )
@@ -83,6 +94,7 @@ class OperandFeed(wiring.Component):
             parts.r_en.eq(ends),
             self.address.eq(part.base + line + word),
             self.free.eq(ends & part.frees),
+            self.illegal.eq(ends & ~part.last & (~last_lane | (round_ + step != part.rounds)) & (not self.weights)),
             words.w_en.eq(fetched),
             self.o.payload.eq(words.r_data),
             self.o.valid.eq(words.r_rdy),
@@ -129,7 +141,8 @@ class Feed(wiring.Component):
     tiles : Out(stream of tiles_layout)
         Tiles, each with its first part.
     illegal, idle, waits_operands, waits_room : Out(1)
-        A product that cannot be was dropped; none is inside; a part waits for operands, or for the output buffer.
+        A product that cannot be was dropped, see `hw.checks`; none is inside; a part waits for operands, or for the output
+        buffer.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -207,6 +220,8 @@ class Feed(wiring.Component):
             self.activations.payload.rows.eq(1),
             self.activations.payload.line_words.eq(product.activation_line_words),
             self.activations.payload.frees.eq(frees["activations"]),
+            self.weights.payload.last.eq(last_part),
+            self.activations.payload.last.eq(last_part),
             self.tiles.payload.tiles.eq(1),
             self.tiles.payload.rounds.eq(product.rounds),
             self.tiles.payload.vectors.eq(1),
@@ -224,7 +239,8 @@ class Feed(wiring.Component):
                     with m.If(last_outer):
                         m.d.sync += active.eq(0)
         m.d.sync += checking.eq(0)
-        m.d.comb += self.illegal.eq(active & checking & ~self._is_legal(product))
+        uneven = last_part != (left <= product.part_rounds)  # parts that are not as many as the rounds need
+        m.d.comb += self.illegal.eq(active & Mux(checking, ~self._is_legal(product), uneven))
         with m.If(self.illegal):
             m.d.sync += active.eq(0)
         with m.If(self.i.valid & self.i.ready):
@@ -235,10 +251,14 @@ class Feed(wiring.Component):
         return m
 
     def _is_legal(self, product: data.View) -> Value:
-        """Whether nothing that must be at least 1 is 0, and the slots are there."""
+        """Whether counts can be counted, and the group and the slots are there."""
         names = ("outer", "middle", "inner", "rounds", "part_rounds", "group_rounds", "slot_rows", "slot_columns")
-        counted = Cat(product[name] != 0 for name in (*names, "weight_shares", "activation_shares")).all()
-        return counted & (product.slot_rows * product.slot_columns <= self.config.interleave_slots)
+        counted = Cat(is_count(product[name]) for name in (*names, "weight_shares", "activation_shares")).all()
+        words = Cat(
+            product[f"{side}_{part}_words"][COUNT_BITS:] for side in ("weight", "activation") for part in ("share", "line")
+        )
+        fits = product.slot_rows * product.slot_columns <= most_slots(self.config)
+        return counted & ~words.any() & (product.group_rounds <= self.config.max_group) & fits
 
 
 class _Share:

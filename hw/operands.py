@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.checks import COUNT_BITS
+from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
 from hw.ram import place_ram
@@ -12,7 +14,7 @@ from hw.transpose import rotate
 PLACEMENT = data.StructLayout({"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32})
 """Where a load's elements go, see `hw.commands.Load`."""
 
-ADDRESS_BITS = 24
+ADDRESS_BITS = COUNT_BITS
 
 
 class OperandBuffer(wiring.Component):
@@ -49,7 +51,9 @@ class OperandBuffer(wiring.Component):
     address, o : In(24), Out(element_bits × G × lines)
         The words of the cycle before's address.
     beyond : Out(1)
-        For a cycle: an element's place was not in the buffer. It was dropped.
+        For a cycle: an element's place was not in the buffer, or a chunk went beyond the banks, or the group. It was dropped.
+    illegal : Out(1)
+        For a cycle: a load cannot be, see `hw.checks`.
     idle, waits_free : Out(1)
         No load is inside; a block waits for its share.
     """
@@ -58,7 +62,7 @@ class OperandBuffer(wiring.Component):
         self.config = config
         self.lines, self.words, self.element_bits, self.memory_bits = lines, words, element_bits, memory_bits
         group = config.max_group
-        flags = {name: Out(1) for name in ("full", "beyond", "idle", "waits_free")}
+        flags = {name: Out(1) for name in ("full", "beyond", "illegal", "idle", "waits_free")}
         super().__init__(
             {
                 "i_load": In(stream.Signature(PLACEMENT)),
@@ -72,7 +76,7 @@ class OperandBuffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        load, active, chunk = Signal(PLACEMENT), Signal(), self.i.payload
+        load, active, checking, chunk = Signal(PLACEMENT), Signal(), Signal(), self.i.payload
         occupied, share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         begun = Signal()  # the block that the next chunk belongs to has its share
         take, ends = Signal(), Signal()
@@ -84,7 +88,9 @@ class OperandBuffer(wiring.Component):
             ends.eq(take & chunk.end_of_block),
             self.idle.eq(~active & (occupied == 0)),
             self.waits_free.eq(active & self.i.valid & ~begun & ~claims),
+            self.illegal.eq(checking & ~self._is_legal(load)),
         ]
+        m.d.sync += checking.eq(self.i_load.valid & self.i_load.ready)
         m.d.sync += occupied.eq(occupied + claims - self.free)
         with m.If(claims):
             m.d.sync += begun.eq(1)
@@ -100,6 +106,11 @@ class OperandBuffer(wiring.Component):
         bank, lane, word = self._place(m, load, take)
         self._write(m, platform, load, take, ends, base + word, bank, lane)
         return m
+
+    def _is_legal(self, load: data.View) -> Value:
+        """Whether there is a share, and the group is one of a word's elements."""
+        words = Cat(load.share_words[ADDRESS_BITS:], load.line_words[ADDRESS_BITS:])
+        return is_count(load.shares) & ~words.any() & (load.group != 0) & (load.group <= self.config.max_group)
 
     def _place(self, m: Module, load: data.View, take: Value) -> tuple[Signal, Signal, Signal]:
         """Bank, lane and word in the share of the chunk's first element."""
@@ -159,8 +170,9 @@ class OperandBuffer(wiring.Component):
         write, position, ended = Signal(), Signal(ADDRESS_BITS), Signal()
         in_banks, in_lanes = Signal(self.lines), Signal(group)
         held, along = [Signal(self.element_bits, name=f"turned_{number}") for number in range(group)], Signal()
-        fits = address < self.words
         count = chunk.count
+        crosses = Mux(across, bank + count > self.lines, lane + count > load.group)
+        fits = (address < self.words) & ~crosses
         m.d.sync += [
             write.eq(take & fits),
             self.beyond.eq(take & ~fits),

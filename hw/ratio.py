@@ -6,6 +6,9 @@ from fractions import Fraction
 
 from hw.errors import InputError
 
+MAX_KEPT = 4
+"""The largest N of the supported ratios."""
+
 
 @dataclass(frozen=True)
 class Ratio:

@@ -142,7 +142,7 @@ def _table() -> tuple[Register, ...]:
         ("error_unit", False, "", (), unit_numbers()),
         ("error_address", False, "where: a byte in the window, or 0"),
         ("error_command", False, "commands that had been begun, the last one included"),
-        ("window_base_low", True, "address of the window, a multiple of 4096"),
+        ("window_base_low", True, "address of the window, a multiple of 4096: bits 11..0 count as 0"),
         ("window_base_high", True, "its upper half"),
         ("window_bytes", True, "length of the window"),
         ("program_address", True, "byte in the window of the program's first word, a multiple of 4"),

@@ -1,29 +1,30 @@
 """The output buffer: tiles of sums between the array and the vector unit."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.array import sums_layout
+from hw.checks import COUNT_BITS
+from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
 from hw.feed import FIFO_WORDS
 from hw.formats import BINARY32
 from hw.ram import RAM, place_ram
-from hw.sequencer import COUNT_BITS
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8})
 """Interleave slots of a tile."""
 
 TILES = data.StructLayout(
     {
-        "outer": COUNT_BITS,
-        "middle": COUNT_BITS,
-        "columns": COUNT_BITS,
-        "column_tile": COUNT_BITS,
-        "rows": COUNT_BITS,
-        "row_tile": COUNT_BITS,
-        "slot_rows": 8,
+        "outer": 32,
+        "middle": 32,
+        "columns": 32,
+        "column_tile": 32,
+        "rows": 32,
+        "row_tile": 32,
+        "slot_rows": 16,
     }
 )
 """A product's result, as `hw.commands.Pass` describes it."""
@@ -55,6 +56,8 @@ class ResultBuffer(wiring.Component):
         Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; zeros beyond the last row.
     freed : Out(1)
         For a cycle: a half was read.
+    illegal : Out(1)
+        For a cycle: a result cannot be, see `hw.checks`.
     idle, waits_sums : Out(1)
         Nothing is inside; a result waits for its tile.
     """
@@ -68,6 +71,7 @@ class ResultBuffer(wiring.Component):
                 "i_tiles": In(stream.Signature(TILES)),
                 "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
                 "freed": Out(1),
+                "illegal": Out(1),
                 "idle": Out(1),
                 "waits_sums": Out(1),
             }
@@ -125,13 +129,16 @@ class ResultBuffer(wiring.Component):
 
         last_row = (row + lanes >= result.row_tile) | (row + lanes >= rows_left)
         last_column = (column + 1 == result.column_tile) | (column + 1 == columns_left)
-        last_middle, ends = middle + 1 == result.middle, Signal()
+        last_middle, last_outer, ends = middle + 1 == result.middle, outer + 1 == result.outer, Signal()
+        checking, uneven = Signal(), Signal()  # tiles that are not as many as rows and columns need
         m.d.comb += [
             self.i_tiles.ready.eq(~active),
             reads.eq(active & (full != 0) & (out.level + fetched < FIFO_WORDS)),
             self.waits_sums.eq(active & (full == 0)),
             ends.eq(reads & last_row & last_column),
             self.freed.eq(ends),
+            uneven.eq((last_middle != (rows_left <= result.row_tile)) | (last_outer != (columns_left <= result.column_tile))),
+            self.illegal.eq(checking & ~_is_legal(result) | ends & uneven),
             memory.read_address.eq(Cat((word + block)[:bits], half)),
             out.w_en.eq(fetched),
             out.w_data.eq(
@@ -154,10 +161,17 @@ class ResultBuffer(wiring.Component):
             with m.If(last_middle):
                 m.d.sync += [middle.eq(0), outer.eq(outer + 1), rows_left.eq(result.rows)]
                 m.d.sync += columns_left.eq(columns_left - result.column_tile)
-                with m.If(outer + 1 == result.outer):
+                with m.If(last_outer):
                     m.d.sync += active.eq(0)
+        m.d.sync += checking.eq(self.i_tiles.valid & self.i_tiles.ready)
         with m.If(self.i_tiles.valid & self.i_tiles.ready):
             taken = self.i_tiles.payload
             m.d.sync += [result.eq(taken), active.eq(1), columns_left.eq(taken.columns), rows_left.eq(taken.rows)]
             m.d.sync += [signal.eq(0) for signal in (outer, middle, column, row, word, block, part)]
         return active | fetched | out.r_rdy
+
+
+def _is_legal(result: data.View) -> Value:
+    """Whether there are tiles, and all of them have elements."""
+    names = ("outer", "middle", "columns", "column_tile", "rows", "row_tile", "slot_rows")
+    return Cat(is_count(result[name]) for name in names).all()

@@ -10,9 +10,7 @@ from hw.array import weight_layout
 from hw.config import SELECT_LATENCY_CYCLES, AcceleratorConfig
 from hw.errors import InputError
 from hw.modules import place
-
-MAX_KEPT = 4
-"""The largest N of the supported ratios."""
+from hw.ratio import MAX_KEPT
 
 
 def elements_layout(config: AcceleratorConfig) -> data.StructLayout:

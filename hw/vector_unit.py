@@ -12,6 +12,7 @@ from hw.formats import BINARY32
 from hw.modules import place
 from hw.pregenerate import Pregenerate
 from hw.sore import kept_slots
+from hw.vector import PLACES_BITS
 from hw.vpu import NUMBER, PASS, VPU, is_on
 
 FIFO_WORDS = 4
@@ -238,7 +239,10 @@ class VectorUnit(wiring.Component):
         """Whether the update engine can do it."""
         powers = Cat(update.m == 1 << bits for bits in range(self.config.max_group.bit_length())).any()
         kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(self.config))
-        return (update.words != 0) & (update.copies >> COPY_BITS == 0) & (~update.copies[1:COPY_BITS].any() | powers & kept)
+        blocks = (update.words & (self.config.turned_block_words - 1)) == 0
+        places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
+        packs = ~update.copies[1:COPY_BITS].any() | powers & kept & blocks
+        return (update.words != 0) & (update.copies >> COPY_BITS == 0) & places & packs
 
 
 def _is_pass(step: data.View) -> Value:

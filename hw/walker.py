@@ -7,11 +7,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.command_layout import command_layout
+from hw.checks import COUNT_BITS, MOST_SIZE_LOG2
+from hw.command_layout import command_layout, is_count
 from hw.commands import LOOPS, Counter, Walk
 from hw.config import AcceleratorConfig
 
-POSITION_BITS = 24
+POSITION_BITS = COUNT_BITS
 """Width of counts and positions within a space."""
 
 GUARD_BITS = 18
@@ -82,7 +83,8 @@ class Walker(wiring.Component):
     requests : Out(stream of REQUEST)
         For each run's part inside, offered with its first chunk, which is not taken before it.
     illegal : Out(1)
-        High for a cycle: a walk with a count, size, tile or boundary of 0 was taken, and dropped.
+        High for a cycle: the walk cannot be, see `hw.checks`, and is dropped: before its first chunk, or at a tile that
+        begins behind the end of its space.
     idle : Out(1)
         No walk is inside.
     """
@@ -116,7 +118,8 @@ class Walker(wiring.Component):
         end_of_word, end_of_block = Signal(), Signal()
         begins = (u.digit == 0) | (u.position == 0) | (u.digit == walk.run_limit)
         asks = begins & ~outside
-        running = active & ~checking
+        empty = active & ~checking & ((u.left == 0) | (v.left == 0))
+        running = active & ~checking & ~empty
         end_of_beat = (count == together) | (address[: len(self.o.payload.offset)] + (count << walk.size_log2[:2])).bit_select(
             len(self.o.payload.offset), 1
         )
@@ -148,8 +151,8 @@ class Walker(wiring.Component):
                 v.next_tile(m, tiles)
                 tiles.step(m)
 
-        wrong = ~_is_legal(walk)
-        m.d.comb += [self.i.ready.eq(~active), self.idle.eq(~active), self.illegal.eq(active & checking & wrong)]
+        wrong = checking & ~_is_legal(walk)
+        m.d.comb += [self.i.ready.eq(~active), self.idle.eq(~active), self.illegal.eq(active & wrong | empty)]
         m.d.sync += checking.eq(0)
         with m.If((take & end_of_block & tiles.last) | self.illegal):
             m.d.sync += active.eq(0)
@@ -257,10 +260,16 @@ def _guarded(walk: data.View, u: _Space, v: _Space, number: int) -> Value:
 
 
 def _is_legal(walk: data.View) -> Value:
-    """Whether nothing that must be at least 1 is 0, and elements are of 1 to 8 bytes."""
-    counts = [loop.count for space in (walk.u, walk.v) for loop in space]
-    sizes = [walk.boundary, walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
-    return Cat(value != 0 for value in (*counts, *sizes)).all() & (walk.size_log2 <= 3)
+    """Whether counts can be counted, elements are of 1 to 8 bytes, and all of them stand at multiples of their size."""
+    loops = [*walk.u, *walk.v]
+    sizes = [walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
+    counts = Cat(is_count(value) for value in (*sizes, *(loop.count for loop in loops))).all()
+    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:]).any()
+    within = Cat(walk.size_log2[:2] > bit for bit in range(MOST_SIZE_LOG2))
+    any_of: Value = walk.base[:MOST_SIZE_LOG2]
+    for loop in loops:
+        any_of = any_of | loop.delta[:MOST_SIZE_LOG2]
+    return counts & counters & (walk.boundary != 0) & (walk.size_log2 <= MOST_SIZE_LOG2) & ((any_of & within) == 0)
 
 
 def least(m: Module, name: str, a: Value, b: Value) -> Signal:

@@ -1,12 +1,14 @@
 """``python -m sim.coverage [FOLDER]``: what of the RTL its traffic exercises, and why the rest is not.
 
 Counted are lines, branches and, both ways, toggles of the bits of every signal that has a name; what Yosys named itself lies
-between signals that have one.
+between signals that have one. Of the units around the array and the vector blocks, whose addresses and counts are wide and
+seldom large, lines and branches alone are counted.
 """
 
 import re
 import shutil
 import sys
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from rich.table import Table
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
 from sim.every_block import play_array, play_vectors
+from sim.every_unit import play_accelerator
 from sim.verilator import coverage_in
 
 KINDS = ("line", "branch", "toggle")
@@ -27,7 +30,7 @@ LOW = "|".join(str(bit) for bit in range(256) if bit % BINARY32.width < BINARY32
 """Mantissa bits of binary32 that binary16 does not have, in up to eight numbers side by side."""
 
 REASONS: dict[str, str] = {
-    r".* branch .*\$auto\$verilog_backend.*": "Yosys's own: starts a combinational process at time 0, never true",
+    r".* branch .*(\$auto\$verilog_backend|\\\$start ).*": "Yosys's own: starts a combinational process at time 0, never true",
     r"float_\w+ toggle (is_zero|zeros)_\S+ 1->0": "padding of a count of leading zeros to a power of two: always zeros",
     rf"(float_convert_binary16_binary32|vpu_lane) toggle (\w+__)?(o|b|r|round_bits|unrounded)\[({LOW})\] .*": (
         "mantissa bits that a widened binary16 leaves zero"
@@ -56,6 +59,16 @@ REASONS: dict[str, str] = {
     r"stce\.partial toggle (w_rdy 1->0|(inner_level\[3\]|([rw]_)?level\[4\]) .*)": (
         "a full FIFO of partial sums: a tile's last ones are still in the array when its first ones leave"
     ),
+    r"(walker_1|reader_1x32_words) (line|branch) .*": (
+        "programs are fetched by the simplest of walks, a run of words: what else walks and readers do is covered in the others"
+    ),
+    r"walker_\d+ branch .* else: end else if \(.*": "the inner tile counter counts up or starts again: never neither",
+    r"reader_16x(16|32) branch .*\? lane_([89]|1[0-5]) .*": "a beat of 8 bytes has no more than 8 elements",
+    r"walker_16 branch .* cond_else: .* 8'h10;": "a chunk of more than 16 elements, the same",
+    r"activations_feed branch .* else: if \(.*": "activations have no blocks of rows",
+    r"result_buffer branch .* else: if \(\\\$.*": "a word of sums is a single word of the lanes, which are as many as the rows",
+    r"control branch .* else: if \(bus__strobes.*": "the harness writes whole registers",
+    r"axi_lite branch .* else: if \(s_axi_arready.*": "the harness takes what it reads at once",
 }
 """Why what matches is not covered: a regular expression for ``module kind name``, see `Item`, and the reason."""
 
@@ -92,7 +105,7 @@ def read_counts(folder: Path) -> Counter[Item]:
         As `sim.verilator.coverage_in` leaves it: with the Verilog (``.v``) whose modules count; harnesses (``.sv``) do not.
     """
     counts: Counter[Item] = Counter()
-    texts = {path.name: path.read_text(encoding="utf-8").splitlines() for path in folder.glob("*.v")}
+    texts = {path.name: _Text(path.read_text(encoding="utf-8")) for path in folder.glob("*.v")}
     for path in sorted(folder.glob("*.dat")):
         for record, count in re.findall(r"^C '(.*)' (\d+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
             fields = dict(field.split("\x02", 1) for field in record.split("\x01") if field)
@@ -113,7 +126,19 @@ def _wholes(item: Item) -> list[str]:
     return [signal[: dot.start()] for dot in re.finditer(r"\.", signal)]
 
 
-def _item(fields: Mapping[str, str], text: list[str]) -> Item | None:
+class _Text:
+    """Verilog, by lines."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.splitlines()
+        self.modules = [number for number, line in enumerate(self.lines, 1) if line.startswith("module ")]
+
+    def in_module(self, line: int) -> int:
+        """A line's number within its module."""
+        return line - self.modules[bisect(self.modules, line) - 1]
+
+
+def _item(fields: Mapping[str, str], text: _Text) -> Item | None:
     """What a record of Verilator's counts; None for a wire without a name."""
     kind, _, module = fields["page"].removeprefix("v_").partition("/")
     # Verilator writes what is no letter or digit as its code.
@@ -123,8 +148,7 @@ def _item(fields: Mapping[str, str], text: list[str]) -> Item | None:
     if kind == "toggle":
         return None if what.startswith("$") else Item(module, kind, what.replace(":", " "))
     line = int(fields["l"])
-    start = max(number for number, shown in enumerate(text[:line], 1) if shown.startswith("module "))
-    return Item(module, kind, f"{line - start}:{fields['n']} {what}: {text[line - 1].strip()}")
+    return Item(module, kind, f"{text.in_module(line)}:{fields['n']} {what}: {text.lines[line - 1].strip()}")
 
 
 def explain(counts: Mapping[Item, int], reasons: Mapping[str, str]) -> tuple[dict[str, list[Item]], list[Item]]:
@@ -169,11 +193,17 @@ def _names(items: Iterable[Item]) -> list[str]:
 
 def main(out: Path) -> int:
     """Play every block and report in the folder `out`."""
+    blocks, units = out / "coverage" / "blocks", out / "coverage" / "units"
     shutil.rmtree(out / "coverage", ignore_errors=True)
-    with coverage_in(out / "coverage"):
+    with coverage_in(blocks):
         play_vectors(seed=1)
         play_array(seed=1)
-    return report(read_counts(out / "coverage"), REASONS, out / "coverage.json")
+    with coverage_in(units, toggles=False):
+        play_accelerator(seed=1)
+    counts = read_counts(blocks)
+    played = {item.module for item in counts}
+    counts.update({item: count for item, count in read_counts(units).items() if item.module not in played})
+    return report(counts, REASONS, out / "coverage.json")
 
 
 if __name__ == "__main__":

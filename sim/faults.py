@@ -8,7 +8,7 @@
        └── as it is, after a soft reset ──► RTL ──► memory                         what NumPy says?
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
-from hw.commands import Command, Halt, Load, Pass, Product, Source, Store, Update, Walk
+from hw.checks import COUNT_BITS, FROM_SUMS, PACKED_COPIES
+from hw.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.config import AcceleratorConfig
 from hw.encoding import encode
 from hw.ratio import Ratio
@@ -206,19 +207,47 @@ def _illegal_command(random: Random, commands: Sequence[Command], whole: dict[st
 def _illegal_field(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
     """Work for a unit that it cannot do."""
     number = _any(random, commands, Load, Store, Pass, Update, Product)
-    command = commands[number]
-    wrong: Command
-    if isinstance(command, Load | Store):
-        field = random.choice(["u_tile", "v_size", "outer", "size_log2"])
-        walk: Walk = replace(command.walk, **{field: 7 if field == "size_log2" else 0})  # type: ignore[arg-type]
-        wrong, unit = replace(command, walk=walk), _stream(command)
-    elif isinstance(command, Product):
-        field = random.choice(["rounds", "part_rounds", "outer", "slot_rows"])
-        wrong, unit = replace(command, **{field: 0}), Unit.ARRAY  # type: ignore[arg-type]
-    else:
-        assert isinstance(command, Pass | Update)
-        wrong, unit = replace(command, words=0), Unit.VECTOR
+    wrong, unit = random.choice(list(impossible(commands[number])))
     return Fault("illegal field", _with(commands, number, wrong), ErrorCode.ILLEGAL_FIELD, unit)
+
+
+def impossible(command: Command) -> Iterator[tuple[Command, int]]:
+    """The command with a field that cannot be, and the unit that says so."""
+
+    def each(unit: int, **wrong: Sequence[int]) -> Iterator[tuple[Command, int]]:
+        for name, values in wrong.items():
+            yield from ((replace(command, **{name: value}), unit) for value in values)  # type: ignore[arg-type]
+
+    if isinstance(command, Load | Store):
+        yield from ((replace(command, walk=walk), _stream(command)) for walk in _no_walks(command.walk))
+    if isinstance(command, Load) and command.source <= Source.ACTIVATIONS:
+        yield from each(Unit.ARRAY, group=[0, 1 << 8], shares=[0], share_words=[1 << COUNT_BITS])
+    elif isinstance(command, Product):
+        yield from each(Unit.ARRAY, rounds=[0, 1 << COUNT_BITS], part_rounds=[0], slot_rows=[0, 1 << 8], group_rounds=[1 << 8])
+        yield from each(Unit.ARRAY, inner=[0, command.inner + 1], outer=[0], weight_shares=[0])
+    elif isinstance(command, Pass):
+        yield from each(Unit.VECTOR, words=[0], steps=[1 << 7], options=[1 << 4])
+        if command.options & FROM_SUMS:
+            yield from each(Unit.ARRAY, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
+    elif isinstance(command, Update):
+        yield from each(Unit.VECTOR, words=[0], copies=[1 << 3], unscale=[-129, 128])
+        if command.copies & PACKED_COPIES:
+            yield from each(Unit.VECTOR, words=[command.words + 1], n=[0, 5], m=[0, 12])
+
+
+def _no_walks(walk: Walk) -> Iterator[Walk]:
+    """The walk with a field that cannot be."""
+    wrong: dict[str, Sequence[int]] = {"u_tile": [0], "v_size": [0, 1 << COUNT_BITS], "outer": [0], "size_log2": [7]}
+    wrong |= {"boundary": [0], "v_counter": [4]}
+    if walk.size_log2:
+        wrong["base"] = [walk.base + 1, walk.base + (1 << walk.size_log2) // 2]
+        yield replace(walk, v=(*walk.v[:-1], replace(walk.v[-1], delta=1)))
+    for name, values in wrong.items():
+        yield from (replace(walk, **{name: value}) for value in values)  # type: ignore[arg-type]
+    for counter, size, tile in ((walk.u_counter, walk.u_size, walk.u_tile), (walk.v_counter, walk.v_size, walk.v_tile)):
+        if counter != Counter.NONE:
+            behind = {Counter(counter).name.lower(): -(-size // tile) + 1}
+            yield replace(walk, **behind)  # type: ignore[arg-type]
 
 
 def _outside(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:

@@ -1,13 +1,15 @@
 """Training steps of random networks, with random ratios, buffers and memories: what fuzzing the accelerator runs."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Conv, GlobalPool, Layer, Linear, Network, Relu
-from hw.config import PRESETS
+from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, Network, Relu, Shape
+from hw.config import PRESETS, AcceleratorConfig
 from hw.ratio import Ratio
 from sim.whole_step import StepOnRtl, step_on_rtl
 from training import methods
@@ -23,37 +25,83 @@ CONFIGS = (
 RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16)))
 
 
-def random_network(random: Random) -> Network:
-    """Convolutions of any shape, or linear layers, with ReLUs between, and a linear layer ``out`` at the end."""
-    shape: tuple[int, ...] = (random.randint(3, 6), random.randint(3, 6), random.randint(1, 5))
-    layers, last = list[Layer](), INPUT
+def random_network(random: Random, ratio: Ratio) -> Network:
+    """Convolutions of any shape, or linear layers, with ReLUs and sums between, and a linear layer ``out`` at the end.
+
+    Groups of channels that are no whole groups of `ratio` stay dense.
+    """
     if random.random() < 0.7:
-        height, width = shape[:2]
-        for number in range(random.randint(1, 3)):
-            kernel = random.randint(1, min(3, height, width))
-            window = {"kernel": kernel, "stride": random.randint(1, 2), "padding": random.randint(0, kernel - 1)}
-            channels, bias = random.randint(1, 20), random.random() < 0.5
-            layers.append(Conv(name=f"conv{number}", inputs=(last,), out_channels=channels, bias=bias, **window))  # type: ignore[arg-type]
-            layers.append(Relu(name=f"relu{number}", inputs=(layers[-1].name,)))
-            last = layers[-1].name
-            height, width, _ = Network(name="random", input_shape=shape, layers=tuple(layers)).shapes[last]
-        layers.append(GlobalPool(name="pool", inputs=(last,), kind="mean"))
-        last = "pool"
+        drawn = _Drawn(random, (random.randint(3, 6), random.randint(3, 6), random.choice([1, 2, 3, 4, 5, 16])), ratio)
+        for _ in range(random.randint(1, 3)):
+            drawn.branch(drawn.convolution)
+        drawn.add(GlobalPool)
     else:
-        shape = (random.randint(1, 40),)
-        for number in range(random.randint(0, 2)):
-            layers.append(Linear(name=f"fc{number}", inputs=(last,), out_features=random.randint(1, 40)))
-            layers.append(Relu(name=f"relu{number}", inputs=(f"fc{number}",)))
-            last = layers[-1].name
-    layers.append(Linear(name="out", inputs=(last,), out_features=random.randint(2, 12)))
-    return Network(name="random", input_shape=shape, layers=tuple(layers))
+        drawn = _Drawn(random, (random.randint(1, 40),), ratio)
+        for _ in range(random.randint(0, 2)):
+            drawn.branch(drawn.linear)
+    drawn.add(Linear, name="out", out_features=random.randint(2, 12))
+    return drawn.network
 
 
-def random_step(seed: int) -> StepOnRtl:
-    """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`."""
+class _Drawn:
+    """A network that grows at random."""
+
+    def __init__(self, random: Random, shape: Shape, ratio: Ratio) -> None:
+        self.random, self.input_shape, self.ratio = random, shape, ratio
+        self.layers: list[Layer] = []
+        self.last = INPUT
+
+    @property
+    def network(self) -> Network:
+        """All layers so far."""
+        return Network(name="random", input_shape=self.input_shape, layers=tuple(self.layers))
+
+    @property
+    def shape(self) -> Shape:
+        """Of the last layer."""
+        return self.network.shapes[self.last] if self.layers else self.input_shape
+
+    def add(self, kind: type[Layer], *others: str, name: str = "", **fields: Any) -> None:  # noqa: ANN401
+        """A layer behind the last one."""
+        self.layers.append(kind(name=name or f"layer{len(self.layers)}", inputs=(self.last, *others), **fields))
+        self.last = self.layers[-1].name
+
+    def branch(self, weighted: Callable[[Shape | None], None]) -> None:
+        """A weighted layer and a ReLU; or two, or three, and what they end in is added to what they began with."""
+        before, shape = self.last, self.shape
+        depth = self.random.choice([0, 0, 1, 2])
+        for number in range(max(depth, 1)):
+            weighted(shape if number == depth - 1 else None)
+            if number < depth - 1 or self.random.random() < 0.5:
+                self.add(Relu)
+        if depth and self.shape == shape:
+            self.add(Add, before)
+        if self.random.random() < 0.7:
+            self.add(Relu)
+
+    def convolution(self, due: Shape | None) -> None:
+        """A convolution of any shape, or of one whose output has the shape `due`, if there is."""
+        random, (height, width, channels) = self.random, self.shape
+        kernel = random.randint(1, min(3, height, width))
+        window: dict[str, Any] = {"kernel": kernel, "stride": random.randint(1, 2), "padding": random.randint(0, kernel - 1)}
+        outputs = random.choice([random.randint(1, 20), 8, 16, 32])
+        if due:
+            window, outputs = {"kernel": 3, "padding": 1}, due[-1]
+        groups = random.choice([each for each in (1, 1, 2, 4) if channels % each == outputs % each == 0])
+        whole = not any(each // groups % self.ratio.m for each in (channels, outputs))
+        self.add(Conv, out_channels=outputs, bias=random.random() < 0.5, groups=groups, prune=groups == 1 or whole, **window)
+
+    def linear(self, due: Shape | None) -> None:
+        """A linear layer."""
+        self.add(Linear, out_features=due[-1] if due else self.random.randint(1, 40))
+
+
+def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl:
+    """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`; on any, or on `config`."""
     random, rng = Random(seed), np.random.default_rng(seed)
-    network, ratio, batch = random_network(random), random.choice(RATIOS), random.randint(1, 5)
-    config = random.choice(CONFIGS)
+    ratio = random.choice(RATIOS)
+    network, batch = random_network(random, ratio), random.randint(1, 5)
+    config = config or random.choice(CONFIGS)
     options = {"prune_first": random.random() < 0.5, "prune_last": random.random() < 0.5}
     method = methods.load(random.choice(["bdwp", "bdwp", "dense"]))
     model = Model(network, ExactBackend(), np.random.default_rng(seed), method=method, ratio=ratio, **options)

@@ -33,7 +33,7 @@ VERILATOR_FLAGS = [
     # A big design becomes several C++ files: they compile in parallel, and one huge function costs the compiler more.
     *("--output-split", "20000"),
     # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
-    *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
+    *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-CMPCONST"),
 ]
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
 # optimised away.
@@ -44,21 +44,24 @@ MAKE_FLAGS = [
     "OPT_FAST=-O1",  # -O2: an 8 × 8 array compiles in 35 s instead of 20 s, and runs a quarter faster
     "OPT_GLOBAL=-O2",
 ]
-COVERAGE_FLAGS = ["--coverage-line", "--coverage-toggle", "--coverage-max-width", "65536"]
+LINE_FLAGS = ["--coverage-line"]
+TOGGLE_FLAGS = ["--coverage-toggle", "--coverage-max-width", "65536"]
 LOG_TAIL_LINES = 30
 
 _collected: ContextVar[Path | None] = ContextVar("collected", default=None)
+_counted: ContextVar[list[str]] = ContextVar("counted", default=LINE_FLAGS)
 
 
 @contextlib.contextmanager
-def coverage_in(folder: Path) -> Iterator[None]:
-    """Within this, simulators count lines and toggles: each run leaves ``<number>.dat`` in `folder`, each build its sources."""
+def coverage_in(folder: Path, *, toggles: bool = True) -> Iterator[None]:
+    """Within this, simulators count lines, branches and toggles; each run leaves ``<number>.dat``, each build its sources."""
     folder.mkdir(parents=True)
-    token = _collected.set(folder.absolute())
+    tokens = _collected.set(folder.absolute()), _counted.set(LINE_FLAGS + TOGGLE_FLAGS * toggles)
     try:
         yield
     finally:
-        _collected.reset(token)
+        _collected.reset(tokens[0])
+        _counted.reset(tokens[1])
 
 
 def cache_folder() -> Path:
@@ -155,7 +158,7 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
     Processes that want the same build wait for the first. Verilator's runtime library does not depend on the design and is
     compiled once.
     """
-    flags = COVERAGE_FLAGS if (counts := _collected.get()) else []
+    flags = _counted.get() if (counts := _collected.get()) else []
     if counts:
         for file, text in sources.items():
             (counts / file).write_text(text, encoding="utf-8")

@@ -172,12 +172,25 @@ def step_summary(step: StepOnRtl) -> dict[str, Any]:
 
 
 def _check_copies(model: Model, tensors: Mapping[str, Tensor]) -> None:
-    """Dense copies are written as they are updated: a method that prunes them cannot go on from there."""
+    """Refuse what the program would have to read otherwise than the trainer does.
+
+    Dense copies are written as they are updated: a method that prunes them cannot go on from there. Groups of channels that
+    are no whole groups of M are dense on the accelerator.
+    """
     for name, module in model.modules.items():
-        if isinstance(module, Weighted) and f"{name}.weight" in tensors:
-            stored = model.backend.store(module.weight.value)
-            if not np.array_equal(module.dense.view(np.uint16), stored.view(np.uint16)):
-                raise InputError(f"layer {name!r}: a dense product reads pruned weights, which the accelerator does not write")
+        if not isinstance(module, Weighted):
+            continue
+        stored = model.backend.store(module.weight.value)
+        if f"{name}.weight" in tensors and not np.array_equal(module.dense.view(np.uint16), stored.view(np.uint16)):
+            raise InputError(f"layer {name!r}: a dense product reads pruned weights, which the accelerator does not write")
+        read = module.stored().keys() - {f"{name}.weight"}
+        if not module.needs_input_gradient:
+            read -= {f"{name}.weight_backward"}
+        if read - tensors.keys():
+            raise InputError(
+                f"layer {name!r}: its groups of channels are no whole groups of {model.ratio}, which the accelerator cannot"
+                f" read packed; set prune=False for it"
+            )
 
 
 def _first(model: Model) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dataflow import zoo
+from dataflow import importers
 from dataflow.network import Network
 from hw.errors import InputError
 from hw.formats import parse_format
@@ -35,7 +35,7 @@ class Experiment:
     Parameters
     ----------
     data, model, method, schedule : str
-        Names in `training.data`, `dataflow.zoo`, `training.methods` and `training.schedule`.
+        Names in `training.data`, `dataflow.importers`, `training.methods` and `training.schedule`.
     ratio : Ratio
         N kept of every M; without effect on the dense method.
     epochs, batch, learning_rate, warm_up, label_smoothing
@@ -113,7 +113,7 @@ def run(
         warm_up=experiment.warm_up,
         label_smoothing=experiment.label_smoothing,
     )
-    network, data = zoo.load(experiment.model), load_data(experiment.data)
+    network, data = importers.load(experiment.model).network, load_data(experiment.data)
     check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
@@ -130,7 +130,7 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     """The experiment's network with fresh weights."""
     method = methods.load(experiment.method)
     ratio = experiment.ratio if method.prunes else DENSE
-    network = zoo.load(experiment.model)
+    network = importers.load(experiment.model).network
     network = with_dropout(widen(network, ratio) if experiment.wide else network, experiment.dropout)
     storage = parse_format(experiment.storage)
     return Model(

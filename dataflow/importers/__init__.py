@@ -9,7 +9,8 @@
                                     │   onnx_windows             │
                                     └ onnx_passes                │
                                         onnx_operators           │
-    topology.csv ──> scalesim ──> layers, gaps between them ─────┘
+    topology.csv ──> scalesim ──> layers, gaps between them ─────┤
+    network.py ────> python_file ────────────────────────────────┘
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Imported:
 
 
 def load(name: str, *, skip_unknown: bool = False) -> Imported:
-    """A network by its name in the zoo, or of an ONNX (.onnx) or SCALE-Sim topology (.csv) file.
+    """A network by its name in the zoo, or of an ONNX (.onnx), SCALE-Sim topology (.csv) or Python (.py) file.
 
     Parameters
     ----------
@@ -44,9 +45,9 @@ def load(name: str, *, skip_unknown: bool = False) -> Imported:
         With file and line or node, and what is allowed.
     """
     path = Path(name)
-    if path.suffix not in (".onnx", ".csv"):
+    if path.suffix not in (".onnx", ".csv", ".py"):
         if path.suffix and name not in zoo.NAMES:
-            raise InputError(f"unknown workload {name!r}; allowed: {', '.join(zoo.NAMES)}, or a .onnx or .csv file")
+            raise InputError(f"unknown workload {name!r}; allowed: {', '.join(zoo.NAMES)}, or a .onnx, .csv or .py file")
         return Imported(zoo.load(name))
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -54,6 +55,10 @@ def load(name: str, *, skip_unknown: bool = False) -> Imported:
         from dataflow.importers.scalesim import read_topology
 
         return read_topology(path)
+    if path.suffix == ".py":
+        from dataflow.importers.python_file import read_network
+
+        return Imported(read_network(path))
     from dataflow.importers.onnx_layers import read_onnx  # importing onnx takes longer than an estimate
 
     return read_onnx(path, skip_unknown=skip_unknown)

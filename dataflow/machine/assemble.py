@@ -9,6 +9,7 @@ from struct import unpack as unpack_bytes
 from dataflow.interleave import choose_interleave
 from dataflow.machine import products, updates
 from dataflow.machine.memory import Memory
+from dataflow.machine.passes import Chain, Part, sums_of
 from dataflow.machine.products import Drain, emit
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import Step, loops
@@ -21,12 +22,6 @@ from hw.ratio import DENSE
 
 ONES = "ones"
 """A tensor of ones, as long as the longest sum that is a product with it."""
-
-FUSED = {"bias": products.SHIFT, "convert": products.NARROW, "relu": products.RELU, "mask": products.GATE}
-"""Operations that the vector unit does to sums as they leave, in its order."""
-
-BESIDE = ("bias sums", "global mean")
-"""Operations that are products with ones of their own."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +90,16 @@ class _Assembler:
         add, batch = self.memory.add, self.program.batch
         for name, region in self.program.regions.items():
             if region.kind != "binary32" or name.endswith(".weight_gradient"):
-                add(name, region.kind, region.shape)
+                groups = getattr(self.layers[name.rpartition(".")[0]], "groups", 1)
+                add(name, region.kind, region.shape, groups)
         for command in self.program.commands:
             if isinstance(command, Vector):
-                for name in command.writes:
+                chain, target = Chain.of(command), command.writes[0]
+                for name in (*command.writes, *chain.kept):
                     if not name.endswith(".mask"):
                         add(name, "storage", self._shape(name, batch))
+                if any(len(part.residuals) > 1 for part in chain.parts):
+                    add(sums_of(target), "storage", self._shape(target, batch))
         longest = 1
         for command in self.program.commands:
             if isinstance(command, Update):
@@ -119,7 +118,7 @@ class _Assembler:
         layer, _, kind = name.rpartition(".")
         if layer not in self.layers:
             raise InputError(f"{name}: the accelerator does not know what tensor this is")
-        of = layer if kind == "output" else self.layers[layer].inputs[0]
+        of = layer if kind in ("output", "output_gradient") else self.layers[layer].inputs[0]
         return (batch, *self.network.shapes[of])
 
     def _has_bias(self, layer: str) -> bool:
@@ -137,11 +136,9 @@ class _Assembler:
                     )
                 yield from self._bias_gradient(command.layer)
                 pending = []
-            elif command.fused:
-                yield from self._fused(command, pending)
-                pending = []
             else:
-                yield from self._spread(command)
+                yield from self._vector(command, pending)
+                pending = [] if command.fused else pending
 
     def _reading(self, *names: str) -> Iterator[Command]:
         """A synchronisation if any of these tensors was written since the last."""
@@ -155,28 +152,25 @@ class _Assembler:
         yield from emit(self.config, self.memory, product, drain)
         self.unread.add(self.program.aliases.get(drain.tensor, drain.tensor))
 
-    def _fused(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
-        """Products, each with all that happens to its sums."""
-        names = vector.what.split(", ")
-        if unknown := [name for name in names if name not in (*FUSED, *BESIDE)]:
-            raise self._unknown(vector, unknown[0])
-        gates = [name.replace(".mask", ".output") for name in vector.reads if name.endswith(".mask")]
-        drain = Drain(
-            steps=sum(FUSED[name] for name in names if name in FUSED),
-            tensor=vector.writes[0],
-            bias=f"{vector.layer}.bias" if "bias" in names else None,
-            gate=gates[0] if gates else None,
-        )
-        if any(product.output.region in self.program.cleared for product in pending):
-            yield from self._zeros(vector.writes[0])
-        for product in pending:
-            yield from self._product(product, drain)
-        if "global mean" in names:
-            yield from self._mean(vector.writes[0], vector.writes[-1], vector.layer)
-
-    def _unknown(self, vector: Vector, what: str) -> InputError:
-        allowed = ", ".join((*FUSED, *BESIDE, "spread mean"))
-        return InputError(f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {what!r}; allowed: {allowed}")
+    def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
+        """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
+        chain, target = Chain.of(vector), vector.writes[0]
+        source, rest = chain.source, list(enumerate(chain.parts))
+        if source is None:
+            _, first = rest.pop(0)
+            source = chain.written(0, target)
+            bias = f"{vector.layer}.bias" if "bias" in first.names else None
+            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=first.gate)
+            if any(product.output.region in self.program.cleared for product in pending):
+                yield from self._zeros(source)
+            for product in pending:
+                yield from self._product(product, drain)
+        for number, part in rest:
+            if part.names:
+                yield from self._pass(part, source, chain.written(number, target))
+                source = chain.written(number, target)
+        if "global mean" in vector.what.split(", "):
+            yield from self._mean(source, vector.writes[-1], vector.layer)
 
     def _ones(self, layer: str, stage: Stage, weights: MatrixView, output: MatrixView, drain: Drain) -> Iterator[Command]:
         """Sums along the rows of a view, in the order of the array, as a product with ones."""
@@ -229,37 +223,49 @@ class _Assembler:
         yield Store(sink=Sink.RESULTS, walk=walk)
         yield Sync()
 
-    def _spread(self, vector: Vector) -> Iterator[Command]:
-        """A mean's gradient to all pixels, and through the ReLU before."""
-        names = vector.what.split(", ")
-        if names[0] != "spread mean" or not set(names[1:]) <= {"mask", "bias sums"}:
-            raise self._unknown(vector, names[0])
-        target, source = self.memory[vector.writes[0]], self.memory[vector.reads[0]]
-        gates = [name.replace(".mask", ".output") for name in vector.reads if name.endswith(".mask")]
-        yield from self._reading(vector.reads[0], *gates)
-        batch, *pixels, channels = target.shape
-        flat, element = self._flat(vector.writes[0]), source.element_bytes
-        spread = [Step(channels, 0), Step(prod(pixels), 0), Step(batch, channels * element)]
-        yield Load(source=Source.ELEMENTS, walk=replace(flat, base=source.offset, u=loops(spread, run=True)))
-        if gates:
-            yield Load(source=Source.GATE, walk=self._flat(gates[0]))
-        yield Pass(
-            words=-(-flat.u_size // self.config.vpu_lanes),
-            steps=products.WIDEN | products.SCALE | products.NARROW | (products.GATE if gates else 0),
-            scale=binary32(1 / prod(pixels)),
-        )
+    def _pass(self, part: Part, source: str, target: str) -> Iterator[Command]:
+        """A pass from memory to memory."""
+        residuals = part.residuals
+        if len(residuals) > 1:
+            others = sums_of(target)
+            for number, name in enumerate(residuals[1:]):
+                yield from self._pass(Part(["add"], [name]), others if number else residuals[0], others)
+            residuals = [others]
+        gates = [part.gate] if part.gate else []
+        yield from self._reading(source, *residuals, *gates)
+        flat, scale = self._flat(target), 0
+        elements = self._flat(source)
+        if "spread mean" in part.names:
+            elements, scale = self._spread(source, target), binary32(1 / self._pixels(target))
+        yield Load(source=Source.ELEMENTS, walk=elements)
+        for stream, names in ((Source.RESIDUAL, residuals), (Source.GATE, gates)):
+            for name in names:
+                yield Load(source=stream, walk=self._flat(name))
+        steps = part.steps | products.WIDEN | products.NARROW
+        yield Pass(words=-(-flat.u_size // self.config.vpu_lanes), steps=steps, scale=scale)
         yield Store(sink=Sink.RESULTS, walk=flat)
-        self.unread.add(target.name)
+        self.unread.add(self.memory[target].name)
+
+    def _pixels(self, name: str) -> int:
+        return prod(self.memory[name].shape[1:-1])
+
+    def _spread(self, source: str, target: str) -> Walk:
+        """A number of each channel, once for every pixel of the target."""
+        batch, *_, channels = self.memory[target].shape
+        tensor = self.memory[source]
+        steps = [Step(channels, 0), Step(self._pixels(target), 0), Step(batch, channels * tensor.element_bytes)]
+        return replace(self._flat(target), base=tensor.offset, u=loops(steps, run=True))
 
     def _update(self, update: Update) -> Iterator[Command]:
         name, tensors = update.layer, self.memory.tensors
         master, gradient = tensors[f"{name}.master"], tensors[f"{name}.weight_gradient"]
         dense, *packed = (tensors.get(f"{name}.{kind}") for kind in ("weight", "weight_forward", "weight_backward"))
         if any(packed):
-            if getattr(self.layers[name], "groups", 1) > 1:
-                raise InputError(f"layer {name!r}: packed copies of a grouped convolution's weights cannot be made yet")
-            copies = (dense, packed[0], packed[1])
-            yield from updates.emit_packed(self.config, self.rates, update.ratio, (master, gradient), copies)
+            groups = getattr(self.layers[name], "groups", 1)
+            for group in range(groups):  # of channels, each with copies of its own
+                copies = [tensor and tensor.part(group, groups) for tensor in (dense, *packed)]
+                pair = master.part(group, groups), gradient.part(group, groups)
+                yield from updates.emit_packed(self.config, self.rates, update.ratio, pair, (copies[0], copies[1], copies[2]))
         else:
             yield from updates.emit_flat(self.config, self.rates, master, gradient, dense)
         if self._has_bias(name):

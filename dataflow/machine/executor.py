@@ -10,6 +10,7 @@ from dataflow.machine.units.dispatch import Dispatch
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
+from hw.checks import check
 from hw.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.config import AcceleratorConfig
 from hw.encoding import words as length
@@ -51,9 +52,14 @@ def execute(
 
     Raises
     ------
+    InputError
+        If a field cannot be, see `hw.checks`.
     RuntimeError
         If it does not end: units wait for each other.
     """
+    for command in commands:
+        if not (command.conditional and overflow):
+            check(config, command)
     clock = Clock()
     reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
     program = Fifo(clock, 1)

@@ -57,6 +57,11 @@ class Tensor:
         """Bytes from one place to the next along each axis."""
         return tuple(self.element_bytes * prod(self.stored_shape[axis + 1 :]) for axis in range(len(self.shape)))
 
+    def part(self, number: int, count: int) -> "Tensor":
+        """One of `count` equal parts of the last axis, where it stands."""
+        length = self.shape[-1] // count
+        return replace(self, shape=(*self.shape[:-1], length), offset=self.offset + number * length * self.element_bytes)
+
 
 class Memory:
     """Tensors one after the other.
@@ -85,13 +90,18 @@ class Memory:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.size_bytes = 0
 
-    def add(self, name: str, kind: str, shape: tuple[int, ...]) -> Tensor:
-        """A place for a tensor; the same one again where it has one, in the shape that this name has."""
+    def add(self, name: str, kind: str, shape: tuple[int, ...], parts: int = 1) -> Tensor:
+        """A place for a tensor; the same one again where it has one, in the shape that this name has.
+
+        Packed copies are written by whole groups of rows, one of `parts` of them after the other: there must be room behind
+        the last one.
+        """
         self._shapes[name], asked = shape, name
         name = self._names.get(name, name)
         if name not in self.tensors:
-            # Packed copies are written by whole groups of rows.
-            pitch = -(-shape[-1] // self._group) * self._group if kind == "packed" else shape[-1]
+            pitch, rows = shape[-1], shape[-1] // parts
+            if kind == "packed":
+                pitch += -rows % self._group
             tensor = Tensor(name, kind, shape, pitch, self.size_bytes, self._bytes[kind])
             self.tensors[name] = tensor
             self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(name="cosim")
 @config_option()
 @click.option("--data", default="digits", show_default=True, help="data set: digits")
-@click.option("--model", default="cnn", show_default=True, help="network: mlp or cnn")
+@click.option("--model", default="cnn", show_default=True, help="network: mlp, cnn, or a Python file")
 @click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
 @ratio_option()
 @click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="training steps to check")

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option(
     "--data", default="digits", show_default=True, help="digits; or cifar10, cifar100, tiny-imagenet, imagenet as NAME:PATH"
 )
-@click.option("--model", default="mlp", show_default=True, help="network of the zoo, such as mlp, cnn or resnet9")
+@click.option(
+    "--model", default="mlp", show_default=True, help="network of the zoo, such as mlp, cnn or resnet9, or a Python file"
+)
 @click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
 @ratio_option()
 @click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")

@@ -7,7 +7,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
 
-from hw.registers import COUNTERS, OFFSETS
+from hw.registers import COUNTERS, IDENTITY, OFFSETS
 from sim.kit import PERIOD, reset
 
 PLAN, OUTCOME = "plan.json", "outcome.json"
@@ -35,14 +35,24 @@ class Registers:
 
     async def read(self, name: str) -> int:
         """Read a register."""
+        return await self._read(OFFSETS[name])
+
+    async def _read(self, offset: int) -> int:
         dut = self.dut
-        dut.s_axi_araddr.value, dut.s_axi_arvalid.value = OFFSETS[name], 1
+        dut.s_axi_araddr.value, dut.s_axi_arvalid.value = offset, 1
         await FallingEdge(dut.clk)
         dut.s_axi_arvalid.value = 0
         await ReadOnly()
         value = int(dut.s_axi_rdata.value)
         await FallingEdge(dut.clk)
         return value
+
+    async def check(self, written: dict[str, int]) -> None:
+        """Every register can be read, those that were written hold it, and behind the last one there is nothing."""
+        values = {name: await self.read(name) for name in OFFSETS}
+        assert values["identity"] == IDENTITY
+        assert {name: values[name] for name in written} == written
+        assert await self._read(max(OFFSETS.values()) + 4) == 0
 
     async def _until(self, signal: Any) -> None:  # noqa: ANN401
         while not int(signal.value):
@@ -61,6 +71,7 @@ async def run_programs(dut: Any) -> None:  # noqa: ANN401
     for name, value in plan["registers"].items():
         await registers.write(name, value)
     await registers.write("interrupt_enable", 1)
+    await registers.check(plan["registers"])
     outcomes = []
     for program in plan["programs"]:
         for name in ("faulty_read", "faulty_write", "fault"):

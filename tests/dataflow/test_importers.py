@@ -11,6 +11,7 @@ import pytest
 from onnx import helper
 from onnx_file import TINY, File, products
 
+from dataflow import zoo
 from dataflow.axes import AxisConv
 from dataflow.importers import load
 from dataflow.lower import lower
@@ -204,3 +205,24 @@ def test_workloads_lists_the_zoo_and_a_file(tmp_path):
     table = nmtrain("workloads", cwd=tmp_path)
     assert "4.09 G" in table.stderr
     assert max(len(line) for line in table.stderr.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("network = 3", "must set network to a dataflow.network.Network, not to int"),
+        ("", "must set network to a dataflow.network.Network, not to NoneType"),
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    ],
+)
+def test_a_python_file_must_make_a_network(tmp_path, text, told):
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {told}')}$"):
+        load(str(path))
+
+
+def test_a_python_files_network_is_taken(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("from dataflow.zoo import load\nnetwork = load('cnn')\n")
+    assert load(str(path)).network == zoo.load("cnn")

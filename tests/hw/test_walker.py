@@ -150,3 +150,23 @@ def test_what_must_not_be_zero_is_illegal_and_dropped(field):
     chunks, requests, _, illegal = run(Walker(config(64), 4), [bad, good])
     assert len(illegal) == 1
     assert (len(chunks), len(requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("size_log2", range(1, 4))
+@pytest.mark.parametrize("part", [1, 2, 4])
+def test_elements_stand_at_multiples_of_their_size(size_log2, part):
+    """A number that does not is no chunk of any beat."""
+    moved = (Loop(count=2, delta=part), *(Loop(),) * 3)
+    bad = [Walk(base=64 + part, size_log2=size_log2), Walk(size_log2=size_log2, v_size=2, v_tile=2, v=moved)]
+    chunks, _, _, illegal = run(Walker(config(64), 4), [*bad, Walk(size_log2=size_log2)])
+    assert len(illegal) == (2 if part < 1 << size_log2 else 0)
+    assert len(chunks) == (1 if part < 1 << size_log2 else 4)
+
+
+def test_a_tile_behind_the_end_is_illegal():
+    """Once it is reached: what is before it has come."""
+    bad = Walk(boundary=4, outer=3, u_counter=Counter.OUTER, u_size=6, u_tile=3, u=(Loop(count=6), *(Loop(),) * 3))
+    chunks, requests, _, illegal = run(Walker(config(64), 4), [bad, Walk()])
+    assert len(illegal) == 1
+    assert [chunk["count"] for chunk in chunks] == [3, 3, 1]
+    assert len(requests) == 3

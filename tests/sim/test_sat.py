@@ -4,15 +4,19 @@ import struct
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from dataflow.machine.units.port import Memory
 from hw.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.config import PRESETS
 from hw.encoding import encode
+from hw.errors import InputError
 from hw.registers import ErrorCode, Unit
 from sim.sat import MEMORY_BYTES, run
+from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]
+LANES = TINY.vpu_lanes
 COUNT = 37
 
 
@@ -100,3 +104,29 @@ def test_counters_count():
     assert slow["cycles"] > quick["cycles"] + 250, "a program's words, its elements and its last answer come later"
     assert slow["read_waits_memory"] > quick["read_waits_memory"]
     assert quick["vector_busy"] > 0
+
+
+@pytest.mark.parametrize("size_log2", range(4))
+def test_elements_of_all_sizes_are_cut_or_padded(size_log2):
+    """To what the stream takes: what NumPy says, for each stream that a pass reads."""
+    memory = np.random.default_rng(size_log2).integers(0, 256, 4096).astype(np.uint8)
+    passes = {
+        Source.ELEMENTS: Pass(words=-(-COUNT // LANES)),
+        Source.FACTORS: Pass(words=-(-COUNT // LANES), steps=2 | 4, options=2 | 4),
+        Source.RESIDUAL: Pass(words=-(-COUNT // LANES), steps=1 | 8 | 16),
+        Source.GATE: Pass(words=-(-COUNT // LANES), steps=1 | 16 | 64),
+    }
+    for source, step in passes.items():
+        loads = [Load(source=Source.ELEMENTS, walk=walk(0x10))] if source is not Source.ELEMENTS else []
+        loads.append(Load(source=source, walk=replace(walk(0x400), size_log2=size_log2)))
+        commands = [*loads, step, Store(sink=Sink.RESULTS, walk=walk(0x800)), Halt()]
+        machine = Executor(TINY, memory)
+        machine.run(commands)
+        (outcome,) = run(TINY, memory, [encode(commands)])
+        assert np.array_equal(outcome.memory, machine.memory), source.name
+
+
+def test_a_space_is_no_longer_than_its_loops():
+    long = replace(walk(0x10), u_size=COUNT + LANES, u_tile=COUNT + LANES)
+    with pytest.raises(InputError, match=f"a space of {COUNT + LANES} elements has loops of {COUNT}$"):
+        Executor(TINY, np.zeros(4096, np.uint8)).run([replace(GOOD[0], walk=long), *GOOD[1:]])

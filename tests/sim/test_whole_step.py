@@ -7,6 +7,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.units.port import Memory
+from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import Ratio
@@ -19,6 +20,7 @@ from training.backend import ExactBackend
 from training.data import load_data
 from training.loss_scale import LossScale
 from training.model import Model
+from training.numbers import to_storage
 from training.optimiser import Sgd
 
 TINY = PRESETS["tiny"]
@@ -58,6 +60,69 @@ def test_all_tensors_of_a_step_are_the_trainers(name, method, ratio, batch, late
         kinds = {row["tensor"].rpartition(".")[2] for row in step.rows}
         packed = {"weight_forward", "weight_backward"} if method == "bdwp" else set()
         assert kinds >= {"master", "bias", "weight", "weight_gradient", "output_gradient", *packed} - {"output_gradient"}
+
+
+def conv(name, source, channels, **fields):
+    return Conv(name=name, inputs=(source,), out_channels=channels, **({"kernel": 3, "padding": 1} | fields))
+
+
+def tower(*layers):
+    """A network on 4×4 pixels of 2 channels, with a classifier behind its last layer."""
+    head = GlobalPool(name="pool", inputs=(layers[-1].name,)), Linear(name="head", inputs=("pool",), out_features=5)
+    return Network(name="tower", input_shape=(4, 4, 2), layers=(*layers, *head))
+
+
+RESIDUAL = tower(
+    conv("stem", INPUT, 8), Relu(name="r0", inputs=("stem",)),
+    conv("a", "r0", 8, bias=True), Relu(name="ra", inputs=("a",)),
+    conv("b", "ra", 8), Add(name="s1", inputs=("b", "r0")), Relu(name="r1", inputs=("s1",)),
+    conv("c", "r1", 16, stride=2), Relu(name="rc", inputs=("c",)), conv("d", "rc", 16),
+    conv("short", "r1", 16, kernel=1, padding=0, stride=2, bias=True),
+    Add(name="s2", inputs=("d", "short")), Relu(name="r2", inputs=("s2",)),
+)  # fmt: skip
+"""Two blocks as of ResNet, the second one with a projection."""
+
+DENSELY = tower(
+    conv("stem", INPUT, 8), conv("a", "stem", 8), Relu(name="ra", inputs=("a",)), Add(name="s1", inputs=("ra", "stem")),
+    conv("b", "s1", 8), Add(name="s2", inputs=("b", "s1")), Add(name="s3", inputs=("s2", "stem")),
+    Add(name="twice", inputs=("s3", "s3")),
+)  # fmt: skip
+"""A tensor with three readers, a ReLU before a sum, sums of sums, and a sum of a tensor and itself."""
+
+GROUPED = tower(
+    conv("stem", INPUT, 24, kernel=1, padding=0), conv("a", "stem", 48, groups=3, bias=True), Relu(name="ra", inputs=("a",)),
+    conv("b", "ra", 24, groups=3), Add(name="sum", inputs=("b", "stem")), conv("deep", "sum", 24, groups=24, prune=False),
+)  # fmt: skip
+"""Groups of 8 channels, packed, whose rows are no whole groups of 16; and a depthwise convolution."""
+
+
+@pytest.mark.parametrize("network", [RESIDUAL, DENSELY, GROUPED], ids=["residual", "densely", "grouped"])
+def test_networks_that_are_no_chains(network):
+    rng = np.random.default_rng(0)
+    model = Model(network, ExactBackend(), rng, method=methods.load("bdwp"), ratio=Ratio(2, 8))
+    images = to_storage(rng.standard_normal((2, *network.input_shape)).astype(np.float32), TINY.storage_format)
+    step = step_on_rtl(TINY, model, Sgd(), images, np.array([1, 4]), 0.05)
+    assert step.different == 0
+    assert all(program.counted == program.predicted for program in step.programs)
+
+
+def test_groups_that_are_not_filled_are_refused():
+    network = tower(conv("stem", INPUT, 8), conv("a", "stem", 8, groups=2))
+    model = Model(network, ExactBackend(), np.random.default_rng(0), method=methods.load("bdwp"), ratio=Ratio(2, 8))
+    message = (
+        "^layer 'a': its groups of channels are no whole groups of 2:8, which the accelerator cannot read packed; "
+        "set prune=False for it$"
+    )
+    images = np.zeros((1, 4, 4, 2), np.float16)
+    with pytest.raises(InputError, match=message):
+        step_on_rtl(TINY, model, Sgd(), images, np.array([0]), 0.05)
+
+
+def test_batch_norm_is_refused():
+    network = tower(conv("stem", INPUT, 8), BatchNorm(name="norm", inputs=("stem",)))
+    model = Model(network, ExactBackend(), np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"^layer 'stem', forward: the accelerator cannot do 'statistics'; allowed: bias, add"):
+        assemble_step(TINY, model, Sgd(), 0.05, 1)
 
 
 def test_an_overflow_leaves_all_weights_as_they_were():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hw.checks import check
 from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -44,13 +45,15 @@ class Executor:
         Raises
         ------
         InputError
-            If a unit waits for what nothing gives, is given more than it takes, or comes to a byte that is not there.
+            If a field cannot be, see `hw.checks`; if a unit waits for what nothing gives, is given more than it takes, or
+            comes to a byte that is not there.
         """
         group: list[Command] = []
         self.overflow = False
         for number, command in enumerate(commands):
             if not isinstance(command, Sync | Halt):
                 if not (command.conditional and self.overflow):
+                    self._check(number, command)
                     group.append(command)
                 continue
             try:
@@ -62,13 +65,22 @@ class Executor:
                 return
         raise InputError("a program ends with HALT")
 
+    def _check(self, number: int, command: Command) -> None:
+        try:
+            check(self.config, command)
+        except InputError as error:
+            raise InputError(f"command {number}, {error}") from None
+
     def _run(self, group: Sequence[Command]) -> None:
         """What lies between two synchronisations, unit by unit."""
         lanes = self.config.vpu_lanes
         loads = {source: [c for c in group if isinstance(c, Load) and c.source is source] for source in Source}
+        width = self.config.storage_format.width
+        bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
         streams = {
             source: _joined([read_words(self.memory, load.walk, lanes) for load in loads[source]], lanes)
-            for source in (Source.ELEMENTS, Source.FACTORS, Source.RESIDUAL, Source.GATE)
+            & np.uint64((1 << bits[source]) - 1)
+            for source in bits
         }
         tiles = self._products([c for c in group if isinstance(c, Product)], loads[Source.WEIGHTS], loads[Source.ACTIVATIONS])
         given: dict[Sink, list[Words]] = {sink: [] for sink in Sink}
@@ -94,7 +106,8 @@ class Executor:
             )
         tiles: list[Float32] = []
         for product, *pair in zip(products, weights, activations, strict=True):
-            operands = array.operands(self.memory, pair[0]), array.operands(self.memory, pair[1])
+            width = self.config.storage_format.width
+            operands = array.operands(self.memory, pair[0], 2 * width), array.operands(self.memory, pair[1], width)
             tiles += array.run(self.config, product, (pair[0], pair[1]), operands)
         return tiles
 

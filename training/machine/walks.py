@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def write_words(memory: Bytes, walk: Walk, words: Words) -> Words:
 def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
     """The memory as elements of the walk's size; `InputError` where the block goes beyond it."""
     size = 1 << walk.size_log2
-    beyond = block.inside & ((block.addresses % size != 0) | (block.addresses + size > len(memory)))
+    beyond = block.inside & (block.addresses + size > len(memory))
     if beyond.any():
         raise InputError(f"a walk comes to byte {block.addresses[beyond][0]}; the memory has {len(memory)} bytes")
     return memory[: len(memory) // size * size].view(f"<u{size}")
@@ -90,6 +91,8 @@ def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
 
 def _space(loops: tuple[Loop, ...], length: int, *, run: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each element of a space, the digit of its first loop, and by what address and both guards have moved, (3, length)."""
+    if length > prod(loop.count for loop in loops):
+        raise InputError(f"a space of {length} elements has loops of {prod(loop.count for loop in loops)}")
     index = np.arange(length)
     first, moved = index % loops[0].count, np.zeros((3, length), np.int64)
     travelled = np.zeros(3, np.int64)
@@ -109,8 +112,8 @@ def _part(counter: int, tile: int, length: int, counts: tuple[int, ...]) -> slic
 
 
 def _check_boundary(walk: Walk, lanes: int) -> None:
-    if walk.boundary % lanes:
-        raise InputError(f"walk.boundary must be a multiple of the {lanes} lanes, not {walk.boundary}")
+    if walk.boundary != lanes:
+        raise InputError(f"walk.boundary must be the {lanes} lanes, not {walk.boundary}")
 
 
 def _in_lanes(block: Words, lanes: int) -> Words:

@@ -1,0 +1,119 @@
+"""What fields of a command may be, beyond their widths (plain Python): the hardware stops at all else with `ILLEGAL_FIELD`."""
+
+from collections.abc import Iterator
+
+from hw.commands import Command, Counter, Load, Pass, Product, Source, Store, Update, Walk
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.ratio import MAX_KEPT
+
+COUNT_BITS = 24
+"""Width of the hardware's counters: of tiles, elements, rounds, shares, and words of a buffer."""
+
+LARGEST = (1 << COUNT_BITS) - 1
+"""Most of anything that is counted."""
+
+MOST_SIZE_LOG2 = 3
+"""Elements have 8 bytes at most."""
+
+MOST_PLACES = 127
+"""Of an update's `unscale`, either way."""
+
+FROM_SUMS, OPTIONS, STEPS, COPIES = 1, 1 << 4, 1 << 7, 1 << 3
+PACKED_COPIES = 6
+
+
+def check(config: AcceleratorConfig, command: Command) -> None:
+    """Raise `InputError` where the accelerator would stop at a field of `command`: the field, what is allowed, what it is."""
+    for problem in problems(config, command):
+        raise InputError(f"{command.OPCODE.name}: {problem}")
+
+
+def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
+    """What is wrong with a command's fields, one after the other."""
+    if isinstance(command, Load | Store):
+        yield from (f"walk.{problem}" for problem in _walk(command.walk))
+    if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
+        yield from _within(command, 1, config.max_group, "group")
+        yield from _within(command, 1, LARGEST, "shares")
+        yield from _within(command, 0, LARGEST, "share_words", "line_words")
+    elif isinstance(command, Product):
+        yield from _product(config, command)
+    elif isinstance(command, Pass):
+        yield from _within(command, 1, 0xFFFFFFFF, "words")
+        yield from _within(command, 0, STEPS - 1, "steps")
+        yield from _within(command, 0, OPTIONS - 1, "options")
+        if command.options & FROM_SUMS:
+            yield from _within(command, 1, LARGEST, "outer", "middle", "columns", "column_tile", "rows", "row_tile")
+            yield from _within(command, 1, 0xFFFF, "slot_rows")
+            yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
+            yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
+    elif isinstance(command, Update):
+        yield from _update(config, command)
+
+
+def _walk(walk: Walk) -> Iterator[str]:
+    yield from _within(walk, 0, MOST_SIZE_LOG2, "size_log2")
+    yield from _within(walk, 1, 0xFFFF, "boundary")
+    yield from _within(walk, 1, LARGEST, "outer", "middle", "inner", "u_size", "u_tile", "v_size", "v_tile")
+    yield from _within(walk, 0, max(Counter), "u_counter", "v_counter")
+    places = {"base": walk.base}
+    for name, loops in (("u", walk.u), ("v", walk.v)):
+        for number, loop in enumerate(loops):
+            yield from (f"{name}.{number}.{problem}" for problem in _within(loop, 1, LARGEST, "count"))
+            places[f"{name}.{number}.delta"] = loop.delta
+    size = 1 << (walk.size_log2 & MOST_SIZE_LOG2)
+    yield from (f"{name} must be a multiple of {size}, not {place}" for name, place in places.items() if place % size)
+    counts = {Counter.OUTER: walk.outer, Counter.MIDDLE: walk.middle, Counter.INNER: walk.inner}
+    for name, counter, length, tile in (
+        ("u", walk.u_counter, walk.u_size, walk.u_tile),
+        ("v", walk.v_counter, walk.v_size, walk.v_tile),
+    ):
+        most = -(-length // max(tile, 1))
+        if counts.get(Counter(counter & 3), 1) > most:
+            yield f"{Counter(counter & 3).name.lower()} must be at most {most}, the tiles of {name}"
+
+
+def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
+    yield from _within(product, 1, LARGEST, "outer", "middle", "inner", "rounds", "part_rounds")
+    yield from _within(product, 1, LARGEST, "weight_shares", "activation_shares")
+    yield from _within(product, 1, config.max_group, "group_rounds")
+    words = (f"{side}_{part}_words" for side in ("weight", "activation") for part in ("share", "line"))
+    yield from _within(product, 0, LARGEST, *words)
+    slots = most_slots(config)
+    if not 1 <= product.slot_rows * product.slot_columns <= slots:
+        yield f"slot_rows * slot_columns must be in 1..{slots}, not {product.slot_rows} * {product.slot_columns}"
+    yield from _tiles("inner", product.inner, "part", product.part_rounds, product.rounds)
+    if product.inner > 1 and product.part_rounds % max(product.group_rounds, 1):
+        yield f"part_rounds must be a multiple of group_rounds, {product.group_rounds}, not {product.part_rounds}"
+
+
+def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
+    yield from _within(update, 1, 0xFFFFFFFF, "words")
+    yield from _within(update, 0, COPIES - 1, "copies")
+    yield from _within(update, -MOST_PLACES - 1, MOST_PLACES, "unscale")
+    if not update.copies & PACKED_COPIES:
+        return
+    if update.m & (update.m - 1) or not 1 <= update.m <= config.max_group:
+        yield f"m must be a power of two up to {config.max_group}, not {update.m}"
+    yield from _within(update, 1, min(MAX_KEPT, update.m), "n")
+    if update.words % config.turned_block_words:
+        yield f"words must be a multiple of {config.turned_block_words}, a block of packed copies, not {update.words}"
+
+
+def most_slots(config: AcceleratorConfig) -> int:
+    """Interleave slots of a tile: those of an element, as far as half of the output buffer has room for their sums."""
+    return min(config.interleave_slots, config.result_buffer_words // config.columns)
+
+
+def _within(part: object, least: int, most: int, *names: str) -> Iterator[str]:
+    for name in names:
+        if not least <= getattr(part, name) <= most:
+            yield f"{name} must be in {least}..{most}, not {getattr(part, name)}"
+
+
+def _tiles(name: str, count: int, what: str, tile: int, size: int) -> Iterator[str]:
+    """Tiles that do not begin behind the end, and reach it."""
+    due = -(-size // max(tile, 1))
+    if count != due:
+        yield f"{name} must be {due}, as {what}s of {tile} make {size}; it is {count}"
