@@ -65,7 +65,8 @@ class ModuleLibrary:
             direction = "i" if member.flow == wiring.In else "o"
             connections[f"{direction}_{port_name(path)}"] = Value.cast(signal)
         for port, driver in (("clk", ClockSignal()), ("rst", ResetSignal() | reset)):
-            if re.search(rf"^  (input ([^;]*, )?{port}[,;]|wire width 1 input \d+ +\\{port}$)", self._texts[module], re.MULTILINE):
+            declared = rf"^  (input ([^;]*, )?{port}[,;]|wire width 1 input \d+ +\\{port}$)"
+            if re.search(declared, self._texts[module], re.MULTILINE):
                 connections[f"i_{port}"] = driver
         m.submodules[name] = Instance(module, **connections)
         return ports

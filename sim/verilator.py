@@ -33,7 +33,7 @@ VERILATOR_FLAGS = [
     # A big design becomes several C++ files: they compile in parallel, and one huge function costs the compiler more.
     *("--output-split", "20000"),
     # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
-    *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-CMPCONST"),
+    *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
 ]
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
 # optimised away.

@@ -11,7 +11,7 @@ from hw.commands import Walk
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
 from hw.modules import place
-from hw.walker import POSITION_BITS, Walker, chunk_layout
+from hw.walker import POSITION_BITS, Walker, between, chunk_layout
 
 REQUEST_FIFO_WORDS = 4
 OUTPUT_FIFO_WORDS = 4
@@ -190,7 +190,7 @@ class Reader(wiring.Component):
                     size = 8 << size_log2
                     with m.Case(size_log2):
                         m.d.comb += lane.eq(turned[number * size % bits :][:size])
-            known = ~chunk.outside & (number >= first) & (number < end)
+            known = ~chunk.outside & between(first, number, end)
             parts.append(Mux(known, lane, held.word_select(number, self.element_bits)))
         m.d.comb += lanes.eq(Cat(parts))
         return lanes

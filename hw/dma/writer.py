@@ -14,7 +14,7 @@ from hw.dma.reader import REQUEST_FIFO_WORDS
 from hw.fp.pipeline import wire
 from hw.modules import place
 from hw.uspe import select
-from hw.walker import Walker, chunk_layout
+from hw.walker import Walker, between, chunk_layout
 
 
 def beat_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -140,7 +140,7 @@ class Writer(wiring.Component):
         m.d.comb += [
             end.eq(chunk.offset + (chunk.count << chunk.size_log2)),
             places.eq((first << chunk.size_log2) - chunk.offset),
-            strobes.eq(Cat((byte >= chunk.offset) & (byte < end) for byte in range(len(strobes)))),
+            strobes.eq(Cat(between(chunk.offset, byte, end) for byte in range(len(strobes)))),
         ]
         turned = turn_down(m, packed, places, 8, "turned")
         return Cat(turned & Cat(strobe.replicate(8) for strobe in strobes), strobes)
@@ -153,5 +153,6 @@ class Writer(wiring.Component):
         if slots >= self.lanes:
             return Cat(lanes)
         place, beat = first[: (slots - 1).bit_length()], first[(slots - 1).bit_length() :]
-        chosen = [wire(m, beat + (slot < place), f"beat_of_{slot}x{size}")[: len(beat)] for slot in range(slots)]
+        following = [slot < place for slot in range(slots - 1)] + [Const(0)]
+        chosen = [wire(m, beat + later, f"beat_of_{slot}x{size}")[: len(beat)] for slot, later in enumerate(following)]
         return Cat(select(lanes[slot::slots], chosen[slot]) for slot in range(slots))
