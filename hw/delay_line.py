@@ -101,7 +101,8 @@ class TappedLine(wiring.Component):
         width, last = self.width, self.cycles - 1
         taps = ", ".join(f"line[bit + {tap * width}]" for tap in range(last, -1, -1))
         return f"""module {name}(clk, en, short, i, o);
-  input clk, en, short;
+  input clk;
+  input en, short;
   input [{width - 1}:0] i;
   output [{width - 1}:0] o;
   reg [{width * self.cycles - 1}:0] line = {width * self.cycles}'h0;
