@@ -127,10 +127,11 @@ class STCE(wiring.Component):
             self.o.valid.eq(results.r_rdy),
             results.r_en.eq(self.o.ready),
         ]
+        dense, index = (Mux(weights.idle, getattr(sums, name), getattr(weights, name)) for name in ("dense", "index"))
         for row in range(config.rows):
             weight = self.i_w2e.payload[row]
             m.d.comb += [
                 array.weights[row].value.eq(weight.value),
-                array.weights[row].index.eq(Mux(sums.dense & weights.idle, sums.index, weight.index)),
+                array.weights[row].index.eq(Mux(dense, index, weight.index)),
             ]
         return m
