@@ -14,11 +14,11 @@ from hw.command_layout import command_layout
 from hw.commands import Product
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.feed import Feed, OperandFeed
+from hw.feed import SLOTS, Feed, OperandFeed
 from hw.formats import BINARY32
 from hw.modules import place
 from hw.operands import PLACEMENT, OperandBuffer
-from hw.results import SLOTS, TILES, ResultBuffer
+from hw.results import TILES, ResultBuffer
 from hw.stce import STCE
 from hw.streams import move
 from hw.uspe import USPE
@@ -94,9 +94,10 @@ class ArrayUnit(wiring.Component):
         m.d.comb += [
             tiles.w_data.eq(feed.tiles.payload),
             tiles.w_en.eq(feed.tiles.valid),
-            slots.w_data.eq(Cat(feed.tiles.payload.slot_rows, feed.tiles.payload.slot_columns)),
-            slots.w_en.eq(feed.tiles.valid),
-            feed.tiles.ready.eq(tiles.w_rdy & slots.w_rdy),
+            feed.tiles.ready.eq(tiles.w_rdy),
+            slots.w_data.eq(feed.slots.payload),
+            slots.w_en.eq(feed.slots.valid),
+            feed.slots.ready.eq(slots.w_rdy),
             Value.cast(stce.i_tiles.payload).eq(tiles.r_data),
             stce.i_tiles.valid.eq(tiles.r_rdy),
             tiles.r_en.eq(stce.i_tiles.ready),
@@ -111,7 +112,7 @@ class ArrayUnit(wiring.Component):
             self.waits_operands.eq(feed.waits_operands),
             self.waits_room.eq(feed.waits_room),
             self.busy.eq(slots.r_rdy),
-            self.moves.eq(stce.o.valid | (stce.i_w2e.valid & stce.i_w2e.ready)),
+            self.moves.eq(stce.o.valid | (stce.i_w2e.valid & stce.i_w2e.ready) | (stce.i_n2s.valid & stce.i_n2s.ready)),
         ]
         move(m, self.i_product, feed.i, self.i_product.payload)
         move(m, stce.o, results.i, stce.o.payload)
@@ -127,9 +128,9 @@ class ArrayUnit(wiring.Component):
             (config.rows, config.weight_buffer_words) if weights else (config.columns, config.activation_buffer_words)
         )
         bits, memory_bits = (width + config.index_bits, 2 * width) if weights else (width, width)
-        make_buffer = partial(OperandBuffer, config, lines, words, bits, memory_bits)
+        make_buffer = partial(OperandBuffer, config, lines, words, bits, memory_bits, spreads=not weights)
         buffer = place(m, platform, make_buffer, module=f"{name}_buffer", name=f"{name}_buffer")
-        make_reader = partial(OperandFeed, config, lines, bits, weights=weights)
+        make_reader = partial(OperandFeed, config, lines, words, bits, weights=weights)
         reader = place(m, platform, make_reader, module=f"{name}_feed", name=f"{name}_feed")
         load, chunks, parts = getattr(self, f"i_{name}_load"), getattr(self, f"i_{name}"), getattr(feed, name)
         move(m, load, buffer.i_load, load.payload)
@@ -139,7 +140,7 @@ class ArrayUnit(wiring.Component):
         m.d.comb += [
             getattr(feed, f"{name}_full").eq(buffer.full),
             buffer.free.eq(reader.free),
-            buffer.address.eq(reader.address),
+            Value.cast(buffer.addresses).eq(reader.addresses),
             Value.cast(reader.data).eq(buffer.o),
         ]
         return _Side(buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, buffer.illegal | reader.illegal)

@@ -86,6 +86,23 @@ def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     yield from _tiles("inner", product.inner, "part", product.part_rounds, product.rounds)
     if product.inner > 1 and product.part_rounds % max(product.group_rounds, 1):
         yield f"part_rounds must be a multiple of group_rounds, {product.group_rounds}, not {product.part_rounds}"
+    if product.vectors:
+        yield from _stationary(config, product)
+
+
+def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:
+    """What a product needs whose weights stay."""
+    if config.columns & (config.columns - 1):
+        yield f"vectors must be 0 where the array's columns are no power of two, not {product.vectors}"
+    yield from _within(product, 0, most_vectors(config), "vectors")
+    yield from _within(product, 1, 1, "slot_rows", "slot_columns")
+    yield from _within(product, 2, LARGEST, "activation_shares")
+    if product.group_rounds & (product.group_rounds - 1):
+        yield f"group_rounds must be a power of two where weights stay, not {product.group_rounds}"
+    if product.inner > 1 and product.part_rounds % config.columns:
+        yield f"part_rounds must be a multiple of the array's {config.columns} columns, not {product.part_rounds}"
+    if product.outer * product.middle > LARGEST:
+        yield f"outer * middle must be at most {LARGEST} where weights stay, not {product.outer} * {product.middle}"
 
 
 def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
@@ -104,6 +121,11 @@ def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
 def most_slots(config: AcceleratorConfig) -> int:
     """Interleave slots of a tile: those of an element, as far as half of the output buffer has room for their sums."""
     return min(config.interleave_slots, config.result_buffer_words // config.columns)
+
+
+def most_vectors(config: AcceleratorConfig) -> int:
+    """Columns of a tile whose weights stay: their sums wait side by side between blocks, and in half of the output buffer."""
+    return min(config.partial_sum_words, config.result_buffer_words)
 
 
 def _within(part: object, least: int, most: int, *names: str) -> Iterator[str]:

@@ -154,8 +154,10 @@ class Load(Command):
 
     Of weights and activations, an element at line l and position k of a block goes to bank l mod lines of the buffer, word
     ``share * share_words + l // lines * line_words + k // group``, element k mod group of it; lines are the array's rows or
-    columns. The walk's `boundary` divides the lines, or `group`, whichever u goes along. Of others it is the number of vector
-    lanes, and as many elements of u make a word.
+    columns. Where `spread` is not 0, for activations that pass weights, its group p = k // group goes to that many banks from
+    p * spread mod lines on, word ``share * share_words + l * line_words + p * spread // lines``; a chunk is of one line, so
+    that `boundary` is 1 where u are lines. Else the walk's `boundary` divides the lines, or `group`, whichever u goes along. Of
+    other sources it is the number of vector lanes, and as many elements of u make a word.
     """
 
     OPCODE = Opcode.LOAD
@@ -166,6 +168,8 @@ class Load(Command):
     shares: int = word("shares of the buffer, used in turn by block", default=1)
     share_words: int = word("words of a share")
     line_words: int = word("words of a line in a share")
+    spread: int = word("0: a bank holds lines; else all banks hold every line, and so many of them each of its groups", 16)
+    spare: int = word("0", 16)
 
     @property
     def unit(self) -> int:
@@ -209,6 +213,7 @@ class Product(Command):
     activation_line_words: int = word("")
     weights_held: int = word("1: weights are loaded for the first outer count only, and stay", 16)
     activations_held: int = word("1: activations are loaded for the first middle count only, and stay", 16)
+    vectors: int = word("0: sums stay in the array; else weights do, and this is the columns of a tile")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,8 +135,9 @@ class AcceleratorConfig:
 
     @property
     def stationary_period_steps(self) -> int:
-        """Shortest tile of a weight-stationary product: after it a partial sum is back in time."""
-        return self.columns * self.add_latency_cycles + self.array_latency_cycles + 2
+        """Shortest tile of a weight-stationary product: a partial sum is back in time, the tile before has left the array."""
+        back = self.columns * self.add_latency_cycles + self.array_latency_cycles + 2
+        return max(back, self.stationary_steps)
 
     @property
     def array_latency_cycles(self) -> int:

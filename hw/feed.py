@@ -5,12 +5,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS, most_slots
+from hw.checks import COUNT_BITS, most_slots, most_vectors
 from hw.command_layout import command_layout, is_count
 from hw.commands import Product
 from hw.config import AcceleratorConfig
-from hw.operands import ADDRESS_BITS
+from hw.operands import ADDRESS_BITS, addresses_layout, log2_or_none
 from hw.sequencer import tiles_layout
+from hw.uspe import delay
 
 FIFO_WORDS = 4
 PART_WORDS = 2
@@ -20,25 +21,41 @@ PART = data.StructLayout(
         "base": ADDRESS_BITS,
         "rounds": COUNT_BITS,
         "per_word": 8,
-        "columns": 8,
+        "columns": COUNT_BITS,
         "rows": 8,
         "line_words": ADDRESS_BITS,
         "frees": 1,
+        "stationary": 1,
+        "flushes": 1,
         "last": 1,
     }
 )
 """Words to be read of a share: for each of `rounds`, `per_word` of which use one buffer word, for each column block, for each
-row block; of activations with one column block, once for each buffer word. Whether the share is free then, and the sum ends."""
+row block; of activations with one column block, once for each buffer word. Whether the share is free then, and the sum ends.
+
+Where weights stay, for each block of C rounds, the last one filled up with zero weights: C words of weights, or one of
+activations for each of `columns` steps. Column c of the array reads its activations c · add_latency_cycles words behind column
+0; a part that `flushes` goes on until the last column is through."""
+
+SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS})
+"""Interleave slots of a tile; or, where weights stay, its columns."""
 
 
 class OperandFeed(wiring.Component):
     """Reads parts from a buffer, a word a cycle.
 
+    ::
+
+        i ─► counters ─► address ─┬─► bank 0
+                                  A words later         the way of activations that pass weights;
+                                  ├─► bank 1            otherwise all banks have one address
+                                  A words later …
+
     Parameters
     ----------
     config : AcceleratorConfig
         `max_group`, and the array's formats.
-    lines, element_bits : int
+    lines, words, element_bits : int
         As of the buffer.
     weights : bool
         Whether one element of each bank is a word and blocks are row blocks; otherwise whole groups, in column blocks.
@@ -47,7 +64,7 @@ class OperandFeed(wiring.Component):
     -------
     i : In(stream of PART)
         What to read.
-    address, data : Out(24), In(element_bits × G × lines)
+    addresses, data : Out(address bits × lines), In(element_bits × G × lines)
         Of the buffer.
     o : Out(stream)
         Words for the array.
@@ -57,15 +74,17 @@ class OperandFeed(wiring.Component):
         Nothing is inside.
     """
 
-    def __init__(self, config: AcceleratorConfig, lines: int, element_bits: int, *, weights: bool) -> None:
+    def __init__(self, config: AcceleratorConfig, lines: int, words: int, element_bits: int, *, weights: bool) -> None:
         self.config = config
         self.lines, self.element_bits, self.weights = lines, element_bits, weights
+        self.apart = 0 if weights else config.add_latency_cycles
+        self.skew = (lines - 1) * self.apart
         word = data.ArrayLayout(element_bits, config.max_group)
         width = lines * element_bits * (1 if weights else config.max_group)
         super().__init__(
             {
                 "i": In(stream.Signature(PART)),
-                "address": Out(ADDRESS_BITS),
+                "addresses": Out(addresses_layout(lines, words)),
                 "data": In(data.ArrayLayout(word, lines)),
                 "o": Out(stream.Signature(width)),
                 "free": Out(1),
@@ -80,20 +99,20 @@ class OperandFeed(wiring.Component):
         m.submodules.words = words = SyncFIFO(width=len(self.o.payload), depth=FIFO_WORDS)
         part = data.View(PART, parts.r_data)
         round_, lane, word = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
-        column, row, line = Signal(8), Signal(8), Signal(ADDRESS_BITS)
+        column, row, line = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
         reads, fetched, picked = Signal(), Signal(), Signal.like(lane)
         last_row, last_column = row + 1 == part.rows, column + 1 == part.columns
-        step = Const(1) if self.weights else Mux(part.columns == 1, part.per_word, 1)
-        last_lane, ends = lane + step == part.per_word, Signal()
+        step, last_round = self._step(part, round_)
+        last_lane, ends = lane + step >= part.per_word, Signal()
+        left = Signal(range(max(self.skew + 1, 2)))  # words until the last column is through, when the part itself is read
+        flushes = part.flushes & part.stationary if self.skew else Const(0)
         m.d.comb += [
             parts.w_data.eq(self.i.payload),
             parts.w_en.eq(self.i.valid),
             self.i.ready.eq(parts.w_rdy),
             reads.eq(parts.r_rdy & (words.level + fetched < FIFO_WORDS)),
-            ends.eq(reads & last_row & last_column & (round_ + step >= part.rounds)),
-            parts.r_en.eq(ends),
-            self.address.eq(part.base + line + word),
-            self.free.eq(ends & part.frees),
+            ends.eq(reads & (left == 0) & last_row & last_column & last_round),
+            parts.r_en.eq(Mux(left == 0, ends & ~flushes, reads & (left == 1))),
             self.illegal.eq(ends & ~part.last & (~last_lane | (round_ + step != part.rounds)) & (not self.weights)),
             words.w_en.eq(fetched),
             self.o.payload.eq(words.r_data),
@@ -102,7 +121,9 @@ class OperandFeed(wiring.Component):
             self.idle.eq(~parts.r_rdy & ~fetched & ~words.r_rdy),
         ]
         m.d.sync += [fetched.eq(reads), picked.eq(lane)]
-        with m.If(reads):
+        with m.If(reads & (left != 0)):
+            m.d.sync += left.eq(left - 1)
+        with m.Elif(reads):
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))
             block_ends = Mux(last_row, ~Const(int(self.weights)) & ~last_column, Const(int(self.weights)))
             m.d.sync += line.eq(Mux(block_ends, line + part.line_words, 0))
@@ -111,13 +132,44 @@ class OperandFeed(wiring.Component):
                 with m.If(last_column):
                     m.d.sync += [round_.eq(round_ + step), lane.eq(Mux(last_lane, 0, lane + step)), word.eq(word + last_lane)]
         with m.If(ends):
-            m.d.sync += [round_.eq(0), lane.eq(0), word.eq(0)]
+            m.d.sync += [round_.eq(0), lane.eq(0), word.eq(0), left.eq(Mux(flushes, self.skew, 0))]
+        real = self._aim(m, part, reads, part.base + line + word, round_, ends & part.frees)
+        given = [self.data[number].as_value() for number in range(self.lines)]
         if self.weights:
-            lanes = (self.data[number].as_value().word_select(picked, self.element_bits) for number in range(self.lines))
-            m.d.comb += words.w_data.eq(Cat(lanes))
-        else:
-            m.d.comb += words.w_data.eq(self.data)
+            given = [bank.word_select(picked, self.element_bits) for bank in given]
+        m.d.comb += words.w_data.eq(Cat(self._of_product(bank, bit) for bank, bit in zip(given, real, strict=True)))
         return m
+
+    def _of_product(self, word: Value, real: Value) -> Value:
+        """A bank's word, made to add zero where it is not of the product.
+
+        Then a weight is zero. Activations need but be finite, for which one bit of each exponent suffices.
+        """
+        bits, every = len(word), (1 << len(word)) - 1
+        exponent = 1 << self.config.storage_format.mantissa_bits
+        clears = every if self.weights else sum(exponent << place for place in range(0, bits, self.element_bits))
+        return word & (Const(every & ~clears, bits) | (Const(clears, bits) & real.replicate(bits)))
+
+    def _step(self, part: data.View, round_: Signal) -> tuple[Value, Value]:
+        """Rounds from one word, or turn of the blocks, to the next; whether this one is the part's last."""
+        if not self.weights:
+            step = Mux(part.stationary, self.config.columns, Mux(part.columns == 1, part.per_word, 1))
+            return step, round_ + step >= part.rounds
+        bits = log2_or_none(self.config.columns) or 0
+        return Const(1), (round_ + 1 >= part.rounds) & (~part.stationary | (round_[:bits] == (1 << bits) - 1))
+
+    def _aim(self, m: Module, part: data.View, reads: Signal, address: Value, round_: Signal, frees: Value) -> Signal:
+        """Address the banks, and free shares behind the last one; whether what each then gives is of the product."""
+        real, at, shifts, apart = Signal(self.lines), Signal(len(self.addresses[0])), reads & part.stationary, self.apart
+        m.d.comb += at.eq(address)
+        behind: Value = at
+        for number, target in enumerate(self.addresses):
+            behind = delay(m, shifts, behind, apart, f"address_{number}") if number else behind
+            exists = delay(m, shifts, round_ + (number if apart else 0) < part.rounds, number * apart, f"exists_{number}")
+            m.d.comb += target.eq(Mux(part.stationary, behind, at))
+            m.d.sync += real[number].eq(~part.stationary | exists)
+        m.d.comb += self.free.eq(Mux(part.stationary, reads & delay(m, shifts, frees, self.skew, "frees", reset=True), frees))
+        return real
 
 
 class Feed(wiring.Component):
@@ -139,7 +191,10 @@ class Feed(wiring.Component):
     weights, activations : Out(stream of PART)
         Parts.
     tiles : Out(stream of tiles_layout)
-        Tiles, each with its first part.
+        Commands of the array: each tile with its first part; all of a product with its first one where weights stay, so that
+        no step is lost between them.
+    slots : Out(stream of SLOTS)
+        What comes of each tile, with its first part.
     illegal, idle, waits_operands, waits_room : Out(1)
         A product that cannot be was dropped, see `hw.checks`; none is inside; a part waits for operands, or for the output
         buffer.
@@ -157,6 +212,7 @@ class Feed(wiring.Component):
                 "weights": Out(stream.Signature(PART)),
                 "activations": Out(stream.Signature(PART)),
                 "tiles": Out(stream.Signature(tiles_layout(config))),
+                "slots": Out(stream.Signature(SLOTS)),
                 **{name: Out(1) for name in flags},
             }
         )
@@ -178,7 +234,7 @@ class Feed(wiring.Component):
         }
         there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in loads}  # blocks that no part has used yet
         operands = Cat((there[name] != 0) | ~loads[name] for name in loads).all()
-        accepted = self.weights.ready & self.activations.ready & self.tiles.ready
+        accepted = self.weights.ready & self.activations.ready & self.tiles.ready & self.slots.ready
         go, running = Signal(), active & ~checking
         m.d.comb += [
             go.eq(running & operands & (~first | (halves != 0)) & accepted),
@@ -191,7 +247,14 @@ class Feed(wiring.Component):
         for name, tokens in there.items():
             m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - (go & loads[name]))
 
-        rounds = Mux(last_part, left, product.part_rounds)
+        config = self.config
+        rounds, stationary = Mux(last_part, left, product.part_rounds), product.vectors != 0
+        tiles, shortest = Signal(2 * COUNT_BITS), config.stationary_period_steps
+        m.d.sync += tiles.eq(product.outer[:COUNT_BITS] * product.middle[:COUNT_BITS])
+        too_many = stationary & tiles[COUNT_BITS:].any()
+        blocks = (product.rounds + config.columns - 1) >> (log2_or_none(config.columns) or 0)
+        period = Mux(product.vectors < shortest, shortest, product.vectors)
+        begins, ends = first & (outer == 0) & (middle == 0), last_part & last_middle & last_outer
         shares = {
             "weights": _Share("weights", product.weight_shares, product.weight_share_words),
             "activations": _Share("activations", product.activation_shares, product.activation_share_words),
@@ -205,26 +268,32 @@ class Feed(wiring.Component):
         m.d.comb += [
             self.weights.valid.eq(go),
             self.activations.valid.eq(go),
-            self.tiles.valid.eq(go & first),
+            self.tiles.valid.eq(go & Mux(stationary, begins, first)),
+            self.slots.valid.eq(go & first),
+            self.slots.payload.eq(Cat(product.slot_rows[:8], product.slot_columns[:8], product.vectors[:COUNT_BITS])),
             self.weights.payload.base.eq(shares["weights"].base),
             self.weights.payload.rounds.eq(rounds),
-            self.weights.payload.per_word.eq(self.config.max_group),
+            self.weights.payload.per_word.eq(config.max_group),
             self.weights.payload.columns.eq(product.slot_columns),
             self.weights.payload.rows.eq(product.slot_rows),
             self.weights.payload.line_words.eq(product.weight_line_words),
             self.weights.payload.frees.eq(frees["weights"]),
+            self.weights.payload.stationary.eq(stationary),
             self.activations.payload.base.eq(shares["activations"].base),
             self.activations.payload.rounds.eq(rounds),
             self.activations.payload.per_word.eq(product.group_rounds),
-            self.activations.payload.columns.eq(product.slot_columns),
+            self.activations.payload.columns.eq(Mux(stationary, period, product.slot_columns)),
             self.activations.payload.rows.eq(1),
             self.activations.payload.line_words.eq(product.activation_line_words),
             self.activations.payload.frees.eq(frees["activations"]),
             self.weights.payload.last.eq(last_part),
             self.activations.payload.last.eq(last_part),
-            self.tiles.payload.tiles.eq(1),
-            self.tiles.payload.rounds.eq(product.rounds),
-            self.tiles.payload.vectors.eq(1),
+            self.activations.payload.stationary.eq(stationary),
+            self.activations.payload.flushes.eq(ends),
+            self.tiles.payload.stationary.eq(stationary),
+            self.tiles.payload.tiles.eq(Mux(stationary, tiles, 1)),
+            self.tiles.payload.rounds.eq(Mux(stationary, blocks, product.rounds)),
+            self.tiles.payload.vectors.eq(product.vectors),
             self.tiles.payload.group_rounds.eq(product.group_rounds),
             self.tiles.payload.slot_rows.eq(product.slot_rows),
             self.tiles.payload.slot_columns.eq(product.slot_columns),
@@ -240,7 +309,7 @@ class Feed(wiring.Component):
                         m.d.sync += active.eq(0)
         m.d.sync += checking.eq(0)
         uneven = last_part != (left <= product.part_rounds)  # parts that are not as many as the rounds need
-        m.d.comb += self.illegal.eq(active & Mux(checking, ~self._is_legal(product), uneven))
+        m.d.comb += self.illegal.eq(active & Mux(checking, ~self._is_legal(product), uneven | too_many))
         with m.If(self.illegal):
             m.d.sync += active.eq(0)
         with m.If(self.i.valid & self.i.ready):
@@ -251,14 +320,26 @@ class Feed(wiring.Component):
         return m
 
     def _is_legal(self, product: data.View) -> Value:
-        """Whether counts can be counted, and the group and the slots are there."""
+        """Whether counts can be counted, and the group and the slots are there; where weights stay, what these need.
+
+        Sums must fit beside each other, parts must be whole blocks. There must be a second share: the last columns use a
+        share until the first ones are far into the next.
+        """
+        config = self.config
         names = ("outer", "middle", "inner", "rounds", "part_rounds", "group_rounds", "slot_rows", "slot_columns")
         counted = Cat(is_count(product[name]) for name in (*names, "weight_shares", "activation_shares")).all()
         words = Cat(
             product[f"{side}_{part}_words"][COUNT_BITS:] for side in ("weight", "activation") for part in ("share", "line")
         )
-        fits = product.slot_rows * product.slot_columns <= most_slots(self.config)
-        return counted & ~words.any() & (product.group_rounds <= self.config.max_group) & fits
+        fits = product.slot_rows * product.slot_columns <= most_slots(config)
+        legal = counted & ~words.any() & (product.group_rounds <= config.max_group) & fits
+        bits = log2_or_none(config.columns)
+        if bits is None:
+            return legal & (product.vectors == 0)
+        whole = (product.inner == 1) | (product.part_rounds[:bits] == 0)
+        even = (product.group_rounds & (product.group_rounds - 1)) == 0
+        passes = (product.vectors <= most_vectors(config)) & (product.activation_shares != 1) & whole & even
+        return legal & ((product.vectors == 0) | passes & (product.slot_rows == 1) & (product.slot_columns == 1))
 
 
 class _Share:

@@ -10,7 +10,7 @@ from hw.config import AcceleratorConfig
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
 
-VERSION = 1
+VERSION = 2
 
 
 class ErrorCode(IntEnum):

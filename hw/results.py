@@ -9,12 +9,9 @@ from hw.array import sums_layout
 from hw.checks import COUNT_BITS
 from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
-from hw.feed import FIFO_WORDS
+from hw.feed import FIFO_WORDS, SLOTS
 from hw.formats import BINARY32
 from hw.ram import RAM, place_ram
-
-SLOTS = data.StructLayout({"rows": 8, "columns": 8})
-"""Interleave slots of a tile."""
 
 TILES = data.StructLayout(
     {
@@ -37,7 +34,7 @@ class ResultBuffer(wiring.Component):
 
     ::
 
-        i ─► write at (column · slot rows + row block) ─► half 0 │ half 1 ─► read column by column ─► o
+        i ─► write at (column · slot rows + row block), or vector ─► half 0 │ half 1 ─► read column by column ─► o
 
     Parameters
     ----------
@@ -49,7 +46,8 @@ class ResultBuffer(wiring.Component):
     i_slots : In(stream of SLOTS)
         The tiles that come, in order.
     i : In(stream of sums_layout)
-        Their words, as `hw.stce.STCE` gives them: the last array column first, of each all slots. Always taken.
+        Their words, as `hw.stce.STCE` gives them: the last array column first, of each all slots; or vector by vector. Always
+        taken.
     i_tiles : In(stream of TILES)
         Results to be given on.
     o : Out(stream of 32 × vpu_lanes)
@@ -97,18 +95,20 @@ class ResultBuffer(wiring.Component):
         )
         row, block, half, done = Signal(8), Signal(8), Signal(), Signal()
         last_slot, ends = slot == config.interleave_slots - 1, Signal()
-        word = Signal(bits)
+        word, vector, stationary = Signal(bits), Signal(bits), slots.vectors != 0
         m.d.comb += [
             self.i.ready.eq(1),
-            word.eq((block * config.columns + column) * slots.rows + row),
-            ends.eq(self.i.valid & last_slot & (column == 0)),
+            word.eq(Mux(stationary, vector, (block * config.columns + column) * slots.rows + row)),
+            ends.eq(self.i.valid & Mux(stationary, vector + 1 == slots.vectors, last_slot & (column == 0))),
             self.i_slots.ready.eq(ends),
             memory.write_address.eq(Cat(word, half)),
             memory.write_data.eq(self.i.payload),
-            memory.write_parts.eq(self.i.valid & (block < slots.columns)),
+            memory.write_parts.eq(self.i.valid & (stationary | (block < slots.columns))),
         ]
         m.d.sync += [done.eq(ends), half.eq(half ^ ends)]
-        with m.If(self.i.valid):
+        with m.If(self.i.valid & stationary):
+            m.d.sync += vector.eq(Mux(ends, 0, vector + 1))
+        with m.Elif(self.i.valid):
             m.d.sync += [slot.eq(slot + 1), row.eq(row + 1)]
             with m.If(row + 1 == slots.rows):
                 m.d.sync += [row.eq(0), block.eq(block + 1)]

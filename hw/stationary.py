@@ -35,16 +35,18 @@ class StationarySequencer(wiring.Component):
         There is room for a word of results.
     en, take, emit, emit_partial : Out(1)
         The step, see `SystolicArray`.
+    index, dense : Out(index_bits), Out(1)
+        Position in the group of the weights that this step takes, to be used as index where `dense` is high.
     idle : Out(1)
         Nothing is in the array.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        outputs = ("weight_ready", "groups_ready", "partial_ready", "en", "take", "emit", "emit_partial", "idle")
+        outputs = ("weight_ready", "groups_ready", "partial_ready", "en", "take", "emit", "emit_partial", "dense", "idle")
         inputs = ("weight_valid", "groups_valid", "partial_valid", "credit")
         members = {name: Out(1) for name in outputs} | {name: In(1) for name in inputs}
-        super().__init__({"i": In(stream.Signature(tiles_layout(config))), **members})
+        super().__init__({"i": In(stream.Signature(tiles_layout(config))), "index": Out(config.index_bits), **members})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -86,11 +88,11 @@ class StationarySequencer(wiring.Component):
             with m.If(until_column == 0):
                 m.d.sync += until_column.eq(config.add_latency_cycles - 1)
                 with m.If(column != config.columns):
-                    m.d.sync += column.eq(column + 1)
+                    m.d.sync += [column.eq(column + 1), self.index.eq(self.index + 1)]
             with m.If(end_of_round):
                 m.d.sync += [step.eq(0), column.eq(0), until_column.eq(0), round_.eq(round_ + 1)]
             with m.If(end_of_tile):
-                m.d.sync += [round_.eq(0), tile.eq(tile + 1)]
+                m.d.sync += [round_.eq(0), tile.eq(tile + 1), self.index.eq(0)]
             with m.If(end_of_command):
                 m.d.sync += [tile.eq(0), active.eq(0), left.eq(tail)]
         with m.Elif(self.en):
@@ -103,6 +105,7 @@ class StationarySequencer(wiring.Component):
                 rounds.eq(command.rounds),
                 vectors.eq(command.vectors),
                 period.eq(command.vectors),
+                self.dense.eq(command.dense),
             ]
             with m.If(command.vectors < config.stationary_period_steps):
                 m.d.sync += period.eq(config.stationary_period_steps)

@@ -42,7 +42,8 @@ class STCE(wiring.Component):
         Output-stationary, the groups in the order of use: with one column block, one word a group; with several, one word for
         each kept element and column block; column c of block b is output column b · C + c of the tile. Weight-stationary, one
         word a step: column c of the word of step s holds the group of kept element c of the block, of the vector of step
-        s - c · add_latency_cycles; zero where there is none.
+        s - c · add_latency_cycles; anything finite where the reduction has no such element, whose weight is then zero, and
+        anything at all where there is no vector.
     o : Out(stream of sums_layout)
         Output-stationary, `drain_steps` words a tile: from the last array column to the first, each interleave slot of it in
         turn (column blocks, within each its row blocks; unused slots hold no meaning). Weight-stationary, a word a vector.
@@ -127,10 +128,11 @@ class STCE(wiring.Component):
             self.o.valid.eq(results.r_rdy),
             results.r_en.eq(self.o.ready),
         ]
+        dense, index = (Mux(weights.idle, getattr(sums, name), getattr(weights, name)) for name in ("dense", "index"))
         for row in range(config.rows):
             weight = self.i_w2e.payload[row]
             m.d.comb += [
                 array.weights[row].value.eq(weight.value),
-                array.weights[row].index.eq(Mux(sums.dense & weights.idle, sums.index, weight.index)),
+                array.weights[row].index.eq(Mux(dense, index, weight.index)),
             ]
         return m

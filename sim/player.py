@@ -112,8 +112,7 @@ class Play(ABC):
     def lanes(self, rows: int) -> NDArray[np.uint32]:
         """Weights and indices as the W2E lanes carry them, padded to (rows, kept)."""
         lanes = self.operands.weights.astype(np.uint32)
-        counted = np.arange(self.kept, dtype=np.uint32) % self.config.max_group
-        indices = counted if self.operands.indices is None else self.operands.indices.astype(np.uint32)
+        indices = np.uint32(0) if self.operands.indices is None else self.operands.indices.astype(np.uint32)
         return _pad(lanes | indices << self.config.storage_format.width, 0, rows)
 
     def groups(self, columns: int) -> NDArray[np.uint32]:

@@ -1,4 +1,4 @@
-"""Training steps of random networks, with random ratios, buffers and memories: what fuzzing the accelerator runs."""
+"""Training steps of random networks, with random ratios, dataflows, buffers and memories: what fuzzing the accelerator runs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +9,7 @@ import numpy as np
 
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, Network, Relu, Shape
+from dataflow.program import Dataflow
 from hw.config import PRESETS, AcceleratorConfig
 from hw.ratio import Ratio
 from sim.whole_step import StepOnRtl, step_on_rtl
@@ -108,4 +109,5 @@ def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), config.storage_format)
     labels = rng.integers(0, network.shapes["out"][-1], batch)
     timing = Memory(latency_cycles=random.randint(1, 60), interval_cycles=random.randint(1, 3))
-    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing)
+    stays: list[Dataflow | None] = random.choice([[None], [Dataflow.WEIGHT_STATIONARY], [*Dataflow]])
+    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing, lambda product: random.choice(stays))

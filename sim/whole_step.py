@@ -9,7 +9,7 @@
              training.machine, dataflow.machine                      training.step
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -23,7 +23,7 @@ from dataflow.machine.memory import Tensor
 from dataflow.machine.units.port import Memory as MemoryTiming
 from dataflow.machine.updates import Rates
 from dataflow.pins import Choice
-from dataflow.program import Dataflow
+from dataflow.program import Dataflow, Product
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from sim import sat
@@ -37,6 +37,13 @@ from training.model import Model
 from training.numbers import Array
 from training.optimiser import Sgd
 from training.step import training_step
+
+Dataflows = Callable[[Product], Dataflow | None]
+"""What stays in the array for a product; None for what the schedule chose."""
+
+
+def as_scheduled(product: Product) -> None:
+    """The schedule's choice."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,15 @@ class StepOnRtl:
         return sum(row["bytes_different"] for rows in (self.rows, *(one.rows for one in self.programs)) for row in rows)
 
 
-def assemble_step(config: AcceleratorConfig, model: Model, optimiser: Sgd, learning_rate: float, batch: int) -> Assembled:
-    """The programs of one training step of a model as it stands.
+def assemble_step(
+    config: AcceleratorConfig,
+    model: Model,
+    optimiser: Sgd,
+    learning_rate: float,
+    batch: int,
+    dataflows: Dataflows = as_scheduled,
+) -> Assembled:
+    """The programs of one training step of a model as it stands, `dataflows` saying what stays in the array for each product.
 
     Raises
     ------
@@ -76,9 +90,11 @@ def assemble_step(config: AcceleratorConfig, model: Model, optimiser: Sgd, learn
     network, method = model.network, model.method
     options: dict[str, Any] = {"batch": batch, "ratio": model.ratio, "sparse_stages": method.sparse_stages}
     options |= {"prune_first": model.prune_first, "prune_last": model.prune_last}
-    products = lower(network, config, **options).products
-    pins = {(product.layer, product.stage): Choice(dataflow=Dataflow.OUTPUT_STATIONARY) for product in products}
-    program = lower(network, config, pins=pins, **options)
+    program = lower(network, config, **options)
+    chosen = {(product.layer, product.stage): dataflows(product) for product in program.products}
+    if any(chosen.values()):
+        pins = {name: Choice(dataflow=dataflow) for name, dataflow in chosen.items() if dataflow}
+        program = lower(network, config, pins=pins, **options)
     rates = Rates(
         unscale=-int(log2(optimiser.loss_scale.scale)),
         weight_decay=binary32(float(optimiser.weight_decay)),
@@ -96,6 +112,7 @@ def step_on_rtl(
     labels: NDArray[np.integer],
     learning_rate: float,
     timing: MemoryTiming = sat.DEFAULT_TIMING,
+    dataflows: Dataflows = as_scheduled,
 ) -> StepOnRtl:
     """Train one step on the RTL and in NumPy, and compare all that both have.
 
@@ -109,9 +126,12 @@ def step_on_rtl(
         As in `training.step.training_step`.
     timing : MemoryTiming
         Of the memory behind the accelerator.
+    dataflows : Dataflows
+        What stays in the array for each product.
     """
     model.set_backend(ExactBackend(config.storage_format))
-    storage, assembled = config.storage_format, assemble_step(config, model, optimiser, learning_rate, len(labels))
+    storage = config.storage_format
+    assembled = assemble_step(config, model, optimiser, learning_rate, len(labels), dataflows)
     tensors = assembled.memory.tensors
     memory = initial_memory(config, assembled, model, optimiser, images)
 

@@ -72,7 +72,7 @@ def execute(
             most = config.max_group if chunks else config.vpu_lanes
             readers[source] = Reader(clock, config, most, dispatch.walks[Source, source], reads, words=not chunks)
     buffers = [OperandBuffer(clock, queue, readers[source].o) for source, queue in dispatch.placements.items()]
-    loops = TileLoops(clock, dispatch.product, buffers)
+    loops = TileLoops(clock, config, dispatch.product, buffers)
     results = ResultBuffer(clock, config, loops.slots, dispatch.tiles, loops.room)
     weights, groups = (feed.o for feed in loops.feeds)
     Sequencer(clock, config, loops.tiles, weights, groups, results)

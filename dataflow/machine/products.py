@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
 from dataflow.program import Dataflow, Loop, MatrixView, Product
+from hw.checks import most_vectors
 from hw.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.commands import Product as ProductCommand
 from hw.config import AcceleratorConfig
@@ -55,10 +56,16 @@ class Tiling:
         Counts of the outer, middle and inner loop.
     rows, columns : int
         Of a tile.
+    slots : (int, int)
+        Interleave slots on rows and columns.
+    vectors : int
+        `columns` where weights stay, else 0.
     part_rounds, part_groups : int
         Kept elements, and groups of activations, of a part of the reduction.
     group_rounds : int
         Kept elements of a group.
+    weight_words, activation_words : (int, int)
+        Words of a share, and of a line in it.
     weight_shares, activation_shares : int
         Shares of the buffers.
     weights_held, activations_held : bool
@@ -70,9 +77,13 @@ class Tiling:
     parts: int
     rows: int
     columns: int
+    slots: tuple[int, int]
+    vectors: int
     part_rounds: int
     part_groups: int
     group_rounds: int
+    weight_words: tuple[int, int]
+    activation_words: tuple[int, int]
     weight_shares: int
     activation_shares: int
     weights_held: bool
@@ -82,29 +93,33 @@ class Tiling:
     def of(cls, config: AcceleratorConfig, product: Product) -> "Tiling":
         """The fewest parts that leave room for two shares; operands are held where a buffer has room for all that is.
 
+        Where weights stay, tiles are equal shares of the columns, as many as fit partial sums and half of each buffer.
+
         Raises
         ------
         InputError
-            Where a buffer has no room for two shares of one group, or for a tile of sums.
+            Where a buffer has no room for two shares of one group, or for a tile of sums; where weights cannot stay.
         """
-        if product.dataflow is not Dataflow.OUTPUT_STATIONARY:
-            raise InputError(
-                f"{product.layer}, {product.stage}: dataflow must be os for the accelerator, not {product.dataflow}"
-            )
-        slot_rows, slot_columns = product.interleave
-        rows, columns = config.rows * slot_rows, config.columns * slot_columns
+        stationary = product.dataflow is Dataflow.WEIGHT_STATIONARY
+        slot_rows, slot_columns = slots = (1, 1) if stationary else product.interleave
+        vectors = _vectors(config, product) if stationary else 0
+        rows, columns = config.rows * slot_rows, vectors or config.columns * slot_columns
         group_rounds = config.max_group if product.ratio.is_dense else product.ratio.n
-        groups = -(-product.kept // group_rounds)
-        room = config.weight_buffer_words // 2 // slot_rows, config.activation_buffer_words // 2 // slot_columns
-        most = min(room[0] * config.max_group // group_rounds, room[1])
+        # Kept elements for which a line has one word of activations, and lines of a bank.
+        unit, lines = (max(group_rounds, config.columns), vectors) if stationary else (group_rounds, slot_columns)
+        units = -(-product.kept // unit)
+        room = config.weight_buffer_words // 2 // slot_rows, config.activation_buffer_words // 2 // lines
+        most = min(room[0] * config.max_group // unit, room[1])
         if most < 1 or slot_rows * columns > config.result_buffer_words:
             raise InputError(f"{product.layer}, {product.stage}: the buffers of {config.name} have no room for a tile")
-        parts = -(-groups // most)
-        part_groups = -(-groups // parts)
-        parts = -(-groups // part_groups)
+        parts = -(-units // most)
+        part_units = -(-units // parts)
+        parts = -(-units // part_units)
         tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
-        weights = config.weight_buffer_words // (slot_rows * -(-part_groups * group_rounds // config.max_group))
-        activations = config.activation_buffer_words // (slot_columns * part_groups)
+        weight_line = -(-part_units * unit // config.max_group)
+        weight_words, activation_words = (slot_rows * weight_line, weight_line), (lines * part_units, part_units)
+        weights = config.weight_buffer_words // weight_words[0]
+        activations = config.activation_buffer_words // activation_words[0]
         weights_held = tiles_n > 1 and tiles_m * parts <= weights
         activations_held = tiles_m > 1 and parts <= activations
         return cls(
@@ -113,14 +128,34 @@ class Tiling:
             parts=parts,
             rows=rows,
             columns=columns,
-            part_rounds=part_groups * group_rounds,
-            part_groups=part_groups,
+            slots=slots,
+            vectors=vectors,
+            part_rounds=part_units * unit,
+            part_groups=part_units * unit // group_rounds,
             group_rounds=group_rounds,
+            weight_words=weight_words,
+            activation_words=activation_words,
             weight_shares=tiles_m * parts if weights_held else min(MOST_SHARES, weights),
             activation_shares=min(activations, parts * 2) if activations_held else min(MOST_SHARES, activations),
             weights_held=weights_held,
             activations_held=activations_held,
         )
+
+
+def _vectors(config: AcceleratorConfig, product: Product) -> int:
+    """Columns of a tile where weights stay."""
+    if config.columns & (config.columns - 1):
+        raise InputError(
+            f"{product.layer}, {product.stage}: dataflow must be os on an accelerator whose columns are no power of two, "
+            f"not {product.dataflow} (columns = {config.columns})"
+        )
+    if not product.ratio.is_dense and product.ratio.n & (product.ratio.n - 1):
+        raise InputError(
+            f"{product.layer}, {product.stage}: dataflow must be os for a ratio whose N is no power of two, "
+            f"not {product.dataflow} ({product.ratio})"
+        )
+    most = min(most_vectors(config), config.activation_buffer_words // 2)
+    return -(-product.n // max(1, -(-product.n // max(1, most))))
 
 
 def emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
@@ -131,19 +166,18 @@ def emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dra
 
 def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
     tiling = Tiling.of(config, product)
-    slot_rows, slot_columns = product.interleave
-    weight_line = -(-tiling.part_rounds // config.max_group)
+    slot_rows, slot_columns = tiling.slots
     yield _load(
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,
-        shares=tiling.weight_shares, share_words=slot_rows * weight_line, line_words=weight_line, held=tiling.weights_held,
+        shares=tiling.weight_shares, words=tiling.weight_words, held=tiling.weights_held,
     )  # fmt: skip
     group = config.max_group if product.ratio.is_dense else product.ratio.m
     yield _load(
         memory, product.activations, Source.ACTIVATIONS, tiling,
-        lines=(Counter.OUTER, tiling.columns, config.columns), part=tiling.part_groups * group, group=group,
-        shares=tiling.activation_shares, share_words=slot_columns * tiling.part_groups, line_words=tiling.part_groups,
-        held=tiling.activations_held,
+        lines=(Counter.OUTER, tiling.columns, 1 if tiling.vectors else config.columns), part=tiling.part_groups * group,
+        group=group, shares=tiling.activation_shares, words=tiling.activation_words, held=tiling.activations_held,
+        spread=min(tiling.group_rounds, config.columns) if tiling.vectors else 0,
     )  # fmt: skip
     yield ProductCommand(
         outer=tiling.tiles_n,
@@ -156,13 +190,14 @@ def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dr
         slot_rows=slot_rows,
         slot_columns=slot_columns,
         weight_shares=tiling.weight_shares,
-        weight_share_words=slot_rows * weight_line,
-        weight_line_words=weight_line,
+        weight_share_words=tiling.weight_words[0],
+        weight_line_words=tiling.weight_words[1],
         activation_shares=tiling.activation_shares,
-        activation_share_words=slot_columns * tiling.part_groups,
-        activation_line_words=tiling.part_groups,
+        activation_share_words=tiling.activation_words[0],
+        activation_line_words=tiling.activation_words[1],
         weights_held=int(tiling.weights_held),
         activations_held=int(tiling.activations_held),
+        vectors=tiling.vectors,
     )
     yield from _drain(config, memory, product, tiling, drain)
 
@@ -177,11 +212,11 @@ def _load(
     part: int,
     group: int,
     shares: int,
-    share_words: int,
-    line_words: int,
+    words: tuple[int, int],
     held: bool,
+    spread: int = 0,
 ) -> Load:
-    """One operand: lines move with `lines`' counter in tiles of its second number, its third are the array's."""
+    """One operand: lines move with `lines`' counter in tiles of its second number, its third are those of a chunk."""
     counter, tile, height = lines
     found = access(view, memory[view.region])
     walk = found.tiled(
@@ -199,8 +234,9 @@ def _load(
         across=int(found.across),
         group=group,
         shares=shares,
-        share_words=share_words,
-        line_words=line_words,
+        share_words=words[0],
+        line_words=words[1],
+        spread=spread,
     )
 
 
@@ -233,6 +269,6 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
         column_tile=tiling.columns,
         rows=product.m,
         row_tile=tiling.rows,
-        slot_rows=product.interleave[0],
+        slot_rows=tiling.slots[0],
     )
     yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))

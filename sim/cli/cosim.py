@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="training before the first step")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
+@click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products with --whole; default: the schedule's")
 @click.option("--latency", type=click.IntRange(min=0), default=20, show_default=True, help="of its memory, in cycles")
 @click.option("--interval", type=click.IntRange(min=1), default=1, show_default=True, help="cycles between beats of its memory")
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
-    seed: int, whole: bool, latency: int, interval: int, out: Path, as_json: bool,
+    seed: int, whole: bool, dataflow: str | None, latency: int, interval: int, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
@@ -62,6 +63,8 @@ def command(
     from training.optimiser import Sgd
 
     config.check_ratio(ratio)
+    if dataflow and not whole:
+        raise InputError("--dataflow is for --whole")
     with log.status(f"training {model} for {epochs} epochs"):
         trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
     head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
@@ -74,7 +77,8 @@ def command(
             load_data(data),
             steps,
             batch,
-            head | {"seed": seed},
+            head | {"seed": seed, "dataflow": dataflow or "scheduled"},
+            dataflow,
             Memory(latency, interval),
             out,
             as_json,
@@ -101,22 +105,23 @@ def command(
 
 def _whole(
     config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
-    timing: "Memory", out: Path, as_json: bool,
+    dataflow: str | None, timing: "Memory", out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Whole steps on the whole accelerator."""
     import numpy as np
 
+    from dataflow.program import Dataflow
     from sim.cosim import LEARNING_RATE
     from sim.whole_step import step_on_rtl, step_summary
 
     if batch > len(data.train_labels):
         raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")
-    rng, found = np.random.default_rng(head["seed"]), []
+    rng, found, stays = np.random.default_rng(head["seed"]), [], Dataflow(dataflow) if dataflow else None
     for number in range(steps):
         with log.status(f"step {number + 1} of {steps} on the accelerator"):
             chosen = rng.choice(len(data.train_labels), batch, replace=False)
             images, labels = data.train_images[chosen], data.train_labels[chosen]
-            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE, timing))
+            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE, timing, lambda _: stays))
     result = head | {"memory": asdict(timing), "steps": [step_summary(step) for step in found]}
     write_json(out / "cosim.json", result)
     show(result, as_json=as_json)

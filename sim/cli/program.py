@@ -32,11 +32,13 @@ def command() -> None:
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
 @ratio_option()
 @click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="images of a step")
+@click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products; default: the schedule's")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
-    config: AcceleratorConfig, model: str, method: str, ratio: Ratio, batch: int, seed: int, out: Path, as_json: bool
-) -> None:
+    config: AcceleratorConfig, model: str, method: str, ratio: Ratio, batch: int, dataflow: str | None, seed: int,
+    out: Path, as_json: bool,
+) -> None:  # fmt: skip
     """Write a training step as two programs, and the memory that they start from.
 
     forward.bin leaves the network's output in memory. The host puts the loss's gradient beside it, and backward.bin does the
@@ -50,6 +52,7 @@ def step(
     import numpy as np
 
     from dataflow import importers
+    from dataflow.program import Dataflow
     from hw.encoding import encode
     from sim.whole_step import assemble_step, initial_memory
     from training import methods
@@ -61,8 +64,8 @@ def step(
     config.check_ratio(ratio)
     network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
-    optimiser = Sgd()
-    assembled = assemble_step(config, trained, optimiser, 0.05, batch)
+    optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None
+    assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays)
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
     memory = initial_memory(config, assembled, trained, optimiser, images)
     tensors = [asdict(tensor) | {"bytes": tensor.size_bytes} for tensor in assembled.memory.tensors.values()]

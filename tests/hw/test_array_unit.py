@@ -1,5 +1,6 @@
 """Products on the array unit: chunks in, sums out, bit by bit as NumPy has them."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,6 +12,7 @@ from amaranth.sim import Simulator
 from hw.array_unit import ArrayUnit
 from hw.commands import Product, layout
 from hw.config import AcceleratorConfig
+from hw.feed import Feed
 from hw.operands import PLACEMENT
 from hw.ratio import DENSE, Ratio
 from hw.results import TILES
@@ -21,6 +23,8 @@ SMALL = AcceleratorConfig(name="s", rows=2, columns=3, max_group=4, add_latency_
                           w2e_buffer_bytes=160, n2s_buffer_bytes=200, output_buffer_bytes=512)  # fmt: skip
 WIDE = AcceleratorConfig(name="w", rows=4, columns=4, max_group=8, vpu_lanes=2, add_latency_cycles=3,
                          w2e_buffer_bytes=1024, n2s_buffer_bytes=1024, output_buffer_bytes=1024)  # fmt: skip
+LONG = AcceleratorConfig(name="l", rows=2, columns=8, max_group=4, vpu_lanes=2, add_latency_cycles=2, partial_sum_words=9,
+                         w2e_buffer_bytes=512, n2s_buffer_bytes=1600, output_buffer_bytes=512)  # fmt: skip
 
 
 def ceil(a, b):
@@ -30,8 +34,10 @@ def ceil(a, b):
 class Case:
     """A random product: its operands, its commands, and what the loads bring."""
 
-    def __init__(self, config, random):
+    def __init__(self, config, random, *, stationary=None):
         self.config, self.random = config, random
+        self.stationary = random.random() < 0.5 if stationary is None else stationary
+        self.stationary &= config.columns.bit_count() == 1
         group = config.max_group
         ratios = [DENSE, DENSE, *(Ratio(n, m) for n, m in ((1, 2), (2, 4), (1, 4), (2, 8)) if m <= group)]
         self.ratio = ratio = random.choice(ratios)
@@ -40,7 +46,7 @@ class Case:
         self.k = groups * ratio.m if not ratio.is_dense else random.randint(1, 24)
         self.kept = groups * ratio.n if not ratio.is_dense else self.k
         splits = [(a, b) for a in range(1, 5) for b in range(1, 5) if a * b <= config.interleave_slots]
-        self.slots = random.choice(splits)
+        self.slots = (1, 1) if self.stationary else random.choice(splits)
         rng = np.random.default_rng(random.randrange(1 << 30))
         numbers = lambda *shape: (rng.standard_normal(shape).astype(np.float16)).view(np.uint16)  # noqa: E731
         self.weights, self.activations = numbers(self.m, self.kept), numbers(self.n, self.k)
@@ -50,18 +56,23 @@ class Case:
     def _cut(self):
         config, random, group = self.config, self.random, self.config.max_group
         self.group_rounds = group if self.ratio.is_dense else self.ratio.n
-        groups = ceil(self.kept, self.group_rounds)
+        # Where weights stay, a part is whole blocks of columns, and each line has words of its own.
+        most = min(self.n, config.partial_sum_words, config.result_buffer_words, config.activation_buffer_words // 2)
+        self.vectors = random.randint(ceil(most, 2), most) if self.stationary else 0
+        unit = max(self.group_rounds, config.columns) if self.stationary else self.group_rounds
+        width = self.vectors or self.slots[1]
+        units = ceil(self.kept, unit)
         fits = [
-            part for part in range(1, groups + 1)
-            if 2 * self.slots[0] * ceil(part * self.group_rounds, group) <= config.weight_buffer_words
-            and 2 * self.slots[1] * part <= config.activation_buffer_words
+            part for part in range(1, units + 1)
+            if 2 * self.slots[0] * ceil(part * unit, group) <= config.weight_buffer_words
+            and 2 * width * part <= config.activation_buffer_words
         ]  # fmt: skip
         part = random.choice(fits)
-        self.part_rounds, self.parts = part * self.group_rounds, ceil(groups, part)
-        self.tile_m, self.tile_n = self.slots[0] * config.rows, self.slots[1] * config.columns
+        self.part_rounds, self.parts = part * unit, ceil(units, part)
+        self.tile_m, self.tile_n = self.slots[0] * config.rows, self.vectors or self.slots[1] * config.columns
         self.tiles_m, self.tiles_n = ceil(self.m, self.tile_m), ceil(self.n, self.tile_n)
         self.lines = ceil(self.part_rounds, group), part
-        self.share = self.slots[0] * self.lines[0], self.slots[1] * self.lines[1]
+        self.share = self.slots[0] * self.lines[0], width * self.lines[1]
         room = config.weight_buffer_words // self.share[0], config.activation_buffer_words // self.share[1]
         self.held = (
             self.tiles_m * self.parts <= room[0] and random.random() < 0.5,
@@ -69,7 +80,7 @@ class Case:
         )
         self.shares = (
             self.tiles_m * self.parts if self.held[0] else random.randint(1, room[0]),
-            random.randint(self.parts, room[1]) if self.held[1] else random.randint(1, room[1]),
+            random.randint(max(self.parts if self.held[1] else 1, 2 if self.stationary else 1), room[1]),
         )
         self.across = random.randrange(2), random.randrange(2)
 
@@ -79,7 +90,7 @@ class Case:
             group_rounds=self.group_rounds, dense=int(self.ratio.is_dense), slot_rows=self.slots[0], slot_columns=self.slots[1],
             weight_shares=self.shares[0], weight_share_words=self.share[0], weight_line_words=self.lines[0],
             activation_shares=self.shares[1], activation_share_words=self.share[1], activation_line_words=self.lines[1],
-            weights_held=int(self.held[0]), activations_held=int(self.held[1]),
+            weights_held=int(self.held[0]), activations_held=int(self.held[1]), vectors=self.vectors,
         )  # fmt: skip
 
     def group(self, side):
@@ -87,7 +98,8 @@ class Case:
 
     def placement(self, side):
         return {"across": self.across[side], "group": self.group(side), "shares": self.shares[side],
-                "share_words": self.share[side], "line_words": self.lines[side]}  # fmt: skip
+                "share_words": self.share[side], "line_words": self.lines[side],
+                "spread": min(self.group_rounds, self.config.columns) if side and self.stationary else 0}  # fmt: skip
 
     def blocks(self, side):
         """(first line, lines, first position, positions) of each block that is loaded."""
@@ -105,7 +117,7 @@ class Case:
         """Chunks of all blocks, cut as a reader would, and at random."""
         group = self.group(side)
         blocks = list(self.blocks(side))
-        height = (self.config.rows, self.config.columns)[side]
+        height = (self.config.rows, 1 if self.stationary else self.config.columns)[side]
         for number, (line, lines, first, length) in enumerate(blocks):
             across = self.across[side]
             us, vs, boundary = (lines, length, height) if across else (length, lines, group)
@@ -198,11 +210,64 @@ def play(config, cases, random, stall):
     return words
 
 
-@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    ("config", "seed"),
+    [(config, seed) for config, seeds in ((SMALL, 8), (WIDE, 8), (LONG, 3)) for seed in range(seeds)],
+    ids=lambda part: getattr(part, "name", part),
+)
 def test_products_are_numpys(config, seed):
     random = Random(seed)
     cases = [Case(config, random) for _ in range(3)]
     words = play(config, cases, random, random.choice([0, 0.4]))
     expected = [word for case in cases for word in case.expected()]
     assert [word[: len(due)] for word, due in zip(words, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize("config", [WIDE, LONG], ids=["wide", "long"])
+def test_what_is_left_in_a_buffer_reaches_no_sum(config):
+    """Columns beyond the reduction read what an earlier product's loads have left: infinities, times zero weights."""
+    random = Random(0)
+    cases = [Case(config, random, stationary=True) for _ in range(200)]
+    before = max((case for case in cases if case.ratio.is_dense and case.parts == 1), key=lambda case: case.kept)
+    after = next(case for case in cases if case.ratio.is_dense and case.kept < config.columns)
+    before.activations[:] = np.float16(np.inf).view(np.uint16)
+    words, expected = play(config, [before, after], random, 0), [*before.expected(), *after.expected()]
+    assert [word[: len(due)] for word, due in zip(words, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        (WIDE, {"vectors": WIDE.result_buffer_words + 1}),
+        (LONG, {"vectors": LONG.partial_sum_words + 1}),
+        (WIDE, {"slot_rows": 2}),
+        (WIDE, {"slot_columns": 2}),
+        (WIDE, {"activation_shares": 1}),
+        (LONG, {"inner": 2, "part_rounds": 12}),
+        (WIDE, {"outer": 1 << 13, "middle": 1 << 11}),
+        (SMALL, {}),
+    ],
+)
+def test_what_weights_cannot_stay_for_is_illegal(config, wrong):
+    right = Product(rounds=16, part_rounds=16, weight_shares=2, activation_shares=2, vectors=1)
+    assert are_illegal(config, [replace(right, **wrong), right]) == [True, config is SMALL]
+
+
+def are_illegal(config, products):
+    """Which products are refused, of which the last one at most is none that is."""
+    dut, seen = Feed(config), []
+
+    async def give(ctx):
+        for product in products:
+            fields = {field.name: getattr(product, field.name) for field in layout(Product)}
+            ctx.set(Value.cast(dut.i.payload), dut.i.payload.shape().const(fields).as_value().value)
+            ctx.set(dut.i.valid, 1)
+            await ctx.tick()
+            ctx.set(dut.i.valid, 0)
+            seen.append(any([(await ctx.tick().sample(dut.illegal))[2] for _ in range(3)]))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(give)
+    simulator.run()
+    return seen

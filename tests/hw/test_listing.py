@@ -41,9 +41,9 @@ def test_a_listing_shows_what_is_not_usual():
         "# 0: word 0",
         "LOAD.GATE  ?",
         "  walk.base=0x40 walk.u_size=3",
-        "# 1: word 42",
+        "# 1: word 43",
         "PASS  words=2 steps=0x30",
-        "# 2: word 53",
+        "# 2: word 54",
         "HALT",
     ]
     assert sum(1 for _ in values(load)) == sum(1 for _ in layout(Load))

@@ -64,6 +64,18 @@ PRODUCTS = {
     "inner must be 2, as parts of 4 make 8; it is 1": {"part_rounds": 4},
     "inner must be 1, as parts of 8 make 8; it is 2": {"inner": 2},
     "part_rounds must be a multiple of group_rounds, 3, not 4": {"part_rounds": 4, "inner": 2, "group_rounds": 3},
+    "vectors must be in 0..512, not 513": {"vectors": 513, "activation_shares": 2},
+    "slot_rows must be in 1..1, not 2": {"vectors": 4, "activation_shares": 2, "slot_rows": 2},
+    "activation_shares must be in 2..16777215, not 1": {"vectors": 4, "activation_shares": 1},
+    "group_rounds must be a power of two where weights stay, not 3": {"vectors": 4, "activation_shares": 2, "group_rounds": 3},
+    "part_rounds must be a multiple of the array's 4 columns, not 6": {
+        "vectors": 4,
+        "activation_shares": 2,
+        "rounds": 12,
+        "part_rounds": 6,
+        "inner": 2,
+        "group_rounds": 2,
+    },
 }
 TILES = {
     "outer must be in 1..16777215, not 0": {"outer": 0},

@@ -1,6 +1,7 @@
 """Whole training steps on the accelerator's RTL are the trainer's, byte by byte."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from dataflow import zoo
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
+from dataflow.program import Dataflow
+from hw.commands import Load
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import Ratio
-from hw.registers import COUNTERS
+from hw.registers import COUNTERS, ErrorCode
 from sim import sat
 from sim.cli import main
 from sim.whole_step import assemble_step, step_on_rtl
@@ -19,6 +22,7 @@ from training import methods
 from training.backend import ExactBackend
 from training.data import load_data
 from training.loss_scale import LossScale
+from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import to_storage
 from training.optimiser import Sgd
@@ -31,12 +35,13 @@ def model_of(name, method, ratio):
     return Model(zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load(method), ratio=ratio)
 
 
-def steps(name, method, ratio, batch, count=1, optimiser=None, timing=sat.DEFAULT_TIMING):
+def steps(name, method, ratio, batch, count=1, optimiser=None, timing=sat.DEFAULT_TIMING, dataflow=None):
     """Outcomes of steps that follow each other."""
     model, optimiser = model_of(name, method, ratio), optimiser or Sgd()
     for number in range(count):
         part = slice(number * batch, (number + 1) * batch)
-        yield step_on_rtl(TINY, model, optimiser, DATA.train_images[part], DATA.train_labels[part], 0.05, timing)
+        images, labels = DATA.train_images[part], DATA.train_labels[part]
+        yield step_on_rtl(TINY, model, optimiser, images, labels, 0.05, timing, lambda _: dataflow)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,36 @@ def test_batch_norm_is_refused():
     model = Model(network, ExactBackend(), np.random.default_rng(0))
     with pytest.raises(InputError, match=r"^layer 'stem', forward: the accelerator cannot do 'statistics'; allowed: bias, add"):
         assemble_step(TINY, model, Sgd(), 0.05, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "ratio", "batch", "latency", "interval"),
+    [("mlp", "bdwp", Ratio(1, 4), 5, 3, 2), ("mlp", "dense", Ratio(1, 1), 8, 20, 1), ("cnn", "bdwp", Ratio(2, 8), 2, 20, 1)],
+)
+def test_weights_can_stay_in_all_products(name, method, ratio, batch, latency, interval):
+    timing = Memory(latency, interval)
+    (step,) = steps(name, method, ratio, batch, timing=timing, dataflow=Dataflow.WEIGHT_STATIONARY)
+    assert step.different == 0
+    for program in step.programs:
+        assert program.outcome.error is ErrorCode.NONE
+        assert program.counted == program.predicted
+
+
+def test_weights_stay_between_a_power_of_two_of_columns():
+    message = r"^fc1, forward: dataflow must be os on an accelerator whose columns are no power of two, not ws \(columns = 6\)$"
+    with pytest.raises(InputError, match=message):
+        assemble_step(
+            replace(TINY, columns=6), model_of("mlp", "bdwp", Ratio(2, 8)), Sgd(), 0.1, 2, lambda _: Dataflow.WEIGHT_STATIONARY
+        )
+
+
+def test_activations_must_be_loaded_as_the_product_reads_them():
+    model = model_of("mlp", "bdwp", Ratio(2, 8))
+    assembled = assemble_step(TINY, model, Sgd(), 0.1, 2, lambda _: Dataflow.WEIGHT_STATIONARY)
+    wrong = [replace(command, spread=0) if isinstance(command, Load) else command for command in assembled.forward]
+    machine = Executor(TINY, np.zeros(assembled.memory.size_bytes, np.uint8))
+    with pytest.raises(InputError, match=r"ACTIVATIONS are loaded with a spread of 0; the product reads [24]$"):
+        machine.run(wrong)
 
 
 def test_an_overflow_leaves_all_weights_as_they_were():

@@ -21,7 +21,7 @@ from hw.config import AcceleratorConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "hw"))
 
-from test_array_unit import SMALL, WIDE, Case
+from test_array_unit import LONG, SMALL, WIDE, Case
 from test_dma import BASE, LANES, Copy, flat, words_of
 from test_walker import as_init, random_walk
 
@@ -206,7 +206,7 @@ def sums_of_model(config, streams):
     queues = {name: Fifo(clock, 1 << 20) for name in streams}
     kinds = {"product": Product, "tiles": Pass, "weights_load": Load, "activations_load": Load}
     buffers = [OperandBuffer(clock, queues[f"{name}_load"], queues[name]) for name in ("weights", "activations")]
-    loops = TileLoops(clock, queues["product"], buffers)
+    loops = TileLoops(clock, config, queues["product"], buffers)
     results = ResultBuffer(clock, config, loops.slots, queues["tiles"], loops.room)
     Sequencer(clock, config, loops.tiles, *(feed.o for feed in loops.feeds), results)
     taker = Taker(clock, results.o)
@@ -222,7 +222,11 @@ def sums_of_model(config, streams):
     return taker.cycles, waits
 
 
-@pytest.mark.parametrize(("config", "seed"), [(SMALL, 1), (SMALL, 2), (WIDE, 3)], ids=["small-1", "small-2", "wide"])
+@pytest.mark.parametrize(
+    ("config", "seed"),
+    [(SMALL, 1), (SMALL, 2), (WIDE, 3), (WIDE, 4), (LONG, 5)],
+    ids=["small-1", "small-2", "wide-3", "wide-4", "long"],
+)
 def test_the_array_unit_keeps_the_rtls_cycles(config, seed):
     random = Random(seed)
     cases = [Case(config, random) for _ in range(4)]

@@ -33,6 +33,9 @@ def run(
         if (load.share_words, load.line_words) != (share, line):
             loaded = f"shares of {load.share_words} words and lines of {load.line_words}"
             raise InputError(f"{load.source.name} are loaded in {loaded}; the product reads {share} and {line}")
+    spread = min(product.group_rounds, config.columns) if product.vectors else 0
+    if loads[1].spread != spread:
+        raise InputError(f"ACTIVATIONS are loaded with a spread of {loads[1].spread}; the product reads {spread}")
     held: dict[tuple[int, int], Words] = {}
     tiles = []
     for outer in range(product.outer):

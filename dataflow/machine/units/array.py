@@ -3,6 +3,7 @@
 from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.stationary import Passing
 from hw.commands import Load, Pass, Product
 from hw.config import AcceleratorConfig
 
@@ -65,7 +66,7 @@ class OperandBuffer(Unit):
 
 
 class OperandFeed(Unit):
-    """Reads parts, a word a cycle; a part is (words, whether its share is free then).
+    """Reads parts, a word a cycle; a part is (words, words from its first one until its share is free, or None).
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ class OperandFeed(Unit):
         super().__init__(clock)
         self.i, self.o, self.freed = Fifo(clock, PART_WORDS), Fifo(clock, FEED_WORDS, READ_CYCLES), freed
         self.i.sink = self.o.source = self
-        self._done = 0
+        self._done, self._read = 0, 0
+        self._frees: deque[int] = deque()  # words that will have been read when shares are free
 
     @property
     def idle(self) -> bool:
@@ -88,13 +90,17 @@ class OperandFeed(Unit):
         if not self.i.valid or not self.o.ready:
             return
         words, frees = self.i.peek()
+        if not self._done and frees is not None:
+            self._frees.append(self._read + frees)
         self.o.put()
         self._done += 1
+        self._read += 1
         if self._done == words:
             self._done = 0
             self.i.take()
-            if frees:
-                self.freed.put()
+        if self._frees and self._frees[0] == self._read:
+            self._frees.popleft()
+            self.freed.put()
         self.wake()
 
 
@@ -103,8 +109,10 @@ class TileLoops(Unit):
 
     Parameters
     ----------
-    clock, i, weights, activations
-        Time, products, and the buffers; all else is made here.
+    clock, config : Clock, AcceleratorConfig
+        Time, and the array.
+    i, buffers
+        Products, and the buffers of weights and activations; all else is made here.
 
     Attributes
     ----------
@@ -116,9 +124,9 @@ class TileLoops(Unit):
         Halves of the output buffer that became free.
     """
 
-    def __init__(self, clock: Clock, i: Fifo, buffers: list[OperandBuffer]) -> None:
+    def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, buffers: list[OperandBuffer]) -> None:
         super().__init__(clock)
-        self.i, self.buffers = i, buffers
+        self.config, self.i, self.buffers = config, i, buffers
         self.feeds = [OperandFeed(clock, buffer.freed) for buffer in buffers]
         self.tiles, self.slots, self.room = Fifo(clock, TILE_WORDS), Fifo(clock, TILE_WORDS + 2), Fifo(clock, UNBOUNDED)
         i.sink = self.room.sink = self.tiles.source = self.slots.source = self
@@ -161,24 +169,36 @@ class TileLoops(Unit):
         if not all(fifo.ready for fifo in (self.feeds[0].i, self.feeds[1].i, self.tiles, self.slots)):
             return
         rounds = min(product.part_rounds, product.rounds - inner * product.part_rounds)
-        columns, rows = product.slot_columns, product.slot_rows
-        words = rounds * columns * rows, -(-rounds // product.group_rounds) if columns == 1 else rounds * columns
+        ends = self._block + 1 == product.outer * product.middle * product.inner
+        words, frees = self._words(product, rounds, flushes=ends)
         for number, buffer in enumerate(self.buffers):
             if loads[number]:
                 buffer.full.take()
-            self.feeds[number].i.put((words[number], not held[number] or last[number]))
+            self.feeds[number].i.put((words[number], frees[number] if not held[number] or last[number] else None))
         if not inner:
             self._halves -= 1
-            self.tiles.put(product)
             self.slots.put(product)
+            if not product.vectors or not self._block:
+                self.tiles.put(product)
         self._block += 1
-        if self._block == product.outer * product.middle * product.inner:
+        if ends:
             self._product, self._free_at = None, self.clock.now + 1
         self.wake()
 
+    def _words(self, product: Product, rounds: int, *, flushes: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Words of a part's weights and activations, and after how many their shares are free."""
+        if product.vectors:
+            config, blocks = self.config, -(-rounds // self.config.columns)
+            weights, groups = blocks * config.columns, blocks * max(product.vectors, config.stationary_period_steps)
+            skew = (config.columns - 1) * config.add_latency_cycles
+            return (weights, groups + skew * flushes), (weights, groups + skew)
+        columns, rows = product.slot_columns, product.slot_rows
+        words = rounds * columns * rows, -(-rounds // product.group_rounds) if columns == 1 else rounds * columns
+        return words, words
+
 
 class Sequencer(Unit):
-    """Steps of the array, see `hw.sequencer.Sequencer`.
+    """Steps of the array, see `hw.sequencer.Sequencer` and, for products whose weights stay, `hw.stationary`.
 
     Parameters
     ----------
@@ -194,6 +214,7 @@ class Sequencer(Unit):
         self, clock: Clock, config: AcceleratorConfig, tiles: Fifo, weights: Fifo, groups: Fifo, results: "ResultBuffer"
     ) -> None:
         super().__init__(clock)
+        self.config = config
         self.columns, self.interleave_slots = config.columns, config.interleave_slots
         self.drain_steps = config.uspe_latency_cycles + config.drain_steps - 1
         self.way_cycles = config.array_latency_cycles + 1
@@ -202,11 +223,14 @@ class Sequencer(Unit):
         self._tile: Product | None = None
         self._steps, self._round, self._slot, self._in_group = 0, 0, 0, 0
         self._drains: deque[int] = deque()  # steps that bring out the last words of tiles
+        self._passing: Passing | None = None
 
     def step(self) -> None:
         tile = self._tile
-        if tile is None:
-            if self.tiles.valid:
+        if self._passing:
+            self._pass(self._passing)
+        elif tile is None:
+            if self.tiles.valid and not (self._drains and self.tiles.peek().vectors):
                 self._begin()
             elif not self._drains:
                 return
@@ -218,10 +242,22 @@ class Sequencer(Unit):
             self.wake()
 
     def _begin(self) -> None:
-        self._tile = tile = self.tiles.take()
+        tile = self.tiles.take()
+        if tile.vectors:
+            self._passing = Passing(self.config, tile, self.weights, self.groups)
+            return
+        self._tile = tile
         self._slots = tile.slot_rows * tile.slot_columns
         self._waiting_rounds = max(0, self.columns - tile.rounds)
         self._last_round = max(self.columns, tile.rounds) - 1
+
+    def _pass(self, passing: Passing) -> None:
+        if passing.step():
+            if passing.ends_tile:
+                self._give()
+            if passing.ended:
+                self._passing = None
+            self.wake()
 
     def _feed(self, tile: Product) -> bool:
         """Take a step of the tile, if its operands are there."""
@@ -244,7 +280,7 @@ class Sequencer(Unit):
             self._round += 1
             if ends:
                 self._round, self._tile = 0, None
-                if self.tiles.valid:
+                if self.tiles.valid and not self.tiles.peek().vectors:
                     self._begin()
         return True
 
@@ -252,9 +288,13 @@ class Sequencer(Unit):
         """A step was taken; perhaps it brought out the last word of a tile."""
         if self._drains and self._drains[0] == self._steps:
             self._drains.popleft()
-            self.clock.wake(self.results, self.clock.now + self.way_cycles)
-            self.results.coming.append(self.clock.now + self.way_cycles)
+            self._give()
         self._steps += 1
+
+    def _give(self) -> None:
+        """Say when the word that this step brings out, the last of a tile, is in the output buffer."""
+        self.clock.wake(self.results, self.clock.now + self.way_cycles)
+        self.results.coming.append(self.clock.now + self.way_cycles)
 
 
 class ResultBuffer(Unit):
