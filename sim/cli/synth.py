@@ -14,8 +14,8 @@ from hw.files import write_json, write_whole
 from sim.cli.common import config_option, log, output_options, show
 
 LABELS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "uram": "URAM"}
-DEEPEST = 4
-"""Of the Markdown table: down to the rows of processing elements."""
+DEEPEST = 3
+"""Of the Markdown table: down to the engine and the buffers."""
 
 
 @click.command(name="synth")
