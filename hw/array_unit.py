@@ -14,9 +14,10 @@ from hw.command_layout import command_layout
 from hw.commands import Product
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.feed import SLOTS, Feed, OperandFeed
+from hw.feed import SLOTS, Feed
 from hw.formats import BINARY32
 from hw.modules import place
+from hw.operand_feed import OperandFeed
 from hw.operands import PLACEMENT, OperandBuffer
 from hw.results import TILES, ResultBuffer
 from hw.stce import STCE

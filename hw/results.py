@@ -9,8 +9,9 @@ from hw.array import sums_layout
 from hw.checks import COUNT_BITS
 from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
-from hw.feed import FIFO_WORDS, SLOTS
+from hw.feed import SLOTS
 from hw.formats import BINARY32
+from hw.operand_feed import FIFO_WORDS
 from hw.ram import RAM, place_ram
 
 TILES = data.StructLayout(

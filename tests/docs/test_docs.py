@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "python", "toml", "csv")
 COMMAND_WORDS = {"nmtrain", "make", "printf", "python", "fusesoc"}
-PLAIN = {f"hw.{name}" for name in ("commands", "config", "encoding", "errors", "files", "formats", "ratio", "registers")}
+PLAIN_NAMES = ("checks", "commands", "config", "encoding", "errors", "files", "formats", "ratio", "registers")
+PLAIN = {f"hw.{name}" for name in PLAIN_NAMES}
 MAY_IMPORT = {
     "hw": set(),
     "dataflow": PLAIN,
     "training": PLAIN
-    | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "program", "pruning")},
+    | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "importers", "program", "pruning")},
     "reports": PLAIN | {"dataflow"},
 }
 
