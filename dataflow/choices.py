@@ -11,6 +11,7 @@ from dataflow.schedule import Schedule, schedule, schedules
 from dataflow.stages import Dataflow
 from dataflow.techniques import Techniques
 from dataflow.timing import tile
+from hw.checks import weights_can_stay
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 
@@ -65,13 +66,17 @@ def _best_order(config: AcceleratorConfig, product: Product, regions: Mapping[st
 
 
 def _mapped(config: AcceleratorConfig, product: Product, pin: Choice) -> Iterator[Product]:
-    """The product in every dataflow and interleaving that is not pinned otherwise, those of fewest steps first."""
+    """The product in every dataflow and interleaving that is not pinned otherwise, those of fewest steps first.
+
+    The array alone can have any weights stay; where the units around it cannot, only a pin chooses that.
+    """
     output = [
         replace(product, dataflow=Dataflow.OUTPUT_STATIONARY, interleave=split)
         for split in ((pin.interleave,) if pin.interleave else splits(config))
     ]
     weight = [replace(output[0], dataflow=Dataflow.WEIGHT_STATIONARY)]
-    allowed = {None: output + weight, Dataflow.OUTPUT_STATIONARY: output, Dataflow.WEIGHT_STATIONARY: weight}
+    both = output + weight if weights_can_stay(config, product.ratio) else output
+    allowed = {None: both, Dataflow.OUTPUT_STATIONARY: output, Dataflow.WEIGHT_STATIONARY: weight}
 
     def rank(mapped: Product) -> tuple[int, int]:
         rows, columns = mapped.interleave

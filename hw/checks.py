@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hw.commands import Command, Counter, Load, Pass, Product, Source, Store, Update, Walk
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.ratio import MAX_KEPT
+from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24
 """Width of the hardware's counters: of tiles, elements, rounds, shares, and words of a buffer."""
@@ -121,6 +121,12 @@ def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
 def most_slots(config: AcceleratorConfig) -> int:
     """Interleave slots of a tile: those of an element, as far as half of the output buffer has room for their sums."""
     return min(config.interleave_slots, config.result_buffer_words // config.columns)
+
+
+def weights_can_stay(config: AcceleratorConfig, ratio: Ratio) -> bool:
+    """Whether products of this ratio can run weight-stationary: a group divides a block of columns, or is divided by it."""
+    kept = 1 if ratio.is_dense else ratio.n
+    return config.columns & (config.columns - 1) == 0 and kept & (kept - 1) == 0
 
 
 def most_vectors(config: AcceleratorConfig) -> int:

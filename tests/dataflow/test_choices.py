@@ -13,6 +13,8 @@ from dataflow.lower import lower
 from dataflow.model import run
 from dataflow.program import Dataflow, Stage, Update
 from dataflow.techniques import NAMES, without
+from dataflow.timing import tile
+from hw.checks import weights_can_stay
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
@@ -147,3 +149,22 @@ def test_where_memory_becomes_the_limit():
     below = studies.memory_bound_below(points)
     assert points[0]["bytes_per_second"] < below < points[-1]["bytes_per_second"]
     assert studies.memory_bound_below(points[-2:]) is None
+
+
+def test_weights_stay_only_where_the_accelerator_can_do_it():
+    """Three columns, where the array alone would rather have cnn's weights stay; and N = 3."""
+    config, network = replace(TINY, columns=3), zoo.load("cnn")
+    options = {"batch": 2, "ratio": Ratio(2, 8), "sparse_stages": BOTH}
+    assert all(product.dataflow is Dataflow.OUTPUT_STATIONARY for product in lower(network, config, **options).products)
+    pin = {("conv2", Stage.FORWARD): pins.Choice(dataflow=Dataflow.WEIGHT_STATIONARY)}
+    free, pinned = (
+        next(product for product in lower(network, config, pins=given, **options).products if product.layer == "conv2")
+        for given in ({}, pin)
+    )
+    assert pinned.dataflow is Dataflow.WEIGHT_STATIONARY
+    assert tile(config, pinned.m, pinned.n, pinned.kept, (1, 1), pinned.dataflow).steps < free_steps(config, free)
+    assert [weights_can_stay(TINY, Ratio(n, 8)) for n in (1, 2, 3, 4)] == [True, True, False, True]
+
+
+def free_steps(config, product):
+    return tile(config, product.m, product.n, product.kept, product.interleave, product.dataflow).steps

@@ -101,6 +101,16 @@ GROUPED = tower(
 """Groups of 8 channels, packed, whose rows are no whole groups of 16; and a depthwise convolution."""
 
 
+def test_an_odd_accelerator():
+    """Three columns, 32 bytes a beat, words of two lanes, bfloat16; the array alone would have conv2's weights stay."""
+    config = replace(
+        TINY, name="odd", columns=3, axi_data_bits=256, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, storage="bfloat16"
+    )
+    step = step_on_rtl(config, model_of("cnn", "bdwp", Ratio(2, 8)), Sgd(), DATA.train_images[:2], DATA.train_labels[:2], 0.05)
+    assert step.different == 0
+    assert all(program.counted == program.predicted for program in step.programs)
+
+
 @pytest.mark.parametrize("network", [RESIDUAL, DENSELY, GROUPED], ids=["residual", "densely", "grouped"])
 def test_networks_that_are_no_chains(network):
     rng = np.random.default_rng(0)
