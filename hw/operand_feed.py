@@ -98,15 +98,14 @@ class OperandFeed(wiring.Component):
         last_row, last_column = row + 1 == part.rows, column + 1 == part.columns
         step, last_round = self._step(part, round_)
         last_lane, ends = lane + step >= part.per_word, Signal()
-        left = Signal(range(max(self.skew + 1, 2)))  # words until the last column is through, when the part itself is read
-        flushes = part.flushes & part.stationary if self.skew else Const(0)
+        done, flushing = self._flush(m, part, reads, ends)
         m.d.comb += [
             parts.w_data.eq(self.i.payload),
             parts.w_en.eq(self.i.valid),
             self.i.ready.eq(parts.w_rdy),
             reads.eq(parts.r_rdy & (words.level + fetched < FIFO_WORDS)),
-            ends.eq(reads & (left == 0) & last_row & last_column & last_round),
-            parts.r_en.eq(Mux(left == 0, ends & ~flushes, reads & (left == 1))),
+            ends.eq(reads & ~flushing & last_row & last_column & last_round),
+            parts.r_en.eq(done),
             self.illegal.eq(ends & ~part.last & (~last_lane | (round_ + step != part.rounds)) & (not self.weights)),
             words.w_en.eq(fetched),
             self.o.payload.eq(words.r_data),
@@ -115,9 +114,7 @@ class OperandFeed(wiring.Component):
             self.idle.eq(~parts.r_rdy & ~fetched & ~words.r_rdy),
         ]
         m.d.sync += [fetched.eq(reads), picked.eq(lane)]
-        with m.If(reads & (left != 0)):
-            m.d.sync += left.eq(left - 1)
-        with m.Elif(reads):
+        with m.If(reads & ~flushing):
             m.d.sync += row.eq(Mux(last_row, 0, row + 1))
             block_ends = Mux(last_row, ~Const(int(self.weights)) & ~last_column, Const(int(self.weights)))
             m.d.sync += line.eq(Mux(block_ends, line + part.line_words, 0))
@@ -126,13 +123,24 @@ class OperandFeed(wiring.Component):
                 with m.If(last_column):
                     m.d.sync += [round_.eq(round_ + step), lane.eq(Mux(last_lane, 0, lane + step)), word.eq(word + last_lane)]
         with m.If(ends):
-            m.d.sync += [round_.eq(0), lane.eq(0), word.eq(0), left.eq(Mux(flushes, self.skew, 0))]
+            m.d.sync += [round_.eq(0), lane.eq(0), word.eq(0)]
         real = self._aim(m, part, reads, part.base + line + word, round_, ends & part.frees)
         given = [self.data[number].as_value() for number in range(self.lines)]
         if self.weights:
             given = [bank.word_select(picked, self.element_bits) for bank in given]
         m.d.comb += words.w_data.eq(Cat(self._of_product(bank, bit) for bank, bit in zip(given, real, strict=True)))
         return m
+
+    def _flush(self, m: Module, part: data.View, reads: Signal, ends: Signal) -> tuple[Value, Value]:
+        """Go on behind a part that flushes until the last column is through: whether the part is done, and goes on so."""
+        if not self.skew:
+            return ends, Const(0, 1)
+        left, flushes = Signal(range(self.skew + 1)), part.flushes & part.stationary
+        with m.If(ends & flushes):
+            m.d.sync += left.eq(self.skew)
+        with m.Elif(reads & (left != 0)):
+            m.d.sync += left.eq(left - 1)
+        return Mux(left == 0, ends & ~flushes, reads & (left == 1)), left != 0
 
     def _of_product(self, word: Value, real: Value) -> Value:
         """A bank's word, made to add zero where it is not of the product.

@@ -21,7 +21,7 @@ from rich.table import Table
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
 from sim.every_block import play_array, play_vectors
-from sim.every_unit import play_accelerator
+from sim.every_unit import SMALL, play_accelerator
 from sim.verilator import coverage_in
 
 KINDS = ("line", "branch", "toggle")
@@ -65,6 +65,9 @@ REASONS: dict[str, str] = {
     r"walker_\d+ branch .* else: end else if \(.*": "the inner tile counter counts up or starts again: never neither",
     r"reader_16x(16|32) branch .*\? lane_([89]|1[0-5]) .*": "a beat of 8 bytes has no more than 8 elements",
     r"walker_16 branch .* cond_else: .* 8'h10;": "a chunk of more than 16 elements, the same",
+    rf"feed branch .* cond_else: .* 32'd{SMALL.stationary_period_steps} .*": (
+        "tiles of more vectors than the array is deep, for which the buffers of this size have no room"
+    ),
     r"activations_feed branch .* else: if \(.*": "activations have no blocks of rows",
     r"result_buffer branch .* else: if \(\\\$.*": "a word of sums is a single word of the lanes, which are as many as the rows",
     r"control branch .* else: if \(bus__strobes.*": "the harness writes whole registers",

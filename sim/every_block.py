@@ -162,9 +162,11 @@ def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
 
 def _pregenerate(draw: Draw) -> tuple[Pregenerate, list[Phase]]:
     dut, phases, count = Pregenerate(CONFIG), [], CONFIG.turned_block_words
-    for number, ratio in enumerate((DENSE, Ratio(1, 2), *RATIOS, DENSE)):
+    cases = [(ratio, 0) for ratio in (DENSE, Ratio(1, 2), *RATIOS, DENSE)] + [(Ratio(2, 4), skip) for skip in (3, 1, 2, 0)]
+    for number, (ratio, skip) in enumerate(cases):
         sources, inputs = _updates(draw, dut, count, number)
-        sinks = {"o_master": count, **dict.fromkeys(("o_forward", "o_backward"), count // ratio.m * ratio.n)}
+        packed = count // ratio.m * ratio.n
+        copies = {name: packed for bit, name in enumerate(("o_forward", "o_backward")) if not skip >> bit & 1}
         fixed = draw.word(ratio_layout(CONFIG), {"n": ratio.n, "m": ratio.m})
-        phases.append(Phase(sources, sinks, {**inputs, "ratio": fixed}))
+        phases.append(Phase(sources, {"o_master": count, **copies}, {**inputs, "ratio": fixed, "skip": skip}))
     return dut, phases

@@ -101,12 +101,13 @@ def _operands(random: Random) -> Iterator[list[Command]]:
     """Products of operands of all sizes at all places of a beat, either way round."""
     for size_log2 in SIZES_LOG2:
         for across in (0, 1):
-            for _ in range(WALKS):
+            for number in range(WALKS):
                 lines, group, size = SMALL.rows, SMALL.max_group, 1 << size_log2
                 base = READ + size * random.randrange(8)
                 u, v = (lines, group) if across else (group, lines)
                 walk = replace(_line(base, u, size_log2, random.choice([1, u])), boundary=u, v_size=v, v_tile=v)
-                walk = replace(walk, u=_split(u, 2 * size), v=_split(v, u * size))
+                runs = (Loop(count=u), *_ONCE), _split(u, 2 * size)
+                walk = replace(walk, u=runs[number % 2], v=_split(v, u * size))
                 place: dict[str, Any] = {"walk": walk, "across": across, "group": group, "share_words": 1, "line_words": 1}
                 share: dict[str, Any] = {
                     f"{side}_{kind}_words": 1 for side in ("weight", "activation") for kind in ("share", "line")
