@@ -1,7 +1,10 @@
 """The accelerator as a whole: random programs, faults, AXI's rules, cycles beside the model's; export and area."""
 
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 from rich.progress import track
@@ -23,7 +26,7 @@ from training.model import Model
 from training.optimiser import Sgd
 
 TINY = PRESETS["tiny"]
-RANDOM_STEPS, FAULTS = 500, 1000
+RANDOM_STEPS, FAULTS = 250, 1000
 LATENCIES, INTERVALS = (5, 20, 100), (1, 3)
 
 
@@ -74,7 +77,8 @@ def _cycles() -> Iterator[Figure]:
 
 
 def _random_steps() -> Iterator[Figure]:
-    steps = [random_step(seed) for seed in track(range(RANDOM_STEPS), "random steps")]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
+        steps = list(track(pool.map(random_step, range(RANDOM_STEPS)), "random steps", RANDOM_STEPS))
     where = f"{2 * len(steps)} programs of random networks' steps"
     compared = sum(row["bytes_compared"] for step in steps for program in step.programs for row in program.rows)
     yield Figure("bytes compared", compared / 1e6, "MB", where)
