@@ -105,7 +105,7 @@ def _operands(random: Random) -> Iterator[list[Command]]:
                 lines, group, size = SMALL.rows, SMALL.max_group, 1 << size_log2
                 base = READ + size * random.randrange(8)
                 u, v = (lines, group) if across else (group, lines)
-                walk = replace(_line(base, u, size_log2, random.choice([1, u])), boundary=u, v_size=v, v_tile=v)
+                walk = replace(_line(base, u, size_log2, [1, u][number // 2 % 2]), boundary=u, v_size=v, v_tile=v)
                 runs = (Loop(count=u), *_ONCE), _split(u, 2 * size)
                 walk = replace(walk, u=runs[number % 2], v=_split(v, u * size))
                 place: dict[str, Any] = {"walk": walk, "across": across, "group": group, "share_words": 1, "line_words": 1}
