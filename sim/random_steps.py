@@ -9,10 +9,12 @@ import numpy as np
 
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, Network, Relu, Shape
-from dataflow.program import Dataflow
+from dataflow.program import Dataflow, Product
+from dataflow.stages import Stage
 from hw.config import PRESETS, AcceleratorConfig
+from hw.errors import InputError
 from hw.ratio import Ratio
-from sim.whole_step import StepOnRtl, step_on_rtl
+from sim.whole_step import StepOnRtl, assemble_step, step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.model import Model
@@ -110,4 +112,13 @@ def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl
     labels = rng.integers(0, network.shapes["out"][-1], batch)
     timing = Memory(latency_cycles=random.randint(1, 60), interval_cycles=random.randint(1, 3))
     stays: list[Dataflow | None] = random.choice([[None], [Dataflow.WEIGHT_STATIONARY], [*Dataflow]])
-    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing, lambda product: random.choice(stays))
+    drawn: dict[tuple[str, Stage], Dataflow | None] = {}
+
+    def dataflows(product: Product) -> Dataflow | None:
+        return drawn.setdefault((product.layer, product.stage), random.choice(stays))
+
+    try:
+        assemble_step(config, model, Sgd(), 0.05, batch, dataflows)
+    except InputError:  # the buffers have no room for what was drawn
+        drawn = dict.fromkeys(drawn)
+    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing, dataflows)
