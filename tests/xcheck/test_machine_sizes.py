@@ -5,7 +5,7 @@ import pytest
 from dataflow.machine.executor import execute
 from dataflow.machine.units import array, dispatch, port, reader, vector
 from dataflow.machine.units.port import Memory
-from hw import array_unit, feed, results, vector_unit
+from hw import array_unit, operand_feed, results, vector_unit
 from hw import dispatch as hw_dispatch
 from hw.commands import Halt, Load, Walk
 from hw.config import PRESETS
@@ -22,7 +22,7 @@ def test_the_sizes_of_fifos_are_the_rtls():
     assert reader.OUTPUT_WORDS == hw_reader.OUTPUT_FIFO_WORDS
     assert reader.PAGE_BYTES == bursts.PAGE_BYTES
     assert port.OUTSTANDING_BURSTS == hw_port.OUTSTANDING_BURSTS
-    assert (array.FEED_WORDS, array.PART_WORDS) == (feed.FIFO_WORDS, feed.PART_WORDS)
+    assert (array.FEED_WORDS, array.PART_WORDS) == (operand_feed.FIFO_WORDS, operand_feed.PART_WORDS)
     assert (array.TILE_WORDS, array.HALVES) == (array_unit.TILE_WORDS, results.HALVES)
     assert vector.SINK_WORDS == vector_unit.FIFO_WORDS
     assert (dispatch.QUEUED, dispatch.QUIET_CYCLES) == (hw_dispatch.QUEUED, hw_dispatch.QUIET_CYCLES)
