@@ -61,9 +61,7 @@ BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
 
 def to_verilog(component: wiring.Component, name: str) -> str:
     """`component` as Verilog with `name` on top; modules that it is made of come first, each once."""
-    library = ModuleLibrary()
-    library.define(component, name)
-    return "\n".join(library.verilog().values())
+    return "\n".join(_definitions(component, name).values())
 
 
 def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dict[str, Any]]:
@@ -122,16 +120,19 @@ def find_block(config: AcceleratorConfig, block: str) -> wiring.Component:
 
 def modules_of(config: AcceleratorConfig, block: str) -> dict[str, str]:
     """The Verilog of each module that the one of `BLOCKS` is made of, by name; those that one places come before it."""
+    return _definitions(find_block(config, block), block)
+
+
+def _definitions(top: wiring.Component, name: str) -> dict[str, str]:
+    """Verilog by module, with module `name` on top, which is the last."""
     library = ModuleLibrary()
-    library.define(find_block(config, block), block)
+    library.define(top, name)
     return library.verilog()
 
 
 def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
     """Verilog with module `name` on top, and its manifest."""
-    library = ModuleLibrary()
-    library.define(top, name)
-    definitions = library.verilog()
+    definitions = _definitions(top, name)
     verilog = "\n".join(definitions.values())
     ports = [
         {
