@@ -11,9 +11,9 @@ from dataflow.schedule import Schedule, schedule, schedules
 from dataflow.stages import Dataflow
 from dataflow.techniques import Techniques
 from dataflow.timing import tile
-from hw.checks import weights_can_stay
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.checks import weights_can_stay
 
 
 def choose(

@@ -16,8 +16,10 @@
 
     config, formats, ratio   what an accelerator is made of, number formats, N:M
     fp/                      multiply, add, convert, parametric in format and pipeline depth
+    isa/                     commands, their encoding and checks, registers
+    parts/                   layouts of words that blocks share
     modules, export          Verilog, each distinct module once
     packaging/               what an FPGA's tools want beside it
 
-`config`, `formats`, `ratio`, `errors` and `files` are plain Python: every other folder may import them without Amaranth.
+`config`, `formats`, `ratio`, `errors`, `files` and `isa` are plain Python: every other folder may import them without Amaranth.
 """

@@ -3,37 +3,22 @@
 from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.delay_line import delayed
-from hw.formats import BINARY32
 from hw.modules import place
+from hw.parts.layouts import sums_layout, weights_layout
 from hw.uspe import USPE, delay, group_bits, row_link, slices
 
 ALWAYS = Const(1)
 Element = type[wiring.Component]
 
 
-def weight_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A kept weight and its index within the group."""
-    return data.StructLayout({"value": config.storage_format.width, "index": config.index_bits})
-
-
-def weights_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """One step's weights: one for each row."""
-    return data.ArrayLayout(weight_layout(config), config.rows)
-
-
 def groups_bits(config: AcceleratorConfig) -> int:
     """Width of one step's activations: a group of M for each column, column 0 lowest."""
     return group_bits(config) * config.columns
-
-
-def sums_layout(config: AcceleratorConfig) -> data.ArrayLayout:
-    """One word of results: a binary32 sum from each row."""
-    return data.ArrayLayout(BINARY32.width, config.rows)
 
 
 class Row(wiring.Component):

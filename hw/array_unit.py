@@ -10,15 +10,15 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.array import Element
-from hw.command_layout import command_layout
-from hw.commands import Product
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
 from hw.feed import SLOTS, Feed
 from hw.formats import BINARY32
+from hw.isa.commands import Product
 from hw.modules import place
 from hw.operand_feed import OperandFeed
 from hw.operands import PLACEMENT, OperandBuffer
+from hw.parts.layouts import command_layout
 from hw.results import TILES, ResultBuffer
 from hw.stce import STCE
 from hw.streams import move

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.registers import ADDRESS_BITS
+from hw.isa.registers import ADDRESS_BITS
 
 
 def slave_members() -> dict[str, wiring.Member]:

@@ -5,13 +5,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi_lite import AxiLite, slave_members
-from hw.command_layout import command_layout
-from hw.commands import LOOPS, Loop, Walk
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import PAGE_BYTES
 from hw.dma.port import ADDRESS_BITS
+from hw.isa.commands import LOOPS, Loop, Walk
+from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, constants
 from hw.modules import place
-from hw.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, constants
+from hw.parts.layouts import command_layout
 from hw.units import EVENTS, STOP
 
 RESET_CYCLES = 8
@@ -20,7 +20,7 @@ COUNTER_BITS = 64
 
 
 class Control(wiring.Component):
-    """The registers of `hw.registers`, and what they do.
+    """The registers of `hw.isa.registers`, and what they do.
 
     Parameters
     ----------

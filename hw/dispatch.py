@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.command_layout import command_layout
-from hw.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
 from hw.config import AcceleratorConfig
-from hw.encoding import words
+from hw.isa.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
+from hw.isa.encoding import words
 from hw.operands import PLACEMENT
+from hw.parts.layouts import command_layout
 from hw.results import TILES
 from hw.vector_unit import WORK
 

@@ -4,12 +4,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS, most_slots, most_vectors
-from hw.command_layout import command_layout, is_count
-from hw.commands import Product
 from hw.config import AcceleratorConfig
+from hw.isa.checks import COUNT_BITS, most_slots, most_vectors
+from hw.isa.commands import Product
 from hw.operand_feed import PART
 from hw.operands import ADDRESS_BITS, log2_or_none
+from hw.parts.layouts import command_layout, is_count
 from hw.sequencer import tiles_layout
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS})
@@ -40,7 +40,7 @@ class Feed(wiring.Component):
     slots : Out(stream of SLOTS)
         What comes of each tile, with its first part.
     illegal, idle, waits_operands, waits_room : Out(1)
-        A product that cannot be was dropped, see `hw.checks`; none is inside; a part waits for operands, or for the output
+        A product that cannot be was dropped, see `hw.isa.checks`; none is inside; a part waits for operands, or for the output
         buffer.
     """
 

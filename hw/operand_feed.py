@@ -5,8 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS
 from hw.config import AcceleratorConfig
+from hw.isa.checks import COUNT_BITS
 from hw.operands import ADDRESS_BITS, addresses_layout, log2_or_none
 from hw.uspe import delay
 

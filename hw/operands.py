@@ -4,17 +4,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS
-from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
+from hw.isa.checks import COUNT_BITS
+from hw.parts.layouts import is_count
 from hw.ram import place_ram
 from hw.transpose import rotate
 
 PLACEMENT = data.StructLayout(
     {"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32, "spread": 16},
 )
-"""Where a load's elements go, see `hw.commands.Load`."""
+"""Where a load's elements go, see `hw.isa.commands.Load`."""
 
 ADDRESS_BITS = COUNT_BITS
 
@@ -51,7 +51,7 @@ class OperandBuffer(wiring.Component):
     memory_bits : int
         Width of an element of a chunk, at least `element_bits`; the upper bits are dropped.
     spreads : bool
-        Whether groups can go to several banks, see `hw.commands.Load`; only with a power of two of lines.
+        Whether groups can go to several banks, see `hw.isa.commands.Load`; only with a power of two of lines.
 
     Members
     -------
@@ -68,7 +68,7 @@ class OperandBuffer(wiring.Component):
     beyond : Out(1)
         For a cycle: an element's place was not in the buffer, or a chunk went beyond the banks, or the group. It was dropped.
     illegal : Out(1)
-        For a cycle: a load cannot be, see `hw.checks`.
+        For a cycle: a load cannot be, see `hw.isa.checks`.
     idle, waits_free : Out(1)
         No load is inside; a block waits for its share.
     """

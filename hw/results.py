@@ -5,13 +5,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.array import sums_layout
-from hw.checks import COUNT_BITS
-from hw.command_layout import is_count
 from hw.config import AcceleratorConfig
 from hw.feed import SLOTS
 from hw.formats import BINARY32
+from hw.isa.checks import COUNT_BITS
 from hw.operand_feed import FIFO_WORDS
+from hw.parts.layouts import is_count, sums_layout
 from hw.ram import RAM, place_ram
 
 TILES = data.StructLayout(
@@ -25,7 +24,7 @@ TILES = data.StructLayout(
         "slot_rows": 16,
     }
 )
-"""A product's result, as `hw.commands.Pass` describes it."""
+"""A product's result, as `hw.isa.commands.Pass` describes it."""
 
 HALVES = 2
 
@@ -56,7 +55,7 @@ class ResultBuffer(wiring.Component):
     freed : Out(1)
         For a cycle: a half was read.
     illegal : Out(1)
-        For a cycle: a result cannot be, see `hw.checks`.
+        For a cycle: a result cannot be, see `hw.isa.checks`.
     idle, waits_sums : Out(1)
         Nothing is inside; a result waits for its tile.
     """

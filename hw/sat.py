@@ -32,7 +32,7 @@ class SAT(wiring.Component):
 
     Members
     -------
-    s_axi_… : AXI4-Lite slave, see `hw.registers`
+    s_axi_… : AXI4-Lite slave, see `hw.isa.registers`
     m_axi_… : AXI4 master
     irq : Out(1)
         High from the end of a program, or an error, until it is cleared.

@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS
 from hw.config import AcceleratorConfig
+from hw.isa.checks import COUNT_BITS
 
 
 def tiles_layout(config: AcceleratorConfig) -> data.StructLayout:

@@ -6,10 +6,10 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.array import weight_layout
 from hw.config import SELECT_LATENCY_CYCLES, AcceleratorConfig
 from hw.errors import InputError
 from hw.modules import place
+from hw.parts.layouts import weight_layout
 from hw.ratio import MAX_KEPT
 
 

@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS
 from hw.config import AcceleratorConfig
+from hw.isa.checks import COUNT_BITS
 from hw.sequencer import tiles_layout
 from hw.uspe import delay
 

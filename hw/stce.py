@@ -5,9 +5,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.array import Element, SystolicArray, groups_bits, sums_layout, weights_layout
+from hw.array import Element, SystolicArray, groups_bits
 from hw.config import AcceleratorConfig
 from hw.modules import place
+from hw.parts.layouts import sums_layout, weights_layout
 from hw.sequencer import Sequencer, tiles_layout
 from hw.stationary import StationarySequencer
 from hw.uspe import USPE

@@ -9,16 +9,16 @@ from amaranth.lib.wiring import In, Out
 
 from hw.array import Element
 from hw.array_unit import ArrayUnit
-from hw.command_layout import command_layout
-from hw.commands import Sink, Source, Walk
 from hw.config import AcceleratorConfig
 from hw.dispatch import Dispatch
 from hw.dma.port import ADDRESS_BITS, Port, master_members
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
 from hw.errors import InputError
+from hw.isa.commands import Sink, Source, Walk
+from hw.isa.registers import ErrorCode, Unit
 from hw.modules import place
-from hw.registers import ErrorCode, Unit
+from hw.parts.layouts import command_layout
 from hw.streams import move
 from hw.uspe import USPE
 from hw.vector_unit import VectorUnit

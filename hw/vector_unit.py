@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.command_layout import command_layout
-from hw.commands import Pass, Update
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.isa.commands import Pass, Update
 from hw.modules import place
+from hw.parts.layouts import command_layout
 from hw.pregenerate import Pregenerate
 from hw.sore import kept_slots
 from hw.vector import PLACES_BITS
@@ -25,7 +25,7 @@ WORK = data.StructLayout({"update": 1, "fields": max(command_layout(kind).size f
 
 
 class VectorUnit(wiring.Component):
-    """Runs `hw.commands.Pass` and `hw.commands.Update`, one after the other.
+    """Runs `hw.isa.commands.Pass` and `hw.isa.commands.Update`, one after the other.
 
     ::
 

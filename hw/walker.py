@@ -7,10 +7,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.checks import COUNT_BITS, MOST_SIZE_LOG2
-from hw.command_layout import command_layout, is_count
-from hw.commands import LOOPS, Counter, Walk
 from hw.config import AcceleratorConfig
+from hw.isa.checks import COUNT_BITS, MOST_SIZE_LOG2
+from hw.isa.commands import LOOPS, Counter, Walk
+from hw.parts.layouts import command_layout, is_count
 
 POSITION_BITS = COUNT_BITS
 """Width of counts and positions within a space."""
@@ -65,7 +65,7 @@ PLACE = data.StructLayout(
 
 
 class Walker(wiring.Component):
-    """Enumerates a walk, see `hw.commands.Walk`.
+    """Enumerates a walk, see `hw.isa.commands.Walk`.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Walker(wiring.Component):
     requests : Out(stream of REQUEST)
         For each run's part inside, offered with its first chunk, which is not taken before it.
     illegal : Out(1)
-        High for a cycle: the walk cannot be, see `hw.checks`, and is dropped: before its first chunk, or at a tile that
+        High for a cycle: the walk cannot be, see `hw.isa.checks`, and is dropped: before its first chunk, or at a tile that
         begins behind the end of its space.
     idle : Out(1)
         No walk is inside.

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from dataflow.machine.walks import NO_LIMIT
-from hw.checks import FROM_SUMS
-from hw.commands import LOOPS, Command, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
-from hw.encoding import encode
 from hw.errors import SimulationError
-from hw.registers import ErrorCode, Unit
+from hw.isa.checks import FROM_SUMS
+from hw.isa.commands import LOOPS, Command, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
+from hw.isa.encoding import encode
+from hw.isa.registers import ErrorCode, Unit
 from sim import sat
 from sim.every_block import CONFIG
 from sim.faults import backward_program, check_faults, impossible

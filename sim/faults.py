@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
-from hw.checks import COUNT_BITS, FROM_SUMS, PACKED_COPIES
-from hw.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.config import AcceleratorConfig
-from hw.encoding import encode
+from hw.isa.checks import COUNT_BITS, FROM_SUMS, PACKED_COPIES
+from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
+from hw.isa.encoding import encode
+from hw.isa.registers import ErrorCode, Unit
 from hw.ratio import Ratio
-from hw.registers import ErrorCode, Unit
 from sim import sat
 from sim.image import write
 from sim.sat import Disturbance, Outcome

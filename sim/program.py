@@ -8,9 +8,9 @@ import numpy as np
 
 from dataflow.machine.executor import Execution, execute
 from dataflow.machine.units.port import Memory
-from hw.commands import STREAMS, Command, Halt, Store, Sync
 from hw.config import AcceleratorConfig
-from hw.encoding import encode
+from hw.isa.commands import STREAMS, Command, Halt, Store, Sync
+from hw.isa.encoding import encode
 from sim import sat
 from training.machine.executor import Executor
 from training.machine.walks import Bytes

@@ -14,7 +14,7 @@ from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.export import BLOCKS, source_hash, to_verilog
 from hw.files import write_whole
-from hw.registers import ErrorCode
+from hw.isa.registers import ErrorCode
 from sim.harness import run_programs
 from sim.image import Bytes
 from sim.verilator import Build, build, cache_folder
@@ -138,7 +138,7 @@ def run(
     disturbances : sequence of Disturbance
         One a program; none if it is empty.
     watchdog_cycles, window_bytes : int
-        See `hw.registers`; the memory is `MEMORY_BYTES` long, or longer where that is needed, and answers DECERR beyond. A
+        See `hw.isa.registers`; the memory is `MEMORY_BYTES` long, or longer where that is needed, and answers DECERR beyond. A
         window of 0 bytes is as long as the memory.
 
     Raises

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hw.commands import COMMANDS, Loop, Walk, layout
 from hw.files import write_whole
-from hw.registers import REGISTERS
+from hw.isa.commands import COMMANDS, Loop, Walk, layout
+from hw.isa.registers import REGISTERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "accelerator.md"
 

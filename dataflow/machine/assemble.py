@@ -15,9 +15,9 @@ from dataflow.machine.updates import Rates
 from dataflow.machine.walks import Step, loops
 from dataflow.network import Network
 from dataflow.program import Loop, MatrixView, Product, Program, Stage, Update, Vector
-from hw.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
 from hw.ratio import DENSE
 
 ONES = "ones"

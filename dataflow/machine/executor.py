@@ -10,10 +10,10 @@ from dataflow.machine.units.dispatch import Dispatch
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
-from hw.checks import check
-from hw.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.config import AcceleratorConfig
-from hw.encoding import words as length
+from hw.isa.checks import check
+from hw.isa.commands import LOOPS, Command, Loop, Sink, Source, Walk
+from hw.isa.encoding import words as length
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Execution:
     cycles : int
         From start to end, as the register of that name counts them.
     counters : dict of str to int
-        Those of `hw.registers.COUNTERS`, but ``cycles``.
+        Those of `hw.isa.registers.COUNTERS`, but ``cycles``.
     """
 
     cycles: int
@@ -42,7 +42,7 @@ def execute(
     config : AcceleratorConfig
         The accelerator.
     commands : sequence of Command
-        The program; it ends with `hw.commands.Halt`.
+        The program; it ends with `hw.isa.commands.Halt`.
     memory : Memory
         What is behind the port.
     address : int
@@ -53,7 +53,7 @@ def execute(
     Raises
     ------
     InputError
-        If a field cannot be, see `hw.checks`.
+        If a field cannot be, see `hw.isa.checks`.
     RuntimeError
         If it does not end: units wait for each other.
     """

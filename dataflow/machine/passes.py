@@ -51,7 +51,7 @@ class Part:
 
     @property
     def steps(self) -> int:
-        """As in `hw.commands.Pass`, but for widening."""
+        """As in `hw.isa.commands.Pass`, but for widening."""
         return sum(STEPS[name] for name in self.names)
 
     def takes(self, name: str) -> bool:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
 from dataflow.program import Dataflow, Loop, MatrixView, Product
-from hw.checks import most_vectors
-from hw.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
-from hw.commands import Product as ProductCommand
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.checks import most_vectors
+from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import Product as ProductCommand
 
 MOST_SHARES = 4
 """Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
 
 FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR, NOTE_OVERFLOW = 1, 2, 4, 8
-"""Bits of `hw.commands.Pass.options`."""
+"""Bits of `hw.isa.commands.Pass.options`."""
 
 WIDEN, SCALE, SHIFT, RESIDUAL, NARROW, RELU, GATE = (1 << bit for bit in range(7))
-"""Bits of `hw.commands.Pass.steps`."""
+"""Bits of `hw.isa.commands.Pass.steps`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Drain:
     Parameters
     ----------
     steps, options, scale : int
-        As in `hw.commands.Pass`.
+        As in `hw.isa.commands.Pass`.
     tensor : str
         Written through the product's output view.
     bias : str, optional

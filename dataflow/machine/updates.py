@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from dataflow.machine.memory import Tensor
 from dataflow.machine.walks import NO_LIMIT, Step, loops
-from hw.commands import Command, Counter, Load, Sink, Source, Store, Walk
-from hw.commands import Update as UpdateCommand
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Command, Counter, Load, Sink, Source, Store, Walk
+from hw.isa.commands import Update as UpdateCommand
 from hw.ratio import Ratio
 
 DENSE_COPY, FORWARD_COPY, BACKWARD_COPY = 1, 2, 4
-"""Bits of `hw.commands.Update.copies`."""
+"""Bits of `hw.isa.commands.Update.copies`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from dataflow.machine.memory import Tensor
 from dataflow.program import MatrixView
-from hw import commands
-from hw.commands import LOOPS, Counter, Walk
 from hw.errors import InputError
+from hw.isa import commands
+from hw.isa.commands import LOOPS, Counter, Walk
 
 NO_LIMIT = 0xFFFFFFFF
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import cocotb
 import numpy as np
 
-from hw.array import sums_layout, weights_layout
 from hw.config import AcceleratorConfig
 from hw.export import export_block
+from hw.parts.layouts import sums_layout, weights_layout
 from hw.ratio import Ratio
 from hw.sequencer import tiles_layout
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset

@@ -6,11 +6,11 @@ from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
-from hw.command_layout import command_layout
-from hw.commands import Walk
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
+from hw.isa.commands import Walk
 from hw.modules import place
+from hw.parts.layouts import command_layout
 from hw.walker import POSITION_BITS, Walker, between, chunk_layout
 
 REQUEST_FIFO_WORDS = 4

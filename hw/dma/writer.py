@@ -6,13 +6,13 @@ from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
-from hw.command_layout import command_layout
-from hw.commands import Walk
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
 from hw.dma.reader import REQUEST_FIFO_WORDS
 from hw.fp.pipeline import wire
+from hw.isa.commands import Walk
 from hw.modules import place
+from hw.parts.layouts import command_layout
 from hw.uspe import select
 from hw.walker import Walker, between, chunk_layout
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hw.config import AcceleratorConfig
-from hw.registers import ADDRESS_BITS, IDENTITY, REGISTERS, VERSION, ErrorCode, Register, after_reset, unit_numbers
+from hw.isa.registers import ADDRESS_BITS, IDENTITY, REGISTERS, VERSION, ErrorCode, Register, after_reset, unit_numbers
 
 
 def register_json(config: AcceleratorConfig) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hw.config import AcceleratorConfig
 from hw.dma.port import OUTSTANDING_BURSTS
+from hw.isa.registers import ADDRESS_BITS
 from hw.packaging import PART, VENDOR
-from hw.registers import ADDRESS_BITS
 
 
 class _Tcl(Template):

@@ -53,7 +53,7 @@ def step(
 
     from dataflow import importers
     from dataflow.program import Dataflow
-    from hw.encoding import encode
+    from hw.isa.encoding import encode
     from sim.whole_step import assemble_step, initial_memory
     from training import methods
     from training.backend import ExactBackend
@@ -91,7 +91,7 @@ def show_program(file: Path) -> None:
     Example:
       nmtrain program show out/program/forward.bin
     """
-    from hw.listing import listing
+    from hw.isa.listing import listing
 
     click.echo(listing(_decoded(file)), nl=False)
 
@@ -106,8 +106,8 @@ def assemble(file: Path, target: Path) -> None:
     Example:
       nmtrain program assemble mine.txt mine.bin
     """
-    from hw.encoding import encode
-    from hw.listing import parse
+    from hw.isa.encoding import encode
+    from hw.isa.listing import parse
 
     try:
         text = _read(file).decode()
@@ -171,7 +171,7 @@ def _read(file: Path) -> bytes:
 
 
 def _decoded(file: Path) -> list[Any]:
-    from hw.encoding import decode
+    from hw.isa.encoding import decode
 
     try:
         return decode(_read(file))

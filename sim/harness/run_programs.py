@@ -7,7 +7,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
 
-from hw.registers import COUNTERS, IDENTITY, OFFSETS
+from hw.isa.registers import COUNTERS, IDENTITY, OFFSETS
 from sim.kit import PERIOD, reset
 
 PLAN, OUTCOME = "plan.json", "outcome.json"

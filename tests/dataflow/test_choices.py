@@ -14,9 +14,9 @@ from dataflow.model import run
 from dataflow.program import Dataflow, Stage, Update
 from dataflow.techniques import NAMES, without
 from dataflow.timing import tile
-from hw.checks import weights_can_stay
 from hw.config import PRESETS
 from hw.errors import InputError
+from hw.isa.checks import weights_can_stay
 from hw.ratio import DENSE, Ratio
 
 VCU1525, TINY = PRESETS["vcu1525"], PRESETS["tiny"]

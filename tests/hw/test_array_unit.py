@@ -10,9 +10,9 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from hw.array_unit import ArrayUnit
-from hw.commands import Product, layout
 from hw.config import AcceleratorConfig
 from hw.feed import Feed
+from hw.isa.commands import Product, layout
 from hw.operands import PLACEMENT
 from hw.ratio import DENSE, Ratio
 from hw.results import TILES

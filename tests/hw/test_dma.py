@@ -11,12 +11,12 @@ from axi_memory import AxiMemory
 from test_walker import as_init, random_walk
 from walk_oracle import elements
 
-from hw.command_layout import command_layout
-from hw.commands import LOOPS, Loop, Walk
 from hw.config import AcceleratorConfig
 from hw.dma.port import FAULT, Port, master_members
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
+from hw.isa.commands import LOOPS, Loop, Walk
+from hw.parts.layouts import command_layout
 
 BASE = 0x1_0000_3000
 SIZE = 1 << 16

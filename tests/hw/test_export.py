@@ -12,9 +12,9 @@ import pytest
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
 from hw.export import BLOCKS, export, export_block
+from hw.isa.registers import OFFSETS, after_reset
 from hw.modules import port_name
 from hw.packaging.fusesoc_core import LINT_FLAGS
-from hw.registers import OFFSETS, after_reset
 from sim.cli import main
 from sim.verilator import _package_folder
 

@@ -19,9 +19,9 @@ from hw.config import PRESETS, AcceleratorConfig
 from hw.control import Control
 from hw.export import export_folder
 from hw.files import write_whole
+from hw.isa.registers import OFFSETS, REGISTERS, ErrorCode, Unit
 from hw.packaging import out_of_context
 from hw.packaging.register_map import register_header, register_json
-from hw.registers import OFFSETS, REGISTERS, ErrorCode, Unit
 from sim.cli import main
 from sim.verilator import _package_folder
 

@@ -8,9 +8,9 @@ import pytest
 from amaranth.sim import Simulator
 from walk_oracle import elements
 
-from hw.command_layout import command_layout
-from hw.commands import LOOPS, Counter, Loop, Walk
 from hw.config import AcceleratorConfig
+from hw.isa.commands import LOOPS, Counter, Loop, Walk
+from hw.parts.layouts import command_layout
 from hw.walker import Walker
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.commands import Counter, Loop, Walk
+from hw.isa.commands import Counter, Loop, Walk
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import pytest
 
 from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
-from hw.commands import LOOPS, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.config import PRESETS
-from hw.encoding import encode
 from hw.errors import InputError
-from hw.registers import ErrorCode, Unit
+from hw.isa.commands import LOOPS, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
+from hw.isa.encoding import encode
+from hw.isa.registers import ErrorCode, Unit
 from sim.sat import run
 from training.machine.executor import Executor
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw.registers import ErrorCode
+from hw.isa.registers import ErrorCode
 from sim.random_steps import random_step
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dataflow.machine.units.port import Memory
-from hw.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.config import PRESETS
-from hw.encoding import encode
 from hw.errors import InputError
-from hw.registers import ErrorCode, Unit
+from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
+from hw.isa.encoding import encode
+from hw.isa.registers import ErrorCode, Unit
 from sim.sat import MEMORY_BYTES, run
 from training.machine.executor import Executor
 

@@ -10,11 +10,11 @@ from dataflow import zoo
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
 from dataflow.program import Dataflow
-from hw.commands import Load
 from hw.config import PRESETS
 from hw.errors import InputError
+from hw.isa.commands import Load
+from hw.isa.registers import COUNTERS, ErrorCode
 from hw.ratio import Ratio
-from hw.registers import COUNTERS, ErrorCode
 from sim import sat
 from sim.cli import main
 from sim.whole_step import assemble_step, step_on_rtl

@@ -7,11 +7,11 @@ from dataflow.machine.units import array, dispatch, port, reader, vector
 from dataflow.machine.units.port import Memory
 from hw import array_unit, operand_feed, results, vector_unit
 from hw import dispatch as hw_dispatch
-from hw.commands import Halt, Load, Walk
 from hw.config import PRESETS
 from hw.dma import bursts
 from hw.dma import port as hw_port
 from hw.dma import reader as hw_reader
+from hw.isa.commands import Halt, Load, Walk
 
 TINY = PRESETS["tiny"]
 PAGE = 4096

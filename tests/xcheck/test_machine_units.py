@@ -16,8 +16,8 @@ from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from hw.array_unit import ArrayUnit
-from hw.commands import Load, Pass, Product, layout
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Load, Pass, Product, layout
 
 sys.path.append(str(Path(__file__).parents[1] / "hw"))
 

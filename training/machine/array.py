@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.commands import Load, Pass, Product
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.commands import Load, Pass, Product
 from training.exact import Float32, matmul_chosen
 from training.machine.walks import Bytes, Words, blocks, read
 from training.numbers import from_bits

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw.checks import check
-from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.checks import check
+from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from training.exact import Float32
 from training.machine import array, vector
 from training.machine.walks import Bytes, Words, read_words, write_words
@@ -37,7 +37,7 @@ class Executor:
         self.overflow = False
 
     def run(self, commands: Sequence[Command]) -> None:
-        """Run a program up to its `hw.commands.Halt`.
+        """Run a program up to its `hw.isa.commands.Halt`.
 
         Between two synchronisations the order in which units reach memory is not defined: nothing may be read there that is
         written there. Commands are as `dataflow.machine` writes them.
@@ -45,7 +45,7 @@ class Executor:
         Raises
         ------
         InputError
-            If a field cannot be, see `hw.checks`; if a unit waits for what nothing gives, is given more than it takes, or
+            If a field cannot be, see `hw.isa.checks`; if a unit waits for what nothing gives, is given more than it takes, or
             comes to a byte that is not there.
         """
         group: list[Command] = []

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.commands import Pass, Sink, Source, Update
 from hw.config import AcceleratorConfig
 from hw.formats import FloatFormat
+from hw.isa.commands import Pass, Sink, Source, Update
 from hw.ratio import Ratio
 from training.machine.walks import Words
 from training.nm import Packed, pack

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.commands import Counter, Loop, Walk
 from hw.errors import InputError
+from hw.isa.commands import Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
@@ -33,7 +33,7 @@ class Block:
 
 
 def blocks(walk: Walk) -> Iterator[Block]:
-    """The blocks of a walk in order, see `hw.commands.Walk`."""
+    """The blocks of a walk in order, see `hw.isa.commands.Walk`."""
     size = 1 << walk.size_log2
     u_digit, u_moved = _space(walk.u, walk.u_size, run=True)
     _, v_moved = _space(walk.v, walk.v_size, run=False)

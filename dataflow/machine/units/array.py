@@ -4,8 +4,8 @@ from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.stationary import Passing
-from hw.commands import Load, Pass, Product
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Load, Pass, Product
 
 FEED_WORDS, PART_WORDS, TILE_WORDS, HALVES = 4, 2, 2, 2
 TOKEN_CYCLES = 3

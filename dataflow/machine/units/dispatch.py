@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
-from hw.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
-from hw.encoding import words
+from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
+from hw.isa.encoding import words
 
 QUIET_CYCLES = 4
 QUEUED = 2

@@ -1,8 +1,8 @@
 """The steps of a product whose weights stay in the array."""
 
 from dataflow.machine.units.clock import Fifo
-from hw.commands import Product
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Product
 
 
 class Passing:

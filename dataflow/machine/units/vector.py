@@ -3,8 +3,8 @@
 from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
-from hw.commands import Pass, Sink, Source, Update
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Pass, Sink, Source, Update
 
 SINK_WORDS = 4
 FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR = 1, 2, 4

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
-from hw.commands import LOOPS, Counter, Loop, Walk
+from hw.isa.commands import LOOPS, Counter, Loop, Walk
 
 WORD = 1 << 32
 

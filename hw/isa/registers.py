@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from hw.commands import Sink, Source
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Sink, Source
 
 IDENTITY = 0x4E4D5452
 """``NMTR``."""

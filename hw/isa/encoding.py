@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from hw.commands import COMMANDS, LOOPS, STREAMS, Command, Loop, Opcode, Walk, layout
 from hw.errors import InputError
+from hw.isa.commands import COMMANDS, LOOPS, STREAMS, Command, Loop, Opcode, Walk, layout
 
 CONDITIONAL = 1 << 16
 """In a header: the command is skipped after an overflow."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from hw.commands import Command, Counter, Load, Pass, Product, Source, Store, Update, Walk
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.commands import Command, Counter, Load, Pass, Product, Source, Store, Update, Walk
 from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.commands import COMMANDS, STREAMS, Halt, Load, Opcode, Pass, Source, layout
-from hw.encoding import build, decode, encode, values
 from hw.errors import InputError
-from hw.listing import listing, parse
+from hw.isa.commands import COMMANDS, STREAMS, Halt, Load, Opcode, Pass, Source, layout
+from hw.isa.encoding import build, decode, encode, values
+from hw.isa.listing import listing, parse
 
 
 @st.composite

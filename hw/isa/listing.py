@@ -3,7 +3,7 @@
 ::
 
     # 1: word 14
-    PASS  words=12 steps=0x10 options=0x1        opcode, then what is not as `hw.commands` has it by default
+    PASS  words=12 steps=0x10 options=0x1        opcode, then what is not as `hw.isa.commands` has it by default
     STORE.RESULTS  ?                             a stream behind a dot; ? where it is skipped after an overflow
       walk.base=0x1c0 walk.size_log2=1           lines that begin with a space go on
       walk.u.0.count=12
@@ -14,9 +14,9 @@ What stands behind ``#`` is a comment. Numbers are decimal, or hexadecimal behin
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from hw.commands import COMMANDS, STREAMS, Command, Field, Opcode, Sink, Source, layout
-from hw.encoding import build, values, words
 from hw.errors import InputError
+from hw.isa.commands import COMMANDS, STREAMS, Command, Field, Opcode, Sink, Source, layout
+from hw.isa.encoding import build, values, words
 
 CONDITIONAL = "?"
 HEXADECIMAL = {"walk.base", "walk.run_limit", "steps", "options", "scale", "weight_decay", "momentum", "learning_rate"}

@@ -1,0 +1,45 @@
+"""Words that several blocks share: commands as signals, as `hw.isa.commands` has them; weights and sums of the array."""
+
+from dataclasses import fields
+
+from amaranth.hdl import ShapeLike, Value, signed
+from amaranth.lib import data
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.isa.checks import COUNT_BITS
+from hw.isa.commands import LOOPS, Loop, Walk
+
+
+def command_layout(kind: type) -> data.StructLayout:
+    """The fields of a command, or of a part of one, without gaps: its words behind the header, the first word lowest."""
+    members: dict[str, ShapeLike] = {}
+    for entry in fields(kind):
+        if "bits" in entry.metadata:
+            bits = entry.metadata["bits"]
+            members[entry.name] = signed(bits) if entry.metadata["signed"] else bits
+        elif entry.name == "walk":
+            members[entry.name] = command_layout(Walk)
+        elif "doc" in entry.metadata:
+            members[entry.name] = data.ArrayLayout(command_layout(Loop), LOOPS)
+    return data.StructLayout(members)
+
+
+def is_count(value: Value) -> Value:
+    """Whether a field is in 1..`hw.isa.checks.LARGEST`, which the counters behind it can reach."""
+    return (value != 0) & ~value[COUNT_BITS:].any()
+
+
+def weight_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A kept weight and its index within the group."""
+    return data.StructLayout({"value": config.storage_format.width, "index": config.index_bits})
+
+
+def weights_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """One step's weights: one for each row."""
+    return data.ArrayLayout(weight_layout(config), config.rows)
+
+
+def sums_layout(config: AcceleratorConfig) -> data.ArrayLayout:
+    """One word of results: a binary32 sum from each row."""
+    return data.ArrayLayout(BINARY32.width, config.rows)
