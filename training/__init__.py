@@ -9,6 +9,7 @@
       loop ───── data, readers/, schedule ─► step: forward, loss, backward, update, prune anew
         │          │
       journal    checkpoint, curves       what a training leaves behind, and goes on from
+        │        saved, network_text      the trained model as a file; archive, what both are written as
         │
       model ─── layers/ ─── windows     ├── optimiser, adamw, loss_scale    FP32 masters, as the WUVE does it
         │         │                     └── methods/                  which product reads which pruned operand

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dataflow import importers
 from dataflow.network import Network
@@ -117,9 +116,8 @@ def run(
     check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
-    with threadpool_limits(1):
-        model = build_model(experiment, weights_rng)
-        result = train(model, optimiser, data, options, order_rng, progress, journal)
+    model = build_model(experiment, weights_rng)
+    result = train(model, optimiser, data, options, order_rng, progress, journal)
     pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
     outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
     sizes = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
@@ -135,7 +133,7 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     storage = parse_format(experiment.storage)
     return Model(
         network,
-        ExactBackend(storage) if experiment.exact else FastBackend(storage, threads=_threads(network, experiment.batch)),
+        ExactBackend(storage) if experiment.exact else FastBackend(storage, threads=worth_threads(network, experiment.batch)),
         rng,
         method=method,
         ratio=ratio,
@@ -154,6 +152,6 @@ def build_optimiser(experiment: Experiment) -> Optimiser:
     raise InputError(f"unknown optimiser {experiment.optimiser!r}; allowed: sgd, adamw")
 
 
-def _threads(network: Network, batch: int) -> int:
+def worth_threads(network: Network, batch: int) -> int:
     """One for small products, which lose more by waiting than they win; else one a core."""
     return 1 if network.forward_macs * batch < SMALL_MACS else os.cpu_count() or 1

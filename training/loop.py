@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from dataflow.network import Network
 from hw.errors import InputError
@@ -19,6 +20,9 @@ from training.schedule import load_schedule
 from training.step import training_step
 
 EVALUATION_BATCH = 256
+
+BLAS_THREADS = 1
+"""The backend's own threads work on parts of a batch; BLAS's would mostly wait for each other, and change the last bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +165,9 @@ def train(
         Where the journal was told to stop; its checkpoint is then written.
     """
     check_fit(model.network, data)
-    training = Training(model, optimiser, data, options, rng, progress, journal or Journal())
-    return training.run()
+    with threadpool_limits(BLAS_THREADS):
+        training = Training(model, optimiser, data, options, rng, progress, journal or Journal())
+        return training.run()
 
 
 class Training:
@@ -208,8 +213,9 @@ class Training:
         while standing.trained < self.count:
             chosen = order[standing.trained : standing.trained + self.options.batch]
             self._step(chosen, np.random.default_rng([int(drawn), standing.trained]))
-            if self.journal.stopped:
+            if self.journal.stopped or self.journal.is_due():
                 self._checkpoint()
+            if self.journal.stopped:
                 raise KeyboardInterrupt
         self._end_epoch()
 
@@ -251,9 +257,10 @@ class Training:
 def evaluate(model: Model, data: Data) -> float:
     """Fraction of the test images that the model classifies right."""
     right, count = 0, len(data.test_labels)
-    for start in range(0, count, EVALUATION_BATCH):
-        images, labels = data.test_batch(slice(start, start + EVALUATION_BATCH))
-        right += int((model.forward(images).argmax(axis=1) == labels).sum())
+    with threadpool_limits(BLAS_THREADS):
+        for start in range(0, count, EVALUATION_BATCH):
+            images, labels = data.test_batch(slice(start, start + EVALUATION_BATCH))
+            right += int((model.forward(images).argmax(axis=1) == labels).sum())
     return right / count
 
 

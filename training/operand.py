@@ -32,6 +32,11 @@ class Operand:
         return self.weights.values if isinstance(self.weights, Packed) else self.weights
 
     @property
+    def lead(self) -> tuple[int, ...]:
+        """(rows, *kernel)."""
+        return self.values.shape[: -2 if isinstance(self.weights, Packed) else -1]
+
+    @property
     def channels(self) -> int:
         """Channels that the activations need: whole groups of M where packed."""
         if isinstance(self.weights, Packed):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from training import loop
     from training.journal import Journal
 
+SECONDS_BETWEEN_LINES = 60
+"""Within an epoch, where standard error is no terminal."""
+
 
 @click.command("train")
 @click.option(
@@ -44,13 +47,15 @@ if TYPE_CHECKING:
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")
 @click.option("--prune-last", is_flag=True, help="prune the classifier too")
 @click.option("--wide", is_flag=True, help="hidden widths times sqrt(M/N): Sparse-Wide")
-@click.option("--resume", is_flag=True, help="go on from the checkpoint in --out")
+@click.option("--resume", is_flag=True, help="go on from the checkpoint in --out, if there is one")
+@click.option("--checkpoint-minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="between checkpoints")
 @output_options("out/train")
-def command(out: Path, as_json: bool, resume: bool, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
+def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
     """Train a network in the accelerator's mixed precision; write metrics.json, weights.npz and curves.png.
 
-    As it goes, metrics.jsonl gets a line an epoch, and checkpoint.npz holds what --resume needs to go on bit for bit:
-    after each epoch, and after Ctrl-C.
+    weights.npz is the trained model, pruned as it was trained; nmtrain eval reads it. As it goes, metrics.jsonl gets a line
+    an epoch, and checkpoint.npz holds what --resume needs to go on bit for bit: after each epoch, every
+    --checkpoint-minutes, and after Ctrl-C or SIGTERM.
 
     \b
     Example:
@@ -59,14 +64,15 @@ def command(out: Path, as_json: bool, resume: bool, **fields: Any) -> None:  # n
     from training.curves import write_curves
     from training.experiment import Experiment, run
     from training.journal import Journal
-    from training.weights import write_weights
+    from training.saved import write_model
 
     _make_folder(out)
     experiment = Experiment(**fields)
-    journal = Journal(out, experiment.identity, goes_on=resume)
+    told = _say_epoch(experiment.epochs)
+    journal = Journal(out, experiment.identity, goes_on=resume, minutes=checkpoint_minutes, told=told)
     with _stopping(journal), _progress_bar() as progress:
         model, metrics = run(experiment, progress, journal)
-    write_weights(out / "weights.npz", model)
+    write_model(out / "weights.npz", model, metrics)
     write_json(out / "metrics.json", metrics)
     epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     write_curves(out / "curves.png", epochs, f"{metrics['model']}, {metrics['method']} {metrics['ratio']}, {metrics['data']}")
@@ -79,18 +85,31 @@ def command(out: Path, as_json: bool, resume: bool, **fields: Any) -> None:  # n
 
 @contextmanager
 def _stopping(journal: "Journal") -> Iterator[None]:
-    """Let the first Ctrl-C end the training after the running step, with a checkpoint; a second one ends it at once."""
+    """Let the first Ctrl-C or SIGTERM end the training after the running step, with a checkpoint; a second ends it at once."""
 
     def stop(number: int, frame: object) -> None:
         if journal.stopped:
             raise KeyboardInterrupt
         journal.stopped = True
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
+    """A line an epoch where standard error is no terminal, which has the bar instead."""
+    start = perf_counter()
+
+    def told(epoch: dict[str, Any]) -> None:
+        if not log.is_terminal:
+            text = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in epoch.items() if name != "epoch")
+            log.print(f"epoch {epoch['epoch']}/{epochs}  {text}  {perf_counter() - start:.0f} s", soft_wrap=True)
+
+    return told
 
 
 def _make_folder(out: Path) -> None:
@@ -103,18 +122,28 @@ def _make_folder(out: Path) -> None:
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[["loop.Progress"], None]]:
-    """A bar on standard error from the first step on, with the running epoch's loss and accuracy, and images a second."""
+    """A bar on standard error from the first step on, with the running epoch's loss and accuracy, and images a second.
+
+    Where that is no terminal, a line from time to time.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=log)
     task = bar.add_task("")
     start = perf_counter()
 
+    said = start
+
     def advance(where: "loop.Progress") -> None:
-        bar.start()
+        nonlocal said
         speed = where.images / (perf_counter() - start)
         text = f"epoch {where.epoch}/{where.epochs}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}  {speed:.0f} images/s"
-        bar.update(task, description=text, completed=where.images, total=where.total_images)
+        if log.is_terminal:
+            bar.start()
+            bar.update(task, description=text, completed=where.images, total=where.total_images)
+        elif perf_counter() - said >= SECONDS_BETWEEN_LINES:
+            said = perf_counter()
+            log.print(text, soft_wrap=True)
 
     try:
         yield advance

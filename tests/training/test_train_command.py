@@ -87,7 +87,8 @@ def test_help_has_an_example(capsys):
     assert "nmtrain train --data digits --model cnn" in capsys.readouterr().out
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path, number):
     """Interrupted in the middle of an epoch, with everything that draws: order, dropout, sampled gradients."""
     options = ["--model", "mlp", "--method", "bdwp-mvue", "--epochs", "12", "--dropout", "0.2"]
     options += ["--optimiser", "adamw", "--learning-rate", "0.01"]
@@ -97,7 +98,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
     deadline = time.monotonic() + 60
     while not metrics.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.decode().splitlines()[-1] == "nmtrain: interrupted"
@@ -109,9 +110,45 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
 
 
-def test_a_foreign_or_damaged_checkpoint_is_refused(tmp_path, capsys):
-    assert call("--out", str(tmp_path), "--resume") == 2
-    assert "checkpoint.npz: no checkpoint to resume from" in capsys.readouterr().err
+def test_a_training_that_dies_in_an_epoch_goes_on_from_there(tmp_path):
+    """Killed without a signal that could be caught, the last checkpoint in the middle of the second epoch."""
+
+    class Killed(Exception):
+        pass
+
+    def die(where):
+        if where.images == 1437 + 5 * 128:  # in the fifth step of the second epoch
+            raise Killed
+
+    experiment = Experiment(epochs=3, batch=128, method="bdwp-mvue", dropout=0.2)
+    with pytest.raises(Killed):
+        run(experiment, die, Journal(tmp_path, experiment.identity, minutes=0))
+    seen = []
+    journal = Journal(tmp_path, experiment.identity, goes_on=True)
+    model, metrics = run(experiment, lambda where: seen.append(where.images), journal)
+    assert seen[0] == 1437 + 5 * 128  # the step in which it died is the only one that is lost
+    whole, expected = run(experiment, journal=Journal(tmp_path / "whole"))
+    assert metrics == expected
+    assert all(array.tobytes() == whole.state()[name].tobytes() for name, array in model.state().items())
+
+
+def test_nothing_to_resume_is_a_fresh_start(tmp_path):
+    options = ["--epochs", "1", "--batch", "512", "--out"]
+    assert call(*options, str(tmp_path / "a"), "--resume") == 0
+    assert call(*options, str(tmp_path / "b")) == 0
+    assert (tmp_path / "a" / "weights.npz").read_bytes() == (tmp_path / "b" / "weights.npz").read_bytes()
+
+
+def test_a_log_file_gets_a_line_an_epoch(tmp_path, capsys):
+    assert call("--epochs", "2", "--batch", "512", "--out", str(tmp_path)) == 0
+    lines = capsys.readouterr().err.splitlines()
+    metrics = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for line, epoch in zip(lines, metrics, strict=False):
+        said = f"epoch {epoch['epoch']}/2  train loss {epoch['train_loss']:.4f}  train accuracy {epoch['train_accuracy']:.4f}"
+        assert line.startswith(f"{said}  test accuracy {epoch['test_accuracy']:.4f}  ")
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
     (tmp_path / "checkpoint.npz").write_bytes(b"x")
     assert call("--out", str(tmp_path), "--resume") == 2
     assert "checkpoint.npz: not a checkpoint, or a damaged one" in capsys.readouterr().err

@@ -168,3 +168,18 @@ def test_progress_counts_every_image():
     train(model, Sgd(), data, Options(epochs=2, batch=1000), np.random.default_rng(0), seen.append)
     assert [(where.epoch, where.images) for where in seen] == [(1, 1000), (1, 1437), (2, 2437), (2, 2874)]
     assert all(where.epochs == 2 and where.total_images == 2874 for where in seen)
+
+
+def test_the_python_interface_limits_blas_threads_as_the_command_does():
+    """Products here are small: with two BLAS threads an epoch takes several times as much processor time."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen = set()
+
+    def look(where):
+        seen.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+
+    with threadpool_limits(2):
+        model = Model(zoo.load("mlp"), FastBackend(), np.random.default_rng(0))
+        train(model, Sgd(), digits(), Options(epochs=1, batch=512), np.random.default_rng(0), look)
+    assert seen == {1}

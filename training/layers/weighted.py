@@ -5,6 +5,7 @@ from math import prod
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataflow import network
 from dataflow.program import Stage
@@ -50,6 +51,14 @@ class Weighted(Module[W]):
         self.forward_operand = self._operand(forward, packed=Stage.FORWARD in packed)
         self.backward_operand = self._operand(ordered, packed=Stage.INPUT_GRADIENT in packed)
         self.weight.pruned = ~select(stored, site.ratio) if self.method.pruned_decay else None
+
+    def take(self, forward: Operand, backward: Operand, order: NDArray[np.intp] | None) -> None:
+        """Work with operands that were made before, in place of `prepare`; `ValueError` where they are another layer's."""
+        stored = self.weight.value
+        for shape, operand in ((stored.shape, forward), (self.transposed(stored).shape, backward)):
+            if operand.lead != shape[:-1] or operand.ratio.groups(shape[-1]) * operand.ratio.m != operand.channels:
+                raise ValueError(f"layer {self.layer.name!r}: operands of another shape")
+        self.forward_operand, self.backward_operand, self.order = forward, backward, order
 
     def _operand(self, weights: Array, *, packed: bool) -> Operand:
         ratio = self.method.packing_ratio(self.site)

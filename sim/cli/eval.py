@@ -1,0 +1,42 @@
+"""``nmtrain eval``."""
+
+from pathlib import Path
+
+import click
+
+from hw.files import write_json
+from sim.cli.common import log, output_options, show
+
+
+@click.command("eval")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", default=None, help="data set, as nmtrain train takes it  [default: what the network was trained on]")
+@output_options("out/eval")
+def command(file: Path, data: str | None, out: Path, as_json: bool) -> None:
+    """Test the trained network of FILE, a weights.npz of nmtrain train, as it was tested when it was trained.
+
+    FILE holds the network, its masks and packed copies, so that neither its Python file nor its method need be there.
+
+    \b
+    Example:
+      nmtrain eval out/train/weights.npz --data digits
+    """
+    from training.data import load_data
+    from training.loop import check_fit, evaluate
+    from training.saved import read_model
+
+    saved = read_model(file)
+    data = data or saved.text["metrics"].get("data", "digits")
+    images = load_data(data)
+    check_fit(saved.model.network, images)
+    result = {
+        "model": saved.model.network.name,
+        "method": saved.text["method"],
+        "ratio": saved.text["ratio"],
+        "data": data,
+        "test_images": len(images.test_labels),
+        "test_accuracy": evaluate(saved.model, images),
+    }
+    write_json(out / "eval.json", result)
+    show(result, as_json=as_json)
+    log.print(f"{out / 'eval.json'}: test accuracy {result['test_accuracy']:.2%}, {result['method']}, ratio {result['ratio']}")
