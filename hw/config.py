@@ -206,6 +206,11 @@ class AcceleratorConfig:
         return 5 * self.vector_latency_cycles
 
     @property
+    def function_latency_cycles(self) -> int:
+        """Cycles through a function: to its table, the parabola, rounding."""
+        return 3 * self.vector_latency_cycles
+
+    @property
     def macs_per_cycle(self) -> int:
         """Peak multiply-accumulates per cycle."""
         return self.rows * self.columns

@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.functions import FunctionUnit
 from hw.modules import ModuleLibrary, port_name
 from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
 from hw.pregenerate import Pregenerate, check_pregeneration
@@ -53,6 +54,7 @@ BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
     "sore": SORE,
     "wuve": WUVE,
     "vpu": VPU,
+    "functions": FunctionUnit,
     "transpose": _transpose,
     "pregenerate": _pregenerate,
 }

@@ -12,6 +12,8 @@ from dataflow.program import Dataflow
 from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
 from hw.formats import BINARY32, FloatFormat
+from hw.functions import FunctionUnit
+from hw.isa.functions import Function
 from hw.pregenerate import Pregenerate, ratio_layout
 from hw.ratio import DENSE, Ratio
 from hw.sore import SORE
@@ -113,7 +115,8 @@ def _wild(draw: Draw, operands: Operands) -> Operands:
 def play_vectors(seed: int) -> None:
     """Words through each vector block; its streams' contract and the number of its words are checked."""
     draw = Draw(seed)
-    for component, phases in (_sore(draw), _transpose(draw), _update(draw), _passes(draw), _pregenerate(draw)):
+    for make in (_sore, _transpose, _update, _passes, _functions, _pregenerate):
+        component, phases = make(draw)
         play_phases(component, phases, stall_probability=STALL, seed=seed)
 
 
@@ -158,6 +161,11 @@ def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
         sources = {name: draw.words(dut, name, 8) for name, is_used in used.items() if is_used}
         phases.append(Phase(sources, {"o": 8}, {"steps": draw.word(PASS, steps)}))
     return dut, phases
+
+
+def _functions(draw: Draw) -> tuple[FunctionUnit, list[Phase]]:
+    dut = FunctionUnit(CONFIG)
+    return dut, [Phase({"i": draw.words(dut, "i", 200)}, {"o": 200}, {"function": one}) for one in (*Function, 15, 0)]
 
 
 def _pregenerate(draw: Draw) -> tuple[Pregenerate, list[Phase]]:

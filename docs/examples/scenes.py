@@ -8,6 +8,8 @@ import numpy as np
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
+from hw.functions import FunctionUnit
+from hw.isa.functions import Function
 from hw.sequencer import tiles_layout
 from hw.sore import SORE
 from hw.stce import STCE
@@ -145,6 +147,14 @@ SCENES = {
         pauses={"i_factors": {2}, "o": {8}},
         inputs={"steps": [0b0100110]},
         shown=stream("i", as_single) | {"i_factors.valid": None} | stream("o", as_single),
+    ),
+    "functions": Scene(
+        component=FunctionUnit(CONFIG),
+        cycles=11,
+        words={"i": [single(v) for v in (1, 4, 0.5, 0, -2)]},
+        pauses={"i": {2}, "o": {6}},
+        inputs={"function": [Function.RECIPROCAL]},
+        shown=stream("i", as_single) | stream("o", as_single),
     ),
     "wuve": Scene(
         component=WUVE(CONFIG),

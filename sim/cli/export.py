@@ -13,7 +13,10 @@ from sim.cli.common import config_option, log, output_options, show
 @click.command(name="export")
 @config_option()
 @click.option(
-    "--block", default="sat", show_default=True, help="sat, or one of it: stce, uspe, sore, wuve, vpu, transpose, pregenerate"
+    "--block",
+    default="sat",
+    show_default=True,
+    help="sat, or one of it: stce, uspe, sore, wuve, vpu, functions, transpose, pregenerate",
 )
 @output_options("out/export")
 def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> None:

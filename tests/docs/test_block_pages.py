@@ -9,6 +9,7 @@ import pytest
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply
+from hw.functions import FunctionUnit
 from hw.pregenerate import Pregenerate
 from hw.sore import SORE
 from hw.stce import STCE
@@ -27,6 +28,7 @@ BLOCKS = {
     "sore": SORE,
     "wuve": WUVE,
     "vpu": VPU,
+    "functions": FunctionUnit,
     "transpose": lambda _: Transpose(16, size=16, lanes=8),
 }
 

@@ -1,0 +1,14 @@
+"""The function unit: numbers through reciprocals, exponential, logarithm and activation functions, as parabolas from one table.
+
+::
+
+    unit     P lanes with streams
+    lane     ─ reduce ─ table ─ × ─ + ─ × ─ + ─ normalise ─ round ─
+    reduce   which segment, where in it, which exponent
+    table    the segments of `hw.isa.functions`
+"""
+
+from hw.functions.lane import FunctionLane
+from hw.functions.unit import FunctionUnit
+
+__all__ = ["FunctionLane", "FunctionUnit"]
