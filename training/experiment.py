@@ -129,7 +129,9 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     method = methods.load(experiment.method)
     ratio = experiment.ratio if method.prunes else DENSE
     network = importers.load(experiment.model).network
-    network = with_dropout(widen(network, ratio) if experiment.wide else network, experiment.dropout)
+    if experiment.wide:
+        network = widen(network, ratio, prune_first=experiment.prune_first, prune_last=experiment.prune_last)
+    network = with_dropout(network, experiment.dropout)
     storage = parse_format(experiment.storage)
     return Model(
         network,

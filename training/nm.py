@@ -105,7 +105,7 @@ def unpack(packed: Packed, ratio: Ratio, length: int) -> Array:
     return dense.reshape(*packed.values.shape[:-2], groups * ratio.m)[..., :length]
 
 
-def grouped(weights: Array, ratio: Ratio) -> Array:
+def grouped(weights: NDArray[Any], ratio: Ratio) -> NDArray[Any]:
     """(..., length) as (..., groups, M), contiguous, the short last group padded with zeros."""
     *outer, length = weights.shape
     groups = ratio.groups(length)

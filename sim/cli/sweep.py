@@ -27,7 +27,11 @@ def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
-@click.option("--wide/--no-wide", default=False, help="also each method with hidden widths times sqrt(M/N): Sparse-Wide")
+@click.option(
+    "--wide/--no-wide",
+    default=False,
+    help="also each method with wider hidden layers, for the dense forward work",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="trainings at a time")
 @output_options("out/sweep")
 def command(out: Path, as_json: bool, jobs: int, **fields: Any) -> None:  # noqa: ANN401 (the fields of Sweep)

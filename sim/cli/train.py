@@ -46,7 +46,7 @@ SECONDS_BETWEEN_LINES = 60
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")
 @click.option("--prune-last", is_flag=True, help="prune the classifier too")
-@click.option("--wide", is_flag=True, help="hidden widths times sqrt(M/N): Sparse-Wide")
+@click.option("--wide", is_flag=True, help="wider hidden layers, for the dense forward work: Sparse-Wide")
 @click.option("--resume", is_flag=True, help="go on from the checkpoint in --out, if there is one")
 @click.option("--checkpoint-minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="between checkpoints")
 @output_options("out/train")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.network import INPUT, Conv
+from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network
 from hw.errors import InputError
 from hw.ratio import Ratio
 from training import methods
@@ -13,6 +13,7 @@ from training.data import digits
 from training.erk import erk_densities
 from training.experiment import Experiment, run
 from training.layers import module_type
+from training.methods.bdwp import Bdwp
 from training.methods.method import kept
 from training.methods.site import Moment, Site
 from training.model import Model
@@ -123,11 +124,19 @@ def test_bimask_keeps_backward_only_what_forward_keeps():
     np.testing.assert_array_equal(backward[backward != 0], forward[backward != 0])
 
 
-def test_bimask_chooses_an_order_that_keeps_more():
-    method, site = methods.load("bimask"), Site(RATIO)
-    masked = kept(weights(64, 64), RATIO)
-    order = method.output_order(masked, site)
-    assert method._remaining(masked[order], site) > method._remaining(masked, site)
+def test_bimask_takes_the_first_of_ten_orders_that_leaves_the_most_weights():
+    """The authors' code: count what both masks keep, magnitudes do not matter, and the present order is no candidate."""
+    method, site, layer = methods.load("bimask"), Site(RATIO), weights(16, 32)
+    masked = kept(layer, RATIO)
+    generator = np.random.default_rng(0)
+    drawn = [generator.permutation(16) for _ in range(10)]
+    counts = [np.count_nonzero(kept(masked[order], RATIO, 0)) for order in drawn]
+    both = method.backward_weights(layer, site)
+    np.testing.assert_array_equal(method.output_order(both, site), drawn[int(np.argmax(counts))])
+    assert np.count_nonzero(both) == max(counts) > min(counts)
+    assert method.backward_weights(layer, Site(RATIO)).tobytes() == both.tobytes()
+    magnitudes = [float(np.abs(kept(masked[order], RATIO, 0)).sum()) for order in drawn]
+    assert int(np.argmax(magnitudes)) != int(np.argmax(counts))  # so that the two rules can be told apart
 
 
 def test_bimask_draws_an_order_once_in_100_steps():
@@ -136,24 +145,44 @@ def test_bimask_draws_an_order_once_in_100_steps():
     drawn = []
     for step in (0, 0, 1, 100, 100, 101):
         site.moment = Moment(step)
-        drawn.append((method.output_order(weights(64, 64, seed=step), site).tolist(), site.rng.bit_generator.state))
+        both = method.backward_weights(weights(64, 64, seed=step), site)
+        drawn.append((method.output_order(both, site).tolist(), site.rng.bit_generator.state))
     assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5]
 
 
 def test_bimask_permutes_within_the_groups_of_a_convolution():
     site = Site(RATIO, groups=2)
-    order = methods.load("bimask").output_order(weights(32, 3, 3, 8), site)
+    method = methods.load("bimask")
+    order = method.output_order(method.backward_weights(weights(32, 3, 3, 8), site), site)
     assert sorted(order[:16]) == list(range(16))
 
 
-@pytest.mark.parametrize("name, factor", [("decay-linear", 0.5), ("decay-exponential", np.exp(-0.5))])
-def test_decay_follows_its_formula_and_ends_pruned(name, factor):
+@pytest.mark.parametrize(
+    "name, formula", [("decay-linear", lambda t: max(1 - t, 0)), ("decay-exponential", lambda t: np.exp(-t))]
+)
+def test_decay_follows_its_formula(name, formula):
+    """c·t with c = 2e-4: of a training of unknown length from its start; of 1,000 steps, ten times as fast, from 1/80 on."""
     method, dense = methods.load(name), weights(8, 16)
     masked = kept(dense, RATIO)
-    expected = np.where(masked != 0, dense, dense * np.float16(factor))
-    for moment in (Moment(2500), Moment(2500, 20_000), Moment(250, 1000)):
+    for moment, fade in (
+        (Moment(2500), 0.5),
+        (Moment(2500 + 250, 20_000), 0.5),
+        (Moment(512, 1000), 0.9990),
+        (Moment(899, 1000), 1.773),
+    ):
+        expected = np.where(masked != 0, dense, dense * np.float16(formula(fade)))
         np.testing.assert_array_equal(method.forward_weights(dense, Site(RATIO, moment=moment)), expected)
-    np.testing.assert_array_equal(method.forward_weights(dense, Site(RATIO, moment=Moment(1000, 1000))), masked)
+
+
+@pytest.mark.parametrize("name", ["decay-linear", "decay-exponential"])
+def test_decay_is_dense_first_and_fine_tunes_a_binary_mask_at_the_end(name):
+    method, dense = methods.load(name), weights(8, 16)
+    masked = kept(dense, RATIO)
+    for step, expected in ((0, dense), (12, dense), (900, masked), (999, masked), (1000, masked)):
+        np.testing.assert_array_equal(method.forward_weights(dense, Site(RATIO, moment=Moment(step, 1000))), expected)
+    assert np.count_nonzero(method.forward_weights(dense, Site(RATIO, moment=Moment(400, 1000)))) == dense.size
+    with pytest.raises(InputError, match=r"dense and fine_tune must be at least 0, together below 1, not 0\.5 and 0\.5"):
+        type(method)(dense=0.5, fine_tune=0.5)
 
 
 def test_patterns_take_equal_shares():
@@ -171,6 +200,20 @@ def test_patterns_take_equal_shares():
         "2:8",
     ]
     assert str(stepwise.packing_ratio(Site(Ratio(2, 4), moment=Moment(0, 9)))) == "3:4"
+
+
+@pytest.mark.parametrize(
+    "last, kept_of_m",
+    [
+        (Ratio(2, 16), [15, 8, 4, 2]), (Ratio(1, 16), [15, 8, 4, 2, 1]), (Ratio(1, 32), [31, 16, 8, 4, 2, 1]),
+        (Ratio(2, 8), [7, 4, 2]), (Ratio(2, 4), [3, 2]), (Ratio(3, 8), [7, 4, 3]), (Ratio(1, 2), [1]),
+    ],
+)  # fmt: skip
+def test_stepwise_patterns_halve_down_to_the_ratio(last, kept_of_m):
+    """As published: M-1, M/2, M/4 ... N of M."""
+    assert [(ratio.n, ratio.m) for ratio in methods.load("patterns-stepwise").patterns(last)] == [
+        (n, last.m) for n in kept_of_m
+    ]
 
 
 def test_a_random_mask_is_n_of_m_and_stays():
@@ -196,13 +239,99 @@ def test_one_shot_prunes_at_the_end():
     np.testing.assert_array_equal(method.forward_weights(dense, Site(RATIO, moment=Moment(10, 10))), kept(dense, RATIO))
 
 
-def test_wide_keeps_the_forward_work():
-    network = zoo.load("cnn")
-    wide = widen(network, Ratio(2, 8))
-    assert [layer.out_channels for layer in list(wide.weighted())[:3]] == [32, 64, 64] and wide.classes == 10
+def work(network, ratio):
+    """Multiply-accumulates of a forward pass at N of M, first and last layer dense, by a count of its own."""
+    total, (first, *_, last) = 0, [layer.name for layer in network.weighted()]
+    for layer in network.weighted():
+        outputs, *kernel, channels = network.weight_shape(layer)
+        left = sum(min(ratio.n, channels - start) for start in range(0, channels, ratio.m))
+        pixels = np.prod(network.shapes[layer.name][:-1], dtype=int)
+        total += pixels * outputs * np.prod(kernel, dtype=int) * (channels if layer.name in (first, last) else left)
+    return total
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet9", "resnet18", "vgg19"])
+@pytest.mark.parametrize("ratio", [Ratio(2, 4), Ratio(2, 8), Ratio(2, 16)], ids=str)
+def test_wide_keeps_the_forward_work(name, ratio):
+    """Within 4 %: widths are whole numbers. mlp is 74 w + w²/8 of 8,832 at 2:16, so that 101 channels are the most."""
+    network = zoo.load(name)
+    wide = widen(network, ratio)
+    assert 0.96 <= work(wide, ratio) / network.forward_macs <= 1
+    assert wide.classes == network.classes and wide.input_shape == network.input_shape
     assert widen(network, Ratio(1, 1)) is network
+
+
+def test_wide_trains():
     _, metrics = run(Experiment(model="mlp", wide=True, epochs=1))
     assert metrics["wide"] and metrics["test_accuracy"] > 0.5
+
+
+def test_wide_keeps_depthwise_layers_depthwise_and_groups_whole():
+    shape = (8, 8, 8)
+    layers = (
+        Conv(name="a", inputs=(INPUT,), out_channels=32, kernel=1),
+        Conv(name="depthwise", inputs=("a",), out_channels=32, kernel=3, padding=1, groups=32),
+        Conv(name="double", inputs=("depthwise",), out_channels=64, kernel=3, padding=1, groups=32),
+        Conv(name="grouped", inputs=("double",), out_channels=64, kernel=3, padding=1, groups=2),
+        GlobalPool(name="pool", inputs=("grouped",)),
+        Linear(name="fc", inputs=("pool",), out_features=10),
+    )
+    wide = {layer.name: layer for layer in widen(Network(name="n", input_shape=shape, layers=layers), RATIO).layers}
+    channels = wide["a"].out_channels
+    assert channels > 32
+    assert (wide["depthwise"].groups, wide["depthwise"].out_channels) == (channels, channels)
+    assert (wide["double"].groups, wide["double"].out_channels) == (channels, 2 * channels)
+    assert wide["grouped"].groups == 2 and wide["grouped"].out_channels % 16 == 0
+
+
+def test_wide_says_where_a_layer_fixes_the_width_of_another():
+    with pytest.raises(InputError, match=r"network 'vit' cannot be made wider: layer '.*' is of a fixed width"):
+        widen(zoo.load("vit"), RATIO)
+
+
+def wrong(hook, result):
+    """BDWP with one hook that gives back `result` of what it is given."""
+    return type("Wrong", (Bdwp,), {"name": "wrong", hook: lambda self, given, site: result(given)})()
+
+
+def first(given, count):
+    """The first of every eight along the last axis."""
+    return np.where(np.arange(given.shape[-1]) % 8 < count, given, 0).astype(given.dtype)
+
+
+FAULTS = [
+    ("forward_weights", lambda given: first(given, 3), "keeps 3 of 8 weights, not 2"),
+    ("forward_weights", lambda given: first(given, 1), "keeps 1 of 8 weights, not 2"),
+    ("backward_weights", lambda given: first(given.T, 3).T.copy(), "keeps 3 of 8 weights, not 2"),
+    ("forward_weights", lambda given: given[:-1], r"gives back float16 \(63, 64\), not float16 \(64, 64\)"),
+    ("forward_weights", lambda given: given.astype(np.float32), r"gives back float32 \(64, 64\), not float16"),
+    ("backward_weights", lambda given: None, "gives back a NoneType, not an array"),
+    ("input_gradient_operand", lambda given: given[:, 1:], r"gives back float16 \(16, 63\), not float16 \(16, 64\)"),
+    ("weight_gradient_operand", lambda given: given[1:], r"gives back float16 \(15, 64\), not"),
+    ("weight_gradient", lambda given: given[0], r"gives back float32 \(64,\), not float32 \(64, 64\)"),
+    ("output_order", lambda given: np.zeros(64, int), r"must give back all of 0\.\.63 in some order, or None"),
+]
+
+
+@pytest.mark.parametrize("hook, result, told", FAULTS)
+def test_what_a_method_gives_back_is_checked_by_method_and_layer(hook, result, told):
+    data = digits()
+    with pytest.raises(InputError, match=f"^method 'wrong', layer 'fc2': {hook} {told}"):
+        model = Model(zoo.load("mlp"), FastBackend(), np.random.default_rng(0), method=wrong(hook, result), ratio=RATIO)
+        training_step(model, Sgd(), data.train_images[:16], data.train_labels[:16], 0.1)
+
+
+def test_zeros_may_be_among_what_a_method_keeps():
+    """Weights of 0 cannot be told from pruned ones: a group with six of them may show fewer than two."""
+
+    def with_zeros(given):
+        return first(given, 2)
+
+    model = Model(
+        zoo.load("mlp"), FastBackend(), np.random.default_rng(0), method=wrong("forward_weights", with_zeros), ratio=RATIO
+    )
+    model.modules["fc2"].weight.value[:, ::8] = 0
+    model.prepare()
 
 
 OWN = '''

@@ -45,7 +45,7 @@ class Conv(Weighted[network.Conv]):
     def weight_product(self, gradient: Array) -> Array:
         rows, columns = self._positions(self.input)
         flat = gradient.reshape(-1, gradient.shape[-1])
-        pruned = self.method.weight_gradient_operand(flat, self.site).reshape(gradient.shape)
+        pruned = self.ask("weight_gradient_operand", flat).reshape(gradient.shape)
         parts = []
         for images, part in zip(self._split(self.input), self._split(pruned), strict=True):
             chunks = self._chunks(images, rows, columns, images.shape[-1])

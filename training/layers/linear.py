@@ -21,7 +21,7 @@ class Linear(Weighted[network.Linear]):
         return self._over_rows(self.backward_operand, gradient)
 
     def weight_product(self, gradient: Array) -> Array:
-        rows = self.method.weight_gradient_operand(gradient.reshape(-1, gradient.shape[-1]), self.site)
+        rows = self.ask("weight_gradient_operand", gradient.reshape(-1, gradient.shape[-1]))
         return self.backend.outer(rows, self.input.reshape(len(rows), -1))
 
     def _over_rows(self, operand: Operand, tensor: Array) -> Array:

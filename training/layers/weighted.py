@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dataflow import network
 from dataflow.program import Stage
 from training.layers.module import Module, Parameter, Pass
+from training.methods.contract import check_kept, check_like, check_order
 from training.methods.dense import Dense
 from training.methods.method import Method
 from training.methods.site import Site
@@ -43,13 +44,14 @@ class Weighted(Module[W]):
         stored = self.backend.store(self.weight.value)
         self.method, self.site = (Dense(), site) if site.ratio.is_dense else (method, site)
         packed = self.method.sparse_stages & self.method.packed_stages
-        forward = self.method.forward_weights(stored, site)
-        backward = self.method.backward_weights(stored, site)
+        forward, backward = self.ask("forward_weights", stored), self.ask("backward_weights", stored)
         self.order = self.method.output_order(backward, site)
+        check_order(self._where("output_order"), self.order, len(stored))
         self.dense = backward if Stage.FORWARD in packed else forward
-        ordered = self.transposed(backward if self.order is None else backward[self.order])
-        self.forward_operand = self._operand(forward, packed=Stage.FORWARD in packed)
-        self.backward_operand = self._operand(ordered, packed=Stage.INPUT_GRADIENT in packed)
+        self.forward_operand = self._operand("forward_weights", forward, stored, packed=Stage.FORWARD in packed)
+        turned = self._turned(backward)
+        given = turned if backward is stored else self._turned(stored)
+        self.backward_operand = self._operand("backward_weights", turned, given, packed=Stage.INPUT_GRADIENT in packed)
         self.weight.pruned = ~select(stored, site.ratio) if self.method.pruned_decay else None
 
     def take(self, forward: Operand, backward: Operand, order: NDArray[np.intp] | None) -> None:
@@ -60,9 +62,25 @@ class Weighted(Module[W]):
                 raise ValueError(f"layer {self.layer.name!r}: operands of another shape")
         self.forward_operand, self.backward_operand, self.order = forward, backward, order
 
-    def _operand(self, weights: Array, *, packed: bool) -> Operand:
+    def _turned(self, weights: Array) -> Array:
+        """(inputs, *kernel, outputs), outputs in the method's order."""
+        return self.transposed(weights if self.order is None else weights[self.order])
+
+    def _operand(self, hook: str, weights: Array, given: Array, *, packed: bool) -> Operand:
+        """What a product reads: of packed weights, the N largest of every M where the method left `given` as it was."""
+        if not packed:
+            return Operand(weights)
         ratio = self.method.packing_ratio(self.site)
-        return Operand(pack(weights, ratio), ratio) if packed else Operand(weights)
+        if weights is not given:
+            check_kept(self._where(hook), weights, given, ratio, fewer=self.method.keeps_fewer)
+        return Operand(pack(weights, ratio), ratio)
+
+    def ask(self, hook: str, given: Array) -> Array:
+        """What one of the method's hooks makes of `given`."""
+        return check_like(self._where(hook), getattr(self.method, hook)(given, self.site), given)
+
+    def _where(self, hook: str) -> str:
+        return f"method {self.method.name!r}, layer {self.layer.name!r}: {hook}"
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.input = inputs[0]
@@ -72,13 +90,13 @@ class Weighted(Module[W]):
         return self.backend.store(output + self.parameters["bias"].value if self.layer.bias else output)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        self.weight.gradient = self.method.weight_gradient(self.weight_product(gradient), self.site)
+        self.weight.gradient = self.ask("weight_gradient", self.weight_product(gradient))
         self._record_gradients(gradient, how)
         if self.layer.bias:
             self.parameters["bias"].gradient = self.backend.sum_rows(gradient.reshape(-1, gradient.shape[-1]))
         if not self.needs_input_gradient:
             return ()
-        pruned = self.method.input_gradient_operand(gradient, self.site)
+        pruned = self.ask("input_gradient_operand", gradient)
         product = self.input_product(pruned if self.order is None else pruned[..., self.order])
         how.record(self.layer.name, input_gradient=product)
         how.record(self.layer.name, **self._packed("weight_backward", self.backward_operand))

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from dataflow.program import Stage
 from training.methods.method import Method, kept
 from training.methods.site import Site
+from training.nm import Mask, grouped
 from training.numbers import Array
 
 REFRESH_STEPS = 100
-CANDIDATES = 16
+CANDIDATES = 10
 
 
 @dataclass(frozen=True)
@@ -20,36 +21,42 @@ class BiMask(Method):
     """``y = (W·E_in) x``, ``dx = (W·E_in·E_out')^T dy``, ``dW = dy x^T + λ_w (1 - E_in) W``.
 
     E_out' keeps the N largest of every M along output channels of W·E_in, channels in an order that is chosen anew every
-    100 steps: of 16 random ones and the present one, that which keeps the largest sum of magnitudes. Zhang et al.,
-    *Bi-directional masks for efficient N:M sparse training*, ICML 2023.
+    100 steps: of 10 random ones the first that leaves the most weights in both masks. Zhang et al., *Bi-directional masks for
+    efficient N:M sparse training*, ICML 2023, as their code has it.
     """
 
     pruned_decay: float = 2e-4
 
     name: ClassVar[str] = "bimask"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+    keeps_fewer: ClassVar[bool] = True
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
-        return kept(weights, site.ratio)
+        masked = kept(weights, site.ratio)
+        order = self._order(masked, site)
+        parts = np.split(masked[order], site.groups)
+        both = np.empty_like(masked)
+        both[order] = np.concatenate([kept(part, site.ratio, 0) for part in parts])
+        return both
 
     def output_order(self, weights: Array, site: Site) -> NDArray[np.intp] | None:
-        if self._due(site):
-            present = site.memory.get("order", np.arange(len(weights)))
-            orders = [present, *(_shuffled(len(weights), site) for _ in range(CANDIDATES))]
-            site.memory["order"] = max(orders, key=lambda order: self._remaining(weights[order], site))
-            site.memory["chosen_at"] = np.array(site.moment.step)
         return site.memory["order"]
 
-    def _due(self, site: Site) -> bool:
-        """Once every 100 steps: where a training goes on from a checkpoint, that step's order is there already."""
-        if "order" not in site.memory:
-            return True
-        return site.moment.step % REFRESH_STEPS == 0 and site.moment.step != site.memory["chosen_at"]
+    def _order(self, masked: Array, site: Site) -> NDArray[np.intp]:
+        """The present order, or once in 100 steps another; a step whose order a checkpoint brought keeps it."""
+        step, chosen_at = site.moment.step, site.memory.get("chosen_at", -1)
+        if "order" not in site.memory or (step % REFRESH_STEPS == 0 and step != chosen_at):
+            orders = [_shuffled(len(masked), site) for _ in range(CANDIDATES)]
+            site.memory["order"] = max(orders, key=lambda order: survivors(masked[order] != 0, site))
+            site.memory["chosen_at"] = np.array(step)
+        return site.memory["order"]
 
-    def _remaining(self, ordered: Array, site: Site) -> float:
-        """Sum of magnitudes that both masks keep, each group of a grouped convolution apart."""
-        parts = np.split(ordered, site.groups)
-        return sum(float(np.abs(kept(part, site.ratio, 0)).sum(dtype=np.float64)) for part in parts)
+
+def survivors(mask: Mask, site: Site) -> int:
+    """Of the weights that `mask` keeps, (outputs, *kernel, inputs), how many are left by N of every M outputs."""
+    parts = (np.moveaxis(part, 0, -1).astype(np.uint8) for part in np.split(mask, site.groups))
+    counts = [grouped(part, site.ratio).sum(-1, dtype=np.int64) for part in parts]
+    return sum(int(np.minimum(count, site.ratio.n).sum()) for count in counts)
 
 
 def _shuffled(outputs: int, site: Site) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ from math import exp
 from typing import ClassVar
 
 from dataflow.program import Stage
+from hw.errors import InputError
 from training.methods.method import Method, kept
 from training.methods.site import Moment, Site
 from training.numbers import Array
@@ -17,30 +18,53 @@ PUBLISHED_STEPS = 10_000
 
 @dataclass(frozen=True)
 class MaskDecay(Method):
-    """``y = W' x``, ``dx = W'^T dy``, ``dW = dy x^T`` with ``W' = W·(E_in + (1 - E_in)·D)``, D from 1 to 0; at the end D = 0.
+    """``y = W' x``, ``dx = W'^T dy``, ``dW = dy x^T`` with ``W' = W·(E_in + (1 - E_in)·D)``.
 
-    While D is above 0 no product is sparse. MdGf of Bambhaniya et al., *Progressive gradient flow for robust N:M sparsity
-    training in transformers*, 2024.
+    D is 1 in a dense phase, falls, and is 0 in a phase of fine-tuning, in which the mask is binary. No product of the training
+    counts as sparse. MdGf of Bambhaniya et al., *Progressive gradient flow for robust N:M sparsity training in transformers*,
+    2024; how long the two phases last is varied there, and the defaults are ours.
+
+    Parameters
+    ----------
+    dense, fine_tune : float
+        Shares of the training's steps, together below 1; a training of unknown length has neither phase.
     """
 
+    dense: float = 0.0125
+    fine_tune: float = 0.1
+
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.dense >= 0 and self.fine_tune >= 0 and self.dense + self.fine_tune < 1):
+            raise InputError(f"dense and fine_tune must be at least 0, together below 1, not {self.dense} and {self.fine_tune}")
 
     @abstractmethod
     def factor(self, fade: float) -> float:
         """D after `fade`, c·t: the published rate times the steps of a training of full length."""
 
     def forward_weights(self, weights: Array, site: Site) -> Array:
-        factor = 0.0 if site.moment.finished else self.factor(_fade(site.moment))
+        factor = self._factor(site.moment)
         pruned = kept(weights, site.ratio)
         return pruned + (weights - pruned) * weights.dtype.type(factor)
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
         return self.forward_weights(weights, site)
 
+    def _factor(self, moment: Moment) -> float:
+        """D of the step to come."""
+        if moment.steps is None:
+            return self.factor(PUBLISHED_RATE * moment.step)
+        if moment.step >= moment.steps * (1 - self.fine_tune):
+            return 0.0
+        stretch = max(PUBLISHED_STEPS / moment.steps, 1.0)
+        return self.factor(PUBLISHED_RATE * stretch * max(moment.step - moment.steps * self.dense, 0.0))
+
 
 @dataclass(frozen=True)
 class LinearDecay(MaskDecay):
-    """MdGf-linear: ``D = max(1 - c t, 0)``, c = 2e-4."""
+    """MdGf-linear: ``D = max(1 - c t, 0)``, c = 2e-4, t from the end of the dense phase."""
 
     name: ClassVar[str] = "decay-linear"
 
@@ -50,14 +74,9 @@ class LinearDecay(MaskDecay):
 
 @dataclass(frozen=True)
 class ExponentialDecay(MaskDecay):
-    """MdGf-exponential: ``D = exp(-c t)``, c = 2e-4."""
+    """MdGf-exponential: ``D = exp(-c t)``, c = 2e-4, t from the end of the dense phase."""
 
     name: ClassVar[str] = "decay-exponential"
 
     def factor(self, fade: float) -> float:
         return exp(-fade)
-
-
-def _fade(moment: Moment) -> float:
-    stretch = max(PUBLISHED_STEPS / moment.steps, 1.0) if moment.steps else 1.0
-    return PUBLISHED_RATE * stretch * moment.step

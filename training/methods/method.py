@@ -20,7 +20,9 @@ from training.numbers import Array
 class Method:
     """Which products are sparse, what each reads, and what pulls on pruned weights.
 
-    A method overrides the hooks in which it differs from dense training; a `Site` tells it of the layer.
+    A method overrides the hooks in which it differs from dense training; a `Site` tells it of the layer. Where a product's
+    weights are packed, its hook gives back the very array that it was given, of which the N largest of every M are kept then,
+    or one that holds the method's own choice: N of every M, the others zero.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ class Method:
     """Whether the ratio means anything to it."""
     packed_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
     """Those of `sparse_stages` whose weights are packed; an activation gradient that is pruned instead is masked."""
+
+    keeps_fewer: ClassVar[bool] = False
+    """Whether its own choice may be of fewer than N of M, such as that of masks along two axes."""
 
     def __post_init__(self) -> None:
         if not self.pruned_decay >= 0:

@@ -38,12 +38,13 @@ class Patterns(Method):
 
 @dataclass(frozen=True)
 class Stepwise(Patterns):
-    """SdGf-stepwise: M-1:M, M/2:M, N:M, such as 7:8, 4:8, 2:8."""
+    """SdGf-stepwise: M-1:M, then half as many kept at a time, down to N:M, such as 15:16, 8:16, 4:16, 2:16."""
 
     name: ClassVar[str] = "patterns-stepwise"
 
     def patterns(self, last: Ratio) -> list[Ratio]:
-        return [Ratio(n, last.m) for n in (last.m - 1, last.m // 2) if n > last.n] + [last]
+        halves = (last.m >> place for place in range(1, last.m.bit_length()))
+        return [Ratio(n, last.m) for n in (last.m - 1, *halves) if n > last.n] + [last]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Transposable(Method):
 
     name: ClassVar[str] = "transposable"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+    keeps_fewer: ClassVar[bool] = True
 
     def forward_weights(self, weights: Array, site: Site) -> Array:
         if "mask" not in site.memory or site.moment.step % REFRESH_STEPS == 0:
