@@ -7,7 +7,7 @@ from hw.errors import InputError
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """An IEEE 754 binary interchange format: sign, exponent, mantissa, from the top bit down.
+    """A binary floating-point format: sign, exponent, mantissa, from the top bit down; IEEE 754's, but where `finite`.
 
     Parameters
     ----------
@@ -15,10 +15,14 @@ class FloatFormat:
         Width of the biased exponent, 2..15. All ones means infinity or NaN, zero means zero or subnormal.
     mantissa_bits : int
         Width of the stored fraction, at least 1.
+    finite : bool
+        Whether there are no infinities, as in the OCP 8-bit E4M3: the all-ones exponent is one of numbers, NaN is all ones
+        alone, and what is too large becomes NaN.
     """
 
     exponent_bits: int
     mantissa_bits: int
+    finite: bool = False
 
     def __post_init__(self) -> None:
         if not 2 <= self.exponent_bits <= 15:
@@ -38,18 +42,29 @@ class FloatFormat:
 
     @property
     def max_biased_exponent(self) -> int:
-        """The all-ones exponent of infinities and NaN."""
+        """The all-ones exponent, of infinities and NaN."""
         return (1 << self.exponent_bits) - 1
 
     @property
+    def last_exponent(self) -> int:
+        """The largest biased exponent of a number."""
+        return self.max_biased_exponent - (not self.finite)
+
+    @property
     def infinity(self) -> int:
-        """Bits of +infinity."""
-        return self.max_biased_exponent << self.mantissa_bits
+        """Bits of +infinity; NaN in a `finite` format."""
+        return self.quiet_nan if self.finite else self.max_biased_exponent << self.mantissa_bits
+
+    @property
+    def largest(self) -> int:
+        """Bits of the largest magnitude that is no NaN: infinity, or the largest number of a `finite` format."""
+        return self.quiet_nan - 1 if self.finite else self.infinity
 
     @property
     def quiet_nan(self) -> int:
         """Bits of the canonical quiet NaN, the only NaN that any block produces."""
-        return self.infinity | 1 << (self.mantissa_bits - 1)
+        special = self.max_biased_exponent << self.mantissa_bits
+        return special | ((1 << self.mantissa_bits) - 1 if self.finite else 1 << (self.mantissa_bits - 1))
 
     @property
     def name(self) -> str:
@@ -57,13 +72,14 @@ class FloatFormat:
         for name, known in FORMATS.items():
             if known == self:
                 return name
-        return f"e{self.exponent_bits}m{self.mantissa_bits}"
+        return f"e{self.exponent_bits}m{self.mantissa_bits}{'fn' * self.finite}"
 
 
 BINARY16 = FloatFormat(5, 10)
 BFLOAT16 = FloatFormat(8, 7)
 BINARY32 = FloatFormat(8, 23)
 FLOAT8_E4M3 = FloatFormat(4, 3)
+FLOAT8_E4M3FN = FloatFormat(4, 3, finite=True)
 FLOAT8_E5M2 = FloatFormat(5, 2)
 
 FORMATS: dict[str, FloatFormat] = {
@@ -71,6 +87,7 @@ FORMATS: dict[str, FloatFormat] = {
     "bfloat16": BFLOAT16,
     "binary32": BINARY32,
     "float8_e4m3": FLOAT8_E4M3,
+    "float8_e4m3fn": FLOAT8_E4M3FN,
     "float8_e5m2": FLOAT8_E5M2,
 }
 

@@ -159,7 +159,7 @@ class VectorUnit(wiring.Component):
             self.i_gate.ready.eq(passing & vpu.i_mask.ready),
         ]
         for lane in range(self.config.vpu_lanes):
-            factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.infinity)
+            factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.largest)
             m.d.comb += [
                 vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
                 vpu.i_factors.payload[lane].scale.eq(Mux(step.options[2], factor[NUMBER:], step.scale)),

@@ -105,17 +105,17 @@ class VpuLane(wiring.Component):
 
         on = Signal()
         m.d.comb += [
-            on.eq(Mux(steps.narrow, is_on(value, storage.width, storage.infinity), is_on(value, NUMBER, BINARY32.infinity))),
+            on.eq(Mux(steps.narrow, is_on(value, storage.width, storage.largest), is_on(value, NUMBER, BINARY32.largest))),
             self.o.mask.eq(on),
             self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~unit.later(self.mask, 5, "gate"), 0, value)),
         ]
         return m
 
 
-def is_on(value: Value, width: int, infinity: int) -> Value:
-    """Whether the number in the low `width` bits is above zero, or NaN."""
+def is_on(value: Value, width: int, largest: int) -> Value:
+    """Whether the number in the low `width` bits is above zero, or NaN: a magnitude above `largest`."""
     magnitude = value[: width - 1]
-    return (magnitude != 0) & ~value[width - 1] | (magnitude > infinity)
+    return (magnitude != 0) & ~value[width - 1] | (magnitude > largest)
 
 
 class VPU(wiring.Component):

@@ -52,7 +52,7 @@ class Draw:
     def number(self, form: FloatFormat, count: int = 1) -> np.ndarray:
         """Bits of numbers: ends of the format's ranges, numbers near 1, and any."""
         normal, one = 1 << form.mantissa_bits, form.bias << form.mantissa_bits
-        ends = [0, 1, normal - 1, normal, one, form.infinity - 1, form.infinity, form.infinity + 1, form.quiet_nan]
+        ends = [0, 1, normal - 1, normal, one, form.largest - 1, form.largest, form.largest + 1, form.quiet_nan]
         kinds = [
             self._rng.choice(ends, count),
             one + self._rng.integers(-4 * normal, 4 * normal, count),

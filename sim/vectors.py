@@ -85,5 +85,5 @@ def _column(path: Path, numbers: list[int], column: Iterable[str], width: int) -
 def differing(actual: NDArray[np.uint32], expected: NDArray[np.uint32], form: FloatFormat) -> NDArray[np.intp]:
     """Where two arrays of stored numbers differ, if every NaN equals every other."""
     magnitude = (1 << (form.width - 1)) - 1
-    both_nan = ((actual & magnitude) > form.infinity) & ((expected & magnitude) > form.infinity)
+    both_nan = ((actual & magnitude) > form.largest) & ((expected & magnitude) > form.largest)
     return np.flatnonzero((actual != expected) & ~both_nan)

@@ -26,7 +26,7 @@ def storage_dtype(storage: FloatFormat) -> type[np.floating]:
 
 
 def to_storage(values: Array, storage: FloatFormat) -> Array:
-    """Round once to a storage format: to nearest, ties to even, with subnormals; too large becomes infinity.
+    """Round once to a storage format: to nearest, ties to even, with subnormals; too large becomes infinity, or NaN.
 
     Parameters
     ----------
@@ -72,9 +72,10 @@ def to_bits(values: Array, storage: FloatFormat) -> NDArray[np.uint32]:
     exponent = np.maximum(np.frexp(finite)[1] - 1, least)
     quanta = np.rint(np.ldexp(finite, storage.mantissa_bits - exponent)).astype(np.int64)
     magnitude = np.where(finite == 0, 0, ((exponent - least).astype(np.int64) << storage.mantissa_bits) + quanta)
-    magnitude = np.where(np.isinf(wide), storage.infinity, np.minimum(magnitude, storage.infinity))
+    magnitude = np.where(np.isinf(wide) | (magnitude > storage.largest), storage.infinity, magnitude)
     bits = magnitude | np.signbit(wide).astype(np.int64) << (storage.width - 1)
-    return np.where(np.isnan(wide), storage.quiet_nan, bits).astype(np.uint32)
+    nan = np.isnan(wide) | (magnitude > storage.largest)
+    return np.where(nan, storage.quiet_nan, bits).astype(np.uint32)
 
 
 def from_bits(bits: NDArray[np.integer], storage: FloatFormat) -> Array:
@@ -86,9 +87,9 @@ def from_bits(bits: NDArray[np.integer], storage: FloatFormat) -> Array:
     significand = fraction + ((biased > 0).astype(np.int64) << storage.mantissa_bits)
     exponent = np.maximum(biased, 1) - storage.bias - storage.mantissa_bits
     value = np.ldexp(significand.astype(np.float64), exponent.astype(np.int32))
-    value = np.where(magnitude == storage.infinity, np.inf, value)
+    value = np.where(magnitude == storage.infinity, np.inf, value)  # where infinity is NaN, the last line makes it that
     value = np.copysign(value, np.where(patterns >> (storage.width - 1) & 1, -1.0, 1.0))
-    return np.where(magnitude > storage.infinity, np.nan, value).astype(storage_dtype(storage))
+    return np.where(magnitude > storage.largest, np.nan, value).astype(storage_dtype(storage))
 
 
 def masked(values: Array, mask: NDArray[np.bool_]) -> Array:

@@ -84,7 +84,7 @@ class FloatAdd(wiring.Component):
         finish = Finish(
             self.format,
             significand_bits=self.format.mantissa_bits + 5,
-            headroom=range(1, self.format.max_biased_exponent),
+            headroom=range(1, self.format.last_exponent + 1),
             may_shift_left=True,
         )
         steps: list[Step] = [(2, self._order), (1, self._distance), (2, self._align), (1.5, self._add), *finish.steps]

@@ -58,7 +58,7 @@ class FloatConvert(wiring.Component):
         finish = Finish(
             self.target,
             significand_bits=self.source.mantissa_bits + 1,
-            headroom=range(self._rebias, self.source.max_biased_exponent - 1 + self._rebias),
+            headroom=range(self._rebias, self.source.last_exponent + self._rebias),
             # Only subnormals have leading zeros, and theirs is the smallest headroom.
             may_shift_left=self._rebias > 0,
         )

@@ -126,14 +126,16 @@ class Finish:
         return x._replace(significand=significand, right=Const(0))
 
     def _round(self, m: Module, x: Counted) -> Packed:
-        """Round to nearest, ties to even, and pack; the rounding carry runs on into the exponent, up to infinity."""
+        """Round to nearest, ties to even, and pack; the rounding carry runs on into the exponent, up to infinity or NaN."""
         fraction_bits = self.target.mantissa_bits
         significand = Cat(Const(0, max(fraction_bits + 1 - len(x.significand), 0)), x.significand)
         lost, kept = significand[: -fraction_bits - 1], significand[-fraction_bits - 1 :]
-        is_huge = kept[-1] & (x.exponent >= self.target.max_biased_exponent - 1) if self.may_overflow else Const(0)
+        is_huge = kept[-1] & self._is_huge(x.exponent, kept[:fraction_bits]) if self.may_overflow else Const(0)
         is_special = wire(m, x.is_nan | x.is_infinity | is_huge, "is_special")
         exponent = Mux(is_special, self.target.max_biased_exponent, x.exponent[: self.target.exponent_bits])
-        fraction = Mux(is_special, Cat(Const(0, fraction_bits - 1), x.is_nan), kept[:fraction_bits])
+        nan = Const((1 << fraction_bits) - 1, fraction_bits)
+        special = nan if self.target.finite else Cat(Const(0, fraction_bits - 1), x.is_nan)
+        fraction = Mux(is_special, special, kept[:fraction_bits])
         unrounded = wire(m, Cat(fraction, exponent), "unrounded")
         top = wire(m, kept[-1] & ~is_special, "top")
         if self.is_exact:
@@ -142,4 +144,12 @@ class Finish:
             up = wire(m, lost[-1] & (lost[:-1].any() | kept[0]) & ~is_special, "up")
             # One carry chain: the bit below the fraction makes the rounding carry.
             magnitude = (Cat(Const(1, 1), unrounded) + Cat(up, Const(0, fraction_bits), top))[1 : len(unrounded) + 1]
-        return Packed(Cat(magnitude, x.sign & ~x.is_nan))
+        is_nan = magnitude.all() if self.target.finite else x.is_nan
+        return Packed(Cat(magnitude, x.sign & ~is_nan))
+
+    def _is_huge(self, exponent: Value, fraction: Value) -> Value:
+        """Whether a number with a leading one, whose stored exponent is one more, is too large before it is rounded."""
+        last = self.target.max_biased_exponent - 1
+        if self.target.finite:
+            return (exponent > last) | (exponent == last) & fraction.all()
+        return exponent >= last

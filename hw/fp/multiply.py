@@ -72,7 +72,7 @@ class FloatMultiply(wiring.Component):
         finish = Finish(
             self.target,
             significand_bits=2 * self.source.mantissa_bits + 2,
-            headroom=range(2 + self._rebias, 2 * self.source.max_biased_exponent - 1 + self._rebias),
+            headroom=range(2 + self._rebias, 2 * self.source.last_exponent + 1 + self._rebias),
             may_shift_left=True,
         )
         steps: list[Step] = [(1, self._unpack), (3, self._multiply), *finish.steps]

@@ -62,7 +62,7 @@ class FloatScale(wiring.Component):
         finish = Finish(
             self.format,
             significand_bits=self.format.mantissa_bits + 1,
-            headroom=range(-self._reach, self.format.max_biased_exponent - 2 + self._reach),
+            headroom=range(-self._reach, self.format.last_exponent - 1 + self._reach),
             may_shift_left=True,
         )
         steps: list[Step] = [(1, self._unpack), *finish.steps]

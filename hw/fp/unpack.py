@@ -19,7 +19,7 @@ class Unpacked(NamedTuple):
     exponent: Value
     significand: Value
     is_special: Value
-    """Infinity or NaN."""
+    """Infinity or NaN; in a `finite` format NaN."""
     has_fraction: Value
     """The stored fraction is not zero; a special number is then NaN."""
 
@@ -33,6 +33,6 @@ def unpack(m: Module, bits: Value, form: FloatFormat, name: str) -> Unpacked:
         sign=bits[-1],
         exponent=Cat(stored[0] | ~is_normal, stored[1:]),
         significand=Cat(fraction, is_normal),
-        is_special=wire(m, stored.all(), f"{name}_is_special"),
+        is_special=wire(m, (bits[:-1] if form.finite else stored).all(), f"{name}_is_special"),
         has_fraction=wire(m, fraction.any(), f"{name}_has_fraction"),
     )

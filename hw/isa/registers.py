@@ -130,6 +130,13 @@ def _halves(**docs: str) -> tuple[Field, ...]:
     return tuple(Field(name, 16 * place, 16, doc) for place, (name, doc) in enumerate(docs.items()))
 
 
+STORAGE_FIELDS = (
+    Field("exponent_bits", 0, 15, "exponent bits"),
+    Field("finite", 15, 1, "no infinities"),
+    Field("mantissa_bits", 16, 16, "mantissa bits"),
+)
+
+
 def _table() -> tuple[Register, ...]:
     control = _bits(start="starts the program", reset="resets all units", clear="clears the interrupt")
     status = _bits(idle="idle", running="running", done="done", error="error", overflow="overflow", resetting="reset under way")
@@ -153,7 +160,7 @@ def _table() -> tuple[Register, ...]:
         ("array_size", False, "", _halves(rows="rows", columns="columns")),
         ("array_slots", False, "", _halves(slots="interleave slots", max_group="max_group")),
         ("lanes", False, "", _halves(lanes="vector lanes", beat_bytes="bytes of a beat")),
-        ("storage", False, "", _halves(exponent_bits="exponent bits", mantissa_bits="mantissa bits")),
+        ("storage", False, "", STORAGE_FIELDS),
     ]
     rows += [(f"{name}_{half}", False, f"{doc}, {half} half") for name, doc in COUNTERS.items() for half in ("low", "high")]
     return tuple(Register(name, 4 * place, *row) for place, (name, *row) in enumerate(rows))
@@ -174,7 +181,7 @@ def constants(config: AcceleratorConfig) -> dict[str, int]:
         "array_size": config.rows | config.columns << 16,
         "array_slots": config.interleave_slots | config.max_group << 16,
         "lanes": config.vpu_lanes | config.axi_data_bytes << 16,
-        "storage": storage.exponent_bits | storage.mantissa_bits << 16,
+        "storage": storage.exponent_bits | storage.finite << 15 | storage.mantissa_bits << 16,
     }
 
 

@@ -37,7 +37,14 @@ class RatioType(click.ParamType):
         return value if isinstance(value, Ratio) else parse_ratio(value)
 
 
-SHORT_FORMATS = {"f16": "binary16", "bf16": "bfloat16", "f32": "binary32", "e4m3": "float8_e4m3", "e5m2": "float8_e5m2"}
+SHORT_FORMATS = {
+    "f16": "binary16",
+    "bf16": "bfloat16",
+    "f32": "binary32",
+    "e4m3": "float8_e4m3",
+    "e4m3fn": "float8_e4m3fn",
+    "e5m2": "float8_e5m2",
+}
 """Short names of number formats; TestFloat has the first three."""
 
 

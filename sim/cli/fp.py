@@ -32,7 +32,8 @@ def command(
 
     \b
     Formats:
-      binary16 (f16), bfloat16 (bf16), binary32 (f32), float8_e4m3 (e4m3), float8_e5m2 (e5m2)
+      binary16 (f16), bfloat16 (bf16), binary32 (f32), float8_e4m3 (e4m3), float8_e4m3fn (e4m3fn, OCP),
+      float8_e5m2 (e5m2)
     \b
     Example:
       testfloat_gen f32_add > add.txt

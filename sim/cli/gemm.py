@@ -48,7 +48,7 @@ def command(
       nmtrain gemm --config tiny --m 33 --n 5 --k 70 --ratio 2:8
     \b
     Formats:
-      binary16 (f16), bfloat16 (bf16), float8_e4m3 (e4m3), float8_e5m2 (e5m2)
+      binary16 (f16), bfloat16 (bf16), float8_e4m3 (e4m3), float8_e4m3fn (e4m3fn, OCP), float8_e5m2 (e5m2)
     """
     from dataflow.program import Dataflow
     from sim.gemm import Gemm

@@ -41,7 +41,12 @@ SECONDS_BETWEEN_LINES = 60
 @click.option("--weight-decay", type=float, default=1e-4, show_default=True, help="of the weight update")
 @click.option("--label-smoothing", type=float, default=0.0, show_default=True, help="of the loss")
 @click.option("--dropout", type=float, default=0.0, show_default=True, help="share of the classifier's inputs to drop")
-@click.option("--storage", default="binary16", show_default=True, help="binary16, bfloat16, float8_e4m3, float8_e5m2, binary32")
+@click.option(
+    "--storage",
+    default="binary16",
+    show_default=True,
+    help="binary16, bfloat16, float8_e4m3, float8_e4m3fn (OCP), float8_e5m2, binary32",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the order of images")
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")

@@ -60,7 +60,7 @@ def elements(rng, config, length):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-@pytest.mark.parametrize("storage", ["binary16", "bfloat16", "float8_e4m3", "float8_e5m2"])
+@pytest.mark.parametrize("storage", ["binary16", "bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"])
 def test_every_ratio_one_after_another_gives_numpys_bits(storage, stall):
     small, rng = config(storage=storage), np.random.default_rng(1)
     check(small, [(elements(rng, small, 40), ratio) for ratio in [*RATIOS, *RATIOS[::-1]]], stall=stall)

@@ -102,7 +102,7 @@ def test_products_back_to_back_are_numpys_bits(config, stall):
         multiply=st.integers(1, 3),
         add=st.integers(1, 4),
         group=st.sampled_from([4, 8, 16]),
-        storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e5m2"]),
+        storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"]),
     ),
     products=st.lists(
         st.tuples(

@@ -103,7 +103,7 @@ def test_every_pass_gives_numpys_bits():
 @given(
     lanes=st.integers(1, 2),
     add=st.sampled_from([1, 2, 3]),
-    storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e5m2"]),
+    storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"]),
     stall=st.sampled_from([0.0, 0.4]),
     passes=st.lists(st.sampled_from(EVERY_PASS), min_size=1, max_size=6),
     seed=st.integers(0, 1 << 30),

@@ -84,7 +84,7 @@ def check(config, rates, tensors, **options):
 @given(
     lanes=st.integers(1, 2),
     add=st.sampled_from([1, 2, 3]),
-    storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e5m2"]),
+    storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"]),
     stall=st.sampled_from([0.0, 0.4]),
     wild=st.booleans(),
     seed=st.integers(0, 1 << 30),

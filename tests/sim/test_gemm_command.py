@@ -43,7 +43,10 @@ def test_a_format_replaces_the_configurations(capsys, tmp_path):
         (["--ratio", "2:32"], "needs groups of 32, but tiny is elaborated for max_group = 16"),
         (["--config", "huge"], "unknown configuration 'huge'; allowed: tiny, small, medium, vcu1525"),
         (["--dataflow", "sideways"], "'os', 'ws'"),
-        (["--format", "f32"], "unknown format 'f32'; allowed: binary16, bfloat16, float8_e4m3, float8_e5m2, f16, bf16, e4m3"),
+        (
+            ["--format", "f32"],
+            "unknown format 'f32'; allowed: binary16, bfloat16, float8_e4m3, float8_e4m3fn, float8_e5m2, f16, bf16, e4m3",
+        ),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--stall-probability", "1"], "must be in 0..0.95"),
     ],

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.errors import InputError
-from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2, FloatFormat
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E4M3FN, FLOAT8_E5M2, FloatFormat
 from training.numbers import canonical, from_bits, storage_dtype, to_bits, to_storage
 
 ORACLES = {
     BINARY16: np.float16,
     BFLOAT16: ml_dtypes.bfloat16,
     FLOAT8_E4M3: ml_dtypes.float8_e4m3,
+    FLOAT8_E4M3FN: ml_dtypes.float8_e4m3fn,
     FLOAT8_E5M2: ml_dtypes.float8_e5m2,
 }
 words = st.lists(st.integers(0, 2**32 - 1), max_size=64)
@@ -21,8 +22,9 @@ words = st.lists(st.integers(0, 2**32 - 1), max_size=64)
 
 def oracle_bits(values, storage):
     with np.errstate(all="ignore"):
-        bits = values.astype(ORACLES[storage]).view(f"u{storage.width // 8}").astype(np.uint32)
-    return np.where(np.isnan(values), storage.quiet_nan, bits)
+        rounded = values.astype(ORACLES[storage])
+        bits = rounded.view(f"u{storage.width // 8}").astype(np.uint32)
+        return np.where(np.isnan(rounded.astype(np.float32)), storage.quiet_nan, bits)
 
 
 @pytest.mark.parametrize("storage", ORACLES, ids=lambda storage: storage.name)
@@ -45,7 +47,7 @@ def test_rounding_at_every_halfway_point_and_its_neighbours(storage):
 def test_every_pattern_survives_decode_and_encode(storage):
     bits = np.arange(1 << storage.width, dtype=np.uint32)
     magnitude = bits & ((1 << (storage.width - 1)) - 1)
-    expected = np.where(magnitude > storage.infinity, storage.quiet_nan, bits)
+    expected = np.where(magnitude > storage.largest, storage.quiet_nan, bits)
     values = from_bits(bits, storage)
     assert values.dtype == storage_dtype(storage)
     np.testing.assert_array_equal(to_bits(values, storage), expected)
@@ -63,6 +65,15 @@ def test_binary32_keeps_all_but_the_nan(words):
 def test_binary16_nan_and_overflow_are_silent_and_canonical():
     rounded = to_storage(np.array([np.nan, -np.nan, 65520, -65519.99], np.float32), BINARY16)
     assert rounded.view(np.uint16).tolist() == [0x7E00, 0x7E00, 0x7C00, 0xFBFF]
+
+
+def test_ocp_e4m3_ends_at_448_without_infinity():
+    """OFP8 specification, table 1: S.1111.110 is 448, S.1111.111 is NaN; 464 lies halfway to what would be 480, 448 is even."""
+    values = np.array([448, 464, 464.01, 480, 1e9, np.inf, -464, -1e9, 2**-9, 2**-10], np.float32)
+    bits = to_bits(values, FLOAT8_E4M3FN)
+    assert bits.tolist() == [0x7E, 0x7E, 0x7F, 0x7F, 0x7F, 0x7F, 0xFE, 0x7F, 0x01, 0x00]
+    assert from_bits(bits[[0, 8]], FLOAT8_E4M3FN).tolist() == [448, 2**-9] and np.isnan(from_bits(bits[[2]], FLOAT8_E4M3FN))
+    assert from_bits(to_bits(values[:1], FLOAT8_E4M3), FLOAT8_E4M3).tolist() == [np.inf]
 
 
 def test_a_format_wider_than_binary32_is_refused():

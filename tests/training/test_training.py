@@ -86,7 +86,7 @@ def test_other_storage_formats_train():
     assert dense.dtype == np.float32 and not (dense.view(np.uint32) & 0xFFFF).any()
 
 
-@pytest.mark.parametrize("storage", ["binary16", "bfloat16", "float8_e5m2", "float8_e4m3", "binary32"])
+@pytest.mark.parametrize("storage", ["binary16", "bfloat16", "float8_e5m2", "float8_e4m3", "float8_e4m3fn", "binary32"])
 def test_every_storage_format_learns(storage):
     """FP8 gradients keep two or three bits: less is asked of them."""
     _, metrics = run(Experiment(epochs=4, storage=storage))

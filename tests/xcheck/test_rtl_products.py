@@ -27,7 +27,7 @@ ARRAYS = [
     PRESETS["tiny"],
     AcceleratorConfig(name="dot", rows=1, columns=1, storage="float8_e5m2", multiply_latency_cycles=1, add_latency_cycles=1),
     AcceleratorConfig(name="line", rows=1, columns=5, storage="bfloat16", max_group=8, add_latency_cycles=3),
-    AcceleratorConfig(name="odd", rows=3, columns=2, storage="float8_e4m3", add_latency_cycles=2, partial_sum_words=24),
+    AcceleratorConfig(name="odd", rows=3, columns=2, storage="float8_e4m3fn", add_latency_cycles=2, partial_sum_words=24),
 ]
 
 

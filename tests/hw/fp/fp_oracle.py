@@ -3,13 +3,14 @@
 import ml_dtypes
 import numpy as np
 
-from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E4M3FN, FLOAT8_E5M2
 
 DTYPES = {
     BINARY16: np.float16,
     BFLOAT16: ml_dtypes.bfloat16,
     BINARY32: np.float32,
     FLOAT8_E4M3: ml_dtypes.float8_e4m3,
+    FLOAT8_E4M3FN: ml_dtypes.float8_e4m3fn,
     FLOAT8_E5M2: ml_dtypes.float8_e5m2,
 }
 
@@ -33,8 +34,9 @@ def round_once(form, values):
     _, exponent = np.frexp(values)
     quantum = np.ldexp(1.0, np.maximum(exponent - 1, 1 - form.bias) - form.mantissa_bits)
     rounded = np.where(np.isfinite(values), np.rint(values / quantum) * quantum, values)
-    limit = np.ldexp(1.0, form.bias + 1)
-    return np.where(np.abs(rounded) >= limit, np.copysign(np.inf, rounded), rounded)
+    limit = 480.0 if form == FLOAT8_E4M3FN else np.ldexp(1.0, form.bias + 1)
+    beyond = np.nan if form == FLOAT8_E4M3FN else np.inf
+    return np.where(np.abs(rounded) >= limit, np.copysign(beyond, rounded), rounded)
 
 
 def expect(op, source, target, operands):

@@ -7,10 +7,10 @@ from amaranth.sim import Simulator
 from fp_operands import operands, partners
 from fp_oracle import decode, encode, expect
 
-from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E4M3FN, FLOAT8_E5M2
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply, FloatScale
 
-NARROW = [BINARY16, BFLOAT16, FLOAT8_E4M3, FLOAT8_E5M2]
+NARROW = [BINARY16, BFLOAT16, FLOAT8_E4M3, FLOAT8_E4M3FN, FLOAT8_E5M2]
 FORMATS = [*NARROW, BINARY32]
 VECTORS = 150
 
