@@ -1,63 +1,12 @@
-"""A weighted layer's axes: what is windowed, what is not, and which taps a strided window's gradient needs."""
+"""A weighted layer's axes: what is windowed and what is not."""
 
 from dataclasses import dataclass
-from math import gcd
 
 from dataflow.axes import Axis, AxisConv
 from dataflow.network import Conv, Linear, Network, Weighted
+from dataflow.sliding import Window
 from dataflow.tokens import MatMul
 from hw.errors import InputError
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Input positions ``start + stride * t`` for t < `positions`, and the taps that reach them.
-
-    Tap u < `taps` is ``tap + tap_step * u`` of the kernel; it reads output position ``origin + t - step * u``.
-    """
-
-    start: int
-    positions: int
-    tap: int
-    tap_step: int
-    taps: int
-    origin: int
-    step: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """One axis that a kernel slides over: ``input = output * stride + tap * dilation - padding``."""
-
-    size: int
-    outputs: int
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The input positions by their remainder modulo the stride, those that no tap reaches left out."""
-        phases = (self._phase(start) for start in range(min(self.stride, self.size)))
-        return tuple(phase for phase in phases if phase is not None)
-
-    def _phase(self, start: int) -> Phase | None:
-        common = gcd(self.stride, self.dilation)
-        tap_step = self.stride // common
-        reach = start + self.padding
-        tap = next((tap for tap in range(min(tap_step, self.kernel)) if (reach - tap * self.dilation) % self.stride == 0), None)
-        if tap is None:
-            return None
-        return Phase(
-            start=start,
-            positions=-(-(self.size - start) // self.stride),
-            tap=tap,
-            tap_step=tap_step,
-            taps=-(-(self.kernel - tap) // tap_step),
-            origin=(reach - tap * self.dilation) // self.stride,
-            step=self.dilation // common,
-        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ In each, the reduction runs over (kernel, channels) or (batch, pixels) in ascend
 
 - forward: weights (out, kernel·in) times windows of the input;
 - input gradient: weights (in, kernel·out) times windows of the output gradient. With a stride, each remainder of the pixel
-  position modulo the stride is reached by its own subset of taps and is a product of its own;
+  position modulo the stride is reached by its own subset of taps and is a product of its own, and so is each run of positions
+  with the same taps where most taps would only read zeros beside the output gradient;
 - weight gradient: output gradient (out, batch·pixels) times windows of the input.
 
 A grouped convolution has one product a group, in and out being channels of the group: a depthwise one uses one row of the
@@ -12,6 +13,7 @@ array. So has attention one a sample and head, dense: forward, gradient of the l
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product as combinations
 from math import prod
 
@@ -50,7 +52,7 @@ def input_gradients(layer: Geometry, ratio: Ratio) -> Iterator[Product]:
     """``input_gradient = weights^T · windows(output_gradient)``, over (kernel, out), one product a phase of the strides."""
     lead, count = len(layer.lead), len(layer.windows)
     channel_axis = lead + count
-    for phases in combinations(*(window.phases for window in layer.windows)):
+    for phases in combinations(*(window.gradient_phases for window in layer.windows)):
         taps = tuple(Loop(phase.taps, axis, phase.tap_step) for axis, phase in enumerate(phases))
         weights = _weight_view(
             layer,
@@ -82,8 +84,10 @@ def input_gradients(layer: Geometry, ratio: Ratio) -> Iterator[Product]:
             (*_lead(layer), *pixels),
             _groups(layer, channel_axis, layer.group_inputs),
         )
-        terms = prod(phase.taps for phase in phases) * kept(ratio, layer.group_outputs)
-        yield _product(layer.name, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), terms)
+        product = _product(layer.name, Stage.INPUT_GRADIENT, ratio, (weights, activations, output), 0)
+        useful = prod(window.useful(phase) for phase, window in zip(phases, layer.windows, strict=True))
+        outer = output.count * prod(layer.lead) * layer.group_inputs
+        yield replace(product, macs=outer * useful * kept(ratio, layer.group_outputs))
 
 
 def weight_gradient(layer: Geometry) -> Product:

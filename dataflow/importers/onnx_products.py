@@ -5,12 +5,12 @@ from itertools import product as combinations
 from math import prod
 
 from dataflow.axes import Affine, Axis, AxisConv
-from dataflow.geometry import Window
 from dataflow.importers.onnx_einsum import einsum
 from dataflow.importers.onnx_reader import Node, Reader
 from dataflow.importers.onnx_windows import read_windows
 from dataflow.network import Linear
 from dataflow.rearrange import Concat, Gap, Reshape, Transpose
+from dataflow.sliding import Window
 from dataflow.tokens import MatMul
 from hw.errors import InputError
 

@@ -171,6 +171,54 @@ def test_strided_input_gradient_walks_the_forward_macs_only():
     assert not program.cleared
 
 
+def _unpadded(kernel, size, inputs=8, outputs=8):
+    layers = (
+        Conv(name="a", inputs=(INPUT,), out_channels=inputs, kernel=1),
+        Conv(name="b", inputs=("a",), out_channels=outputs, kernel=kernel),
+    )
+    return Network(name="net", input_shape=(size, size, 8), layers=layers)
+
+
+def _gradients(program):
+    return [p for p in program.products if p.layer == "b" and p.stage is Stage.INPUT_GRADIENT]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size", "useful", "walked"),
+    [
+        (5, 5, 25, 25),  # one output: each input pixel has one tap, not the 25 of the border of zeros
+        (7, 7, 49, 49),
+        (3, 4, 2 * 2 * 9, 2 * 2 * 9),  # two outputs an axis: one tap, two, two, one
+        (3, 8, 6 * 6 * 9, 8 * 8 * 9),  # cut into runs only where at least half of the products are with zeros
+        (3, 12, 10 * 10 * 9, 12 * 12 * 9),
+    ],
+)
+def test_an_unpadded_input_gradient_does_the_forward_work(kernel, size, useful, walked):
+    """`useful` and `walked` are taps of all pixels, by 8 x 8 channels; MACs are those of the forward pass."""
+    program = lower(_unpadded(kernel, size), TINY, batch=3)
+    products = _gradients(program)
+    assert sum(p.macs for p in products) == 3 * useful * 64
+    assert sum(p.m * p.n * p.k for p in products) == 3 * walked * 64
+    assert sum(p.macs for p in program.products if p.layer == "b" and p.stage is Stage.FORWARD) == 3 * useful * 64
+
+
+def test_a_classifier_written_as_a_convolution_has_a_classifiers_gradients():
+    """VGG's first fully connected layer: 7 x 7 x 512 x 4,096 = 102,760,448 in each of the three products."""
+    program = lower(_unpadded(7, 7, 512, 4096), PRESETS["vcu1525"], batch=1)
+    for stage in Stage:
+        assert sum(p.macs for p in program.products if p.layer == "b" and p.stage is stage) == 102_760_448
+    assert sum(p.m * p.n * p.k for p in _gradients(program)) == 102_760_448
+
+
+def test_work_of_padded_gradients_counts_as_the_forward_pass_counts_it():
+    """Taps in the padding count in both: ResNet-18's stages have equal MACs, but for the first layer, which has no gradient."""
+    program = lower(zoo.load("resnet18"), PRESETS["vcu1525"], batch=1)
+    macs = {stage: {p.layer: 0 for p in program.products} for stage in Stage}
+    for product in program.products:
+        macs[product.stage][product.layer] += product.macs
+    assert {layer for layer, count in macs[Stage.FORWARD].items() if macs[Stage.INPUT_GRADIENT][layer] != count} == {"conv1"}
+
+
 def test_phases_that_no_tap_reaches_are_left_zero():
     program = lower(_strided(1), TINY, batch=2)
     assert sum(p.stage is Stage.INPUT_GRADIENT for p in program.products if p.layer == "b") == 1

@@ -10,10 +10,10 @@ from onnx_file import TINY, File, products
 
 from dataflow import zoo
 from dataflow.axes import AxisConv
-from dataflow.geometry import Window
 from dataflow.importers import load
 from dataflow.lower import lower
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, MaxPool, Network, Relu
+from dataflow.sliding import Window
 from dataflow.tokens import MatMul
 from hw.errors import InputError
 

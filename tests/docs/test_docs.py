@@ -25,7 +25,10 @@ MAY_IMPORT = {
     "hw": set(),
     "dataflow": PLAIN,
     "training": PLAIN
-    | {f"dataflow.{name}" for name in ("network", "axes", "tokens", "rearrange", "zoo", "importers", "program", "pruning")},
+    | {
+        f"dataflow.{name}"
+        for name in ("network", "axes", "tokens", "rearrange", "zoo", "importers", "program", "pruning", "sliding")
+    },
     "reports": PLAIN | {"dataflow"},
 }
 

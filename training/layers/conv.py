@@ -6,13 +6,14 @@ from functools import partial, reduce
 import numpy as np
 
 from dataflow import network
+from dataflow.sliding import Window
 from training.layers.weighted import Weighted
 from training.numbers import Array
 from training.operand import Operand
 from training.windows import Positions, gather, positions
 
 Phase = tuple[slice, list[int], Positions]
-"""Pixels ``start::stride``, the taps that reach them, and the output position that each reads through each."""
+"""Pixels ``start:end:stride``, the taps that reach them, and the output position that each reads through each."""
 
 
 class Conv(Weighted[network.Conv]):
@@ -20,7 +21,7 @@ class Conv(Weighted[network.Conv]):
 
     Forward and input gradient reduce over (tap row, tap column, channel), channels innermost and padded per tap to whole
     groups where packed; the weight gradient over (sample, row, column). With a stride, pixels of equal remainder are
-    reached by the same taps and make one product; what no tap reaches is zero.
+    reached by the same taps and make one product, see `dataflow.sliding`; what no tap reaches is zero.
     """
 
     def transposed(self, weights: Array) -> Array:
@@ -35,8 +36,9 @@ class Conv(Weighted[network.Conv]):
 
     def input_product(self, gradient: Array) -> Array:
         product = np.zeros(self.input.shape, self.backend.wide)
-        for pixel_rows, tap_rows, rows in self._phases(self.input.shape[1]):
-            for pixel_columns, tap_columns, columns in self._phases(self.input.shape[2]):
+        height, width = self.input.shape[1:3]
+        for pixel_rows, tap_rows, rows in self._phases(height, gradient.shape[1]):
+            for pixel_columns, tap_columns, columns in self._phases(width, gradient.shape[2]):
                 taps = partial(_take_taps, rows=tap_rows, columns=tap_columns)
                 part = self._convolve(self.backward_operand.map(taps), gradient, rows, columns)
                 product[:, pixel_rows, pixel_columns] = part
@@ -102,15 +104,13 @@ class Conv(Weighted[network.Conv]):
         )
         return rows, columns
 
-    def _phases(self, size: int) -> Iterator[Phase]:
-        """Input pixels along one axis by their remainder modulo the stride, those that no tap reaches left out."""
+    def _phases(self, size: int, outputs: int) -> Iterator[Phase]:
+        """Input pixels along one axis by the taps that reach them, as the accelerator's program has them."""
         layer = self.layer
-        for start in range(min(layer.stride, size)):
-            taps = [tap for tap in range(layer.kernel) if (start + layer.padding - tap * layer.dilation) % layer.stride == 0]
-            if taps:
-                pixels = np.arange(start, size, layer.stride)[:, None]
-                read = (pixels + layer.padding - np.array(taps) * layer.dilation) // layer.stride
-                yield slice(start, None, layer.stride), taps, read
+        for phase in Window(size, outputs, layer.kernel, layer.stride, layer.padding, layer.dilation).gradient_phases:
+            taps, places = np.arange(phase.taps), np.arange(phase.positions)
+            pixels = slice(phase.start, phase.start + layer.stride * phase.positions, layer.stride)
+            yield pixels, (phase.tap + phase.tap_step * taps).tolist(), phase.origin + places[:, None] - phase.step * taps
 
     def _split(self, tensor: Array) -> list[Array]:
         """The channels of each group, widened before windows repeat every pixel once a tap."""
