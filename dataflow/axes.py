@@ -100,8 +100,33 @@ class Affine(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lookup(Layer):
+    """Rows of a learned table, chosen by the input.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the result.
+    size : int
+        Numbers of the table.
+    shared : bool
+        Whether another layer has the same table, which then counts and updates it.
+    """
+
+    shape: Shape
+    size: int
+    shared: bool = False
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.shape
+
+    def learned(self, *shapes: Shape) -> int:
+        return 0 if self.shared else self.size
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reduce(Layer):
-    """A pass that makes a tensor of another `shape`: sums and means over axes, interpolation, table lookup.
+    """A pass that makes a tensor of another `shape`: sums and means over axes, interpolation.
 
     Parameters
     ----------

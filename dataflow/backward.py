@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dataflow.axes import Affine, AxisPool, Combine, Reduce
+from dataflow.axes import Affine, AxisPool, Combine, Lookup, Reduce
 from dataflow.forward import Forward, Step
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
@@ -80,6 +80,7 @@ class Backward:
             AxisPool: self._pool,
             GlobalPool: self._global_pool,
             Reduce: self._global_pool,
+            Lookup: self._lookup,
             Affine: self._affine,
             MatMul: self._matmul,
             Embed: self._embed,
@@ -190,6 +191,13 @@ class Backward:
         self.pending[layer.inputs[0]].append(Gradient(gradient.tensor, gradient.step, owned=False))
         self._update(layer)
 
+    def _lookup(self, layer: Lookup, gradient: Gradient) -> None:
+        """Each row's gradient is added to its place in that of the table, binary32."""
+        step = self._begin(layer, layer.name, ["add to rows"]).read(gradient.tensor, self.sizes.bytes(layer.name))
+        step.tensor, step.write_bytes = f"{layer.name}.table_gradient", 4 * self.sizes.elements(layer.name)
+        step.read(step.tensor, step.write_bytes)
+        self._update(layer)
+
     def _spread(self, layer: Select, gradient: Gradient) -> None:
         step = self._begin(layer, layer.inputs[0], ["spread"])
         self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
@@ -205,6 +213,7 @@ class Backward:
     def _global_pool(self, layer: GlobalPool | Reduce, gradient: Gradient) -> None:
         step = self._begin(layer, layer.inputs[0], [f"spread {layer.kind}"])
         self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
+        self._update(layer)
 
     def _view(self, layer: Layer, gradient: Gradient) -> None:
         self.pending[layer.inputs[0]].append(gradient)
@@ -284,7 +293,7 @@ def learning(sizes: Sizes) -> set[str]:
     """Layers whose output depends on a weight: the gradient stops at the others."""
     names: set[str] = set()
     for layer in sizes.network.layers:
-        learned = isinstance(layer, Weighted) or layer.learned(*sizes.network.input_shapes(layer))
+        learned = isinstance(layer, Weighted | Lookup) or layer.learned(*sizes.network.input_shapes(layer))
         if learned or any(name in names for name in layer.inputs if name != INPUT):
             names.add(layer.name)
     return names

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from dataflow.axes import Affine, AxisPool, Combine, Reduce
+from dataflow.axes import Affine, AxisPool, Combine, Lookup, Reduce
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
 from dataflow.program import Product, Stage, Update
@@ -56,6 +56,7 @@ class Forward:
             AxisPool: self._pool,
             GlobalPool: self._global_pool,
             Reduce: self._global_pool,
+            Lookup: self._lookup,
             Affine: self._affine,
             Embed: self._embed,
             Concat: self._concat,
@@ -145,6 +146,11 @@ class Forward:
             return
         step.join(what).write(f"{layer.name}.output", self.sizes.bytes(layer.name))
         self.tensors[layer.name] = f"{layer.name}.output"
+
+    def _lookup(self, layer: Lookup) -> None:
+        """Rows are read from the table and written as they are."""
+        step = self._begin(layer, layer.name, ["look up"])
+        step.read(f"{layer.name}.table", self.sizes.bytes(layer.name))
 
     def _embed(self, layer: Embed) -> None:
         grown = self.sizes.bytes(layer.name) - self.sizes.bytes(layer.inputs[0])

@@ -5,19 +5,21 @@
     name in the zoo ─────────────────────────────────────────────┐
     model.onnx ──> onnx_graph ──> onnx_layers ──> onnx_reader ───┼──> Imported(network, notes)
                    shapes,          ├ onnx_products   layers     │
-                   constants        │   onnx_einsum   so far     │
-                                    │   onnx_windows             │
+                   constants,       │   onnx_einsum   so far     │
+                   onnx_branches    │   onnx_windows             │
+                                    │   onnx_sequences           │
                                     └ onnx_passes                │
                                         onnx_operators           │
     topology.csv ──> scalesim ──> layers, gaps between them ─────┤
     network.py ────> python_file ────────────────────────────────┘
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataflow import zoo
-from dataflow.network import Network
+from dataflow.network import Network, Shape
 from hw.errors import InputError
 
 
@@ -29,7 +31,7 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-def load(name: str, *, skip_unknown: bool = False) -> Imported:
+def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape] | None = None) -> Imported:
     """A network by its name in the zoo, or of an ONNX (.onnx), SCALE-Sim topology (.csv) or Python (.py) file.
 
     Parameters
@@ -38,6 +40,8 @@ def load(name: str, *, skip_unknown: bool = False) -> Imported:
         Name or path.
     skip_unknown : bool
         Whether ONNX operators that are not known count as no work instead of being an error.
+    shapes : mapping of str to tuple of int
+        Of an ONNX file's inputs that have symbolic axes, batch included.
 
     Raises
     ------
@@ -61,4 +65,4 @@ def load(name: str, *, skip_unknown: bool = False) -> Imported:
         return Imported(read_network(path))
     from dataflow.importers.onnx_layers import read_onnx  # importing onnx takes longer than an estimate
 
-    return read_onnx(path, skip_unknown=skip_unknown)
+    return read_onnx(path, skip_unknown=skip_unknown, shapes=shapes)

@@ -1,5 +1,6 @@
 """An ONNX file with every shape known: batch fixed, constants folded, shapes inferred."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from onnx.checker import ValidationError
 from onnx.external_data_helper import load_external_data_for_tensor
 from onnx.reference import ReferenceEvaluator
 
+from dataflow.importers.onnx_branches import expand
 from hw.errors import InputError
 
 Shape = tuple[int, ...]
 
 FOLDED_ELEMENTS = 65536
 """Constants up to this size are computed with; of larger ones, the weights, only the shape matters."""
+
+MASK_ELEMENTS, MASK_VALUES, SAMPLE = 1 << 22, 4, 4096
+"""A constant of up to so many elements is a mask where it has few values; the first ones tell most that are none."""
 
 FRACTIONS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 
@@ -42,7 +47,9 @@ class Graph:
     constants : dict of str to array or None
         Tensors that do not depend on the input; None where only the shape is known.
     learned : dict of str to int
-        Numbers that training changes: constants with a fraction, also under another shape.
+        Numbers that training changes: constants with a fraction that are no masks, also under another shape.
+    origin : dict of str to str
+        The initializer that a learned constant is another view of.
     input : str
         The first input, and `batch` the size of its first axis; `more_inputs` are the others.
     """
@@ -53,6 +60,7 @@ class Graph:
     shapes: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, NDArray[Any] | None] = field(default_factory=dict)
     learned: dict[str, int] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
     input: str = ""
     more_inputs: tuple[str, ...] = ()
     batch: int = 1
@@ -79,7 +87,7 @@ class Graph:
         return 0 if 0 in merged else next(iter(alone + merged), None)
 
 
-def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
+def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapping[str, Shape] | None = None) -> Graph:
     """Read, fix the batch, fold constants and infer shapes.
 
     Parameters
@@ -88,6 +96,8 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
         An ONNX file; weights in files of their own need not be there.
     assume : frozenset of str
         Operators whose result is taken to have the shape of their first input, where inference says nothing.
+    shapes : mapping of str to tuple of int
+        Of inputs with symbolic axes, batch included; an axis of the same name elsewhere gets the same size.
     """
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -99,7 +109,7 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
         model = onnx.inliner.inline_local_functions(model)
     graph = Graph(path.name, model)
     _drop_weights(graph, path.parent)
-    _fix_input(graph)
+    _fix_input(graph, shapes or {})
     nodes = list(model.graph.node)
     known = (0, 0)
     while known != (len(nodes), len(graph.shapes)):  # a shape may be computed from shapes that are
@@ -107,6 +117,12 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
         _infer(graph)
         nodes = [node for node in nodes if not _fold(graph, node)]
         _guess(graph, nodes, assume)
+        if any(node.op_type in ("If", "Loop") for node in nodes) and expand(model.graph, graph.constants):
+            _drop_weights(graph, path.parent)
+            nodes = [
+                node for node in model.graph.node if not all(name in graph.constants for name in filter(None, node.output))
+            ]
+            known = (0, 0)
     graph.nodes = nodes
     return graph
 
@@ -114,16 +130,32 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset()) -> Graph:
 def _drop_weights(graph: Graph, folder: Path) -> None:
     """Keep the shapes of large constants and the values of small ones, also of those in a file beside the model."""
     for tensor in graph.model.graph.initializer:
+        if tensor.name in graph.shapes:
+            continue
         shape = tuple(tensor.dims)
         elements = np.prod(shape, dtype=np.int64)
         graph.shapes[tensor.name] = shape
-        if tensor.data_type in FRACTIONS and elements > 1:
-            graph.learned[tensor.name] = int(elements)
-        small = elements <= FOLDED_ELEMENTS and _is_here(tensor, folder)
-        graph.constants[tensor.name] = numpy_helper.to_array(tensor) if small else None
+        here = elements <= MASK_ELEMENTS and _is_here(tensor, folder)
+        values = numpy_helper.to_array(tensor) if here else None
+        if tensor.data_type in FRACTIONS and elements > 1 and not _is_mask(values):
+            graph.learned[tensor.name], graph.origin[tensor.name] = int(elements), tensor.name
+        small = here and elements <= FOLDED_ELEMENTS
+        graph.constants[tensor.name] = values if small else None
         if not small:  # inference would copy them in every round
             for data in ("raw_data", "float_data", "double_data", "int32_data", "int64_data"):
                 tensor.ClearField(data)
+
+
+def _is_mask(values: NDArray[Any] | None) -> bool:
+    """Whether these are no numbers that training changes: two to four different ones, along two axes or more.
+
+    So are masks of attention and of windows. Scales and biases lie along one axis, and weights are all different, or all equal.
+    """
+    if values is None or sum(size > 1 for size in values.shape) < 2 or values.size <= MASK_VALUES:
+        return False
+    if len(np.unique(values.flat[:SAMPLE])) > MASK_VALUES:
+        return False
+    return 1 < len(np.unique(values)) <= MASK_VALUES
 
 
 def _is_here(tensor: onnx.TensorProto, folder: Path) -> bool:
@@ -139,19 +171,21 @@ def _is_here(tensor: onnx.TensorProto, folder: Path) -> bool:
     return True
 
 
-def _fix_input(graph: Graph) -> None:
+def _fix_input(graph: Graph, given: Mapping[str, Shape]) -> None:
     """What is not a constant; a batch of unknown size is given one."""
     inputs = [value for value in graph.model.graph.input if value.name not in graph.constants]
     if not inputs:
         raise InputError(f"{graph.name}: the graph must have an input")
     graph.input, *more = (value.name for value in inputs)
     graph.more_inputs = tuple(more)
+    sizes = _given_sizes(graph, inputs, given)
     for value in inputs:
         dimensions = value.type.tensor_type.shape.dim
         if value is inputs[0] and len(dimensions) < 2:
             raise InputError(f"{graph.name}: input {value.name!r} must have a batch axis and at least one more")
         for place, dimension in enumerate(dimensions):
-            _fix_axis(graph, value.name, place, dimension)
+            if not (dimension.HasField("dim_value") and dimension.dim_value > 0):
+                dimension.dim_value = SYMBOLIC_BATCH if not place else _size(graph, inputs, value, place, sizes)
         graph.shapes[value.name] = tuple(dimension.dim_value for dimension in dimensions)
     graph.batch = graph.shapes[graph.input][0]
     for output in graph.model.graph.output:  # inferred again for the batch that was just fixed
@@ -159,13 +193,38 @@ def _fix_input(graph: Graph) -> None:
     del graph.model.graph.value_info[:]
 
 
-def _fix_axis(graph: Graph, name: str, place: int, dimension: onnx.TensorShapeProto.Dimension) -> None:
-    if dimension.HasField("dim_value") and dimension.dim_value > 0:
-        return
-    if place:
-        named = dimension.dim_param or "?"
-        raise InputError(f"{graph.name}: axis {place} of input {name!r} is {named!r}; only the batch, axis 0, may be symbolic")
-    dimension.dim_value = SYMBOLIC_BATCH
+def _given_sizes(graph: Graph, inputs: list[onnx.ValueInfoProto], given: Mapping[str, Shape]) -> dict[str, int]:
+    """Sizes by ``input:axis`` and by an axis's own name; `InputError` where what is given does not fit the file."""
+    known = {value.name: value.type.tensor_type.shape.dim for value in inputs}
+    sizes: dict[str, int] = {}
+    for name, shape in given.items():
+        if name not in known:
+            raise InputError(f"{graph.name}: has no input {name!r}; its inputs are {', '.join(map(repr, known))}")
+        if len(shape) != len(known[name]):
+            raise InputError(f"{graph.name}: input {name!r} has {len(known[name])} axes, not {len(shape)}")
+        for place, (size, dimension) in enumerate(zip(shape, known[name], strict=True)):
+            if dimension.HasField("dim_value") and dimension.dim_value not in (0, size):
+                raise InputError(f"{graph.name}: axis {place} of input {name!r} is {dimension.dim_value}, not {size}")
+            sizes[f"{name}:{place}"] = size
+            if dimension.dim_param and place:
+                sizes.setdefault(dimension.dim_param, size)
+    return sizes
+
+
+def _size(
+    graph: Graph, inputs: list[onnx.ValueInfoProto], value: onnx.ValueInfoProto, place: int, sizes: dict[str, int]
+) -> int:
+    """Size of a symbolic axis; `InputError` with the option that gives it."""
+    dimensions = value.type.tensor_type.shape.dim
+    named = dimensions[place].dim_param or "?"
+    size = sizes.get(f"{value.name}:{place}", sizes.get(named))
+    if size is None:
+        axes = ["1", *(str(one.dim_value) if one.dim_value > 0 else one.dim_param or "?" for one in dimensions[1:])]
+        raise InputError(
+            f"{graph.name}: axis {place} of input {value.name!r} is {named!r}; give its size by"
+            f" --input-shape {value.name}={','.join(axes)}"
+        )
+    return size
 
 
 def _infer(graph: Graph) -> None:
@@ -199,7 +258,7 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
         _know(graph, node, results)
     for name in used:
         if graph.learned.get(name) == np.prod(graph.shapes.get(node.output[0], ()), dtype=np.int64):
-            graph.learned[node.output[0]] = graph.learned[name]
+            graph.learned[node.output[0]], graph.origin[node.output[0]] = graph.learned[name], graph.origin[name]
     return True
 
 

@@ -1,17 +1,19 @@
 """The network of an ONNX file."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 
 from dataflow.importers import Imported
-from dataflow.importers.onnx_graph import Graph, read_graph
+from dataflow.importers.onnx_graph import Graph, Shape, read_graph
 from dataflow.importers.onnx_operators import FREE
 from dataflow.importers.onnx_passes import PASSES
 from dataflow.importers.onnx_products import PRODUCTS
 from dataflow.importers.onnx_reader import Node, Reader
 from dataflow.network import Network, Weighted
+from dataflow.rearrange import Gap
 from dataflow.tokens import MatMul
 from hw.errors import InputError
 
@@ -19,15 +21,15 @@ KNOWN = tuple(sorted({*PRODUCTS, *PASSES, *FREE}))
 """All other operators are unknown."""
 
 
-def read_onnx(path: Path, *, skip_unknown: bool = False) -> Imported:
-    """The network of an ONNX file.
+def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Mapping[str, Shape] | None = None) -> Imported:
+    """The network of an ONNX file; see `dataflow.importers.load`.
 
     Raises
     ------
     InputError
         Naming the node and what is allowed.
     """
-    graph = read_graph(path)
+    graph = read_graph(path, shapes=shapes)
     unknown = Counter(node.op_type for node in graph.nodes if node.op_type not in KNOWN)
     if unknown and not skip_unknown:
         node = Node.of(graph, next(node for node in graph.nodes if node.op_type in unknown))
@@ -36,18 +38,19 @@ def read_onnx(path: Path, *, skip_unknown: bool = False) -> Imported:
             " --skip-unknown counts others as no work"
         )
     if unknown:
-        graph = read_graph(path, assume=frozenset(unknown))
+        graph = read_graph(path, assume=frozenset(unknown), shapes=shapes)
     reader = Reader(graph)
     for node in _needed(graph):
         _read(reader, Node.of(graph, node))
     if not any(isinstance(layer, Weighted | MatMul) for layer in reader.layers):
         raise InputError(f"{graph.name}: no node is a matrix product; allowed: {', '.join(PRODUCTS)}")
-    notes = tuple(
+    notes = [
         f"{graph.name}: {count} node{'s' if count > 1 else ''} of unknown operator {name} counted as no work"
         for name, count in sorted(unknown.items())
-    )
+    ]
+    notes += [f"{graph.name}: {count} {text}" for text, count in sorted(reader.notes.items())]
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in path.stem)
-    return Imported(Network(name=name, input_shape=reader.input_shape, layers=tuple(reader.layers)), notes)
+    return Imported(Network(name=name, input_shape=reader.input_shape, layers=tuple(reader.layers)), tuple(notes))
 
 
 def _needed(graph: Graph) -> list[onnx.NodeProto]:
@@ -61,6 +64,14 @@ def _needed(graph: Graph) -> list[onnx.NodeProto]:
     return needed[::-1]
 
 
+def _bind_rest(reader: Reader, node: Node) -> None:
+    """Further outputs, such as places of maxima, as views of the first where nothing else made them."""
+    first = reader.names.get(node.outputs[0])
+    for output in node.outputs[1:]:
+        if output and output not in reader.names and output in reader.graph.shapes and first is not None:
+            reader.add(node, Gap, (first[0],), output=output, shape=reader.sample(output))
+
+
 def _read(reader: Reader, node: Node) -> None:
     """The layers of a node."""
     for name in (*node.outputs[:1], *filter(None, node.inputs)):
@@ -69,6 +80,7 @@ def _read(reader: Reader, node: Node) -> None:
     try:
         handle = PRODUCTS.get(node.kind) or PASSES.get(node.kind) or Reader.view
         handle(reader, node)
+        _bind_rest(reader, node)
     except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

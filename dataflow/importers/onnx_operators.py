@@ -1,7 +1,7 @@
 """ONNX operators by what they cost in a training step, those that need rules of their own left out."""
 
 FREE = frozenset({
-    "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Pad", "Gather", "Expand", "Tile",
+    "Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast", "CastLike", "Pad", "Expand", "Tile",
     "DepthToSpace", "SpaceToDepth", "ConstantOfShape", "Shape", "Size", "Slice", "GatherElements", "GatherND", "Trilu",
     "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "IsNaN", "IsInf", "Range", "OneHot",
 })  # fmt: skip

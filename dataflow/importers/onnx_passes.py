@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from math import prod
 
-from dataflow.axes import Affine, AxisPool, Combine, Reduce
+from dataflow.axes import Affine, AxisPool, Combine, Lookup, Reduce
 from dataflow.importers.onnx_operators import BINARY, KEPT, LINEAR, MASKED, NORMS, REDUCING
 from dataflow.importers.onnx_reader import Node, Reader
+from dataflow.importers.onnx_sequences import quantised
 from dataflow.importers.onnx_windows import read_windows
 from dataflow.network import Add, BatchNorm, GlobalPool, Relu
 from dataflow.rearrange import Concat, Gap, Reshape, Slice, Transpose
@@ -137,16 +138,29 @@ def split(reader: Reader, node: Node) -> None:
     for output in node.outputs:
         size = reader.shape(output)[axis + 1]
         if sliced:
-            name = reader.add(node, Slice, (source,), axis=axis, start=start, size=size)
+            reader.add(node, Slice, (source,), output=output, axis=axis, start=start, size=size)
         else:
-            name = reader.add(node, Gap, (source,), shape=reader.sample(output))
-        reader.names[output] = (name, False)
+            reader.add(node, Gap, (source,), output=output, shape=reader.sample(output))
         start += size
+
+
+def gather(reader: Reader, node: Node) -> None:
+    """Rows of a learned table, or a view."""
+    table = node.inputs[0]
+    size = reader.graph.learned.get(table, 0)
+    if not reader.constant(table) or not size or node.inputs[1] not in reader.names:
+        reader.view(node)
+        return
+    shared = reader.is_counted(table)
+    shape = reader.sample(node.outputs[0])
+    reader.add(node, Lookup, (reader.plain(node.inputs[1]),), shape=shape, size=size, shared=shared)
 
 
 PASSES: dict[str, Callable[[Reader, Node], None]] = {
     "BatchNormalization": batch_norm,
     "Concat": concat,
+    "Gather": gather,
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), quantised),
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
     "LogSoftmax": lambda reader, node: reader.same(node, Softmax),

@@ -1,12 +1,14 @@
 """ONNX nodes that are matrix products."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product as combinations
 from math import prod
 
 from dataflow.axes import Affine, Axis, AxisConv
 from dataflow.importers.onnx_einsum import einsum
 from dataflow.importers.onnx_reader import Node, Reader
+from dataflow.importers.onnx_sequences import attention, recurrent
 from dataflow.importers.onnx_windows import read_windows
 from dataflow.network import Linear
 from dataflow.rearrange import Concat, Gap, Reshape, Transpose
@@ -131,11 +133,28 @@ def _product(reader: Reader, node: Node, *, transposed: bool) -> None:
     reader.add(node, MatMul, tuple(sources), transposed=transposed)
 
 
+def _of(places: tuple[int, ...], handle: Callable[[Reader, Node], None]) -> Callable[[Reader, Node], None]:
+    """A quantised product as the plain one: which of its inputs are operands; scales and zero points are the formats'."""
+
+    def read(reader: Reader, node: Node) -> None:
+        inputs = tuple(node.inputs[place] if node.has(place) else "" for place in places)
+        handle(reader, replace(node, inputs=inputs))
+        reader.notes[f"{node.kind} nodes have the accelerator's formats"] += 1
+
+    return read
+
+
 PRODUCTS: dict[str, Callable[[Reader, Node], None]] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "Gemm": gemm,
     "MatMul": matmul,
     "Einsum": einsum,
+    "ConvInteger": _of((0, 1), conv),
+    "MatMulInteger": _of((0, 1), matmul),
+    "QLinearConv": _of((0, 3, 8), conv),
+    "QLinearMatMul": _of((0, 3), matmul),
+    "Attention": attention,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
 }
 """By operator."""

@@ -15,6 +15,12 @@ from dataflow.network import INPUT, Layer
 from dataflow.rearrange import Gap, Reshape
 from hw.errors import InputError
 
+WEIGHTED = frozenset({
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN", "ConvInteger", "MatMulInteger", "QLinearConv",
+    "QLinearMatMul",
+})  # fmt: skip
+"""Products, which count their own weights."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -56,12 +62,16 @@ class Reader:
         The layer that holds a tensor, and whether channels are its last axis although the file has them first.
     input_shape : tuple of int
         Of one sample.
+    notes : Counter of str
+        What of the file is not taken at its word, and how many nodes each concerns.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.layers: list[Layer] = []
         self.taken: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
+        self.counted = {graph.origin.get(name, name) for node in graph.nodes if node.op_type in WEIGHTED for name in node.input}
         shape = self.sample(graph.input)
         image = len(shape) >= 3
         self.input_shape = (*shape[1:], shape[0]) if image else shape
@@ -82,6 +92,13 @@ class Reader:
         """Whether `tensor` does not depend on the input."""
         return tensor in self.graph.constants
 
+    def is_counted(self, tensor: str) -> bool:
+        """Whether a product, or a layer that called this before, has the learned numbers of `tensor`."""
+        origin = self.graph.origin.get(tensor, tensor)
+        counted = origin in self.counted
+        self.counted.add(origin)
+        return counted
+
     def moving(self, node: Node) -> list[str]:
         """Inputs of `node` that depend on the network's."""
         return [name for name in node.inputs if name in self.names]
@@ -101,12 +118,13 @@ class Reader:
         *,
         image: bool = False,
         part: str = "",
+        output: str = "",
         **fields: Any,  # noqa: ANN401 (what the layer takes)
     ) -> str:
-        """The layer that makes the node's first output, or a `part` of the work that does."""
+        """The layer that makes `output`, by default the node's first, or a `part` of the work that does."""
         name = self.fresh(f"{node.name}.{part}" if part else node.name)
         self.layers.append(layer(name=name, inputs=sources, **fields))
-        self.names[node.outputs[0]] = (self.layers[-1].name, image)
+        self.names[output or node.outputs[0]] = (self.layers[-1].name, image)
         return self.layers[-1].name
 
     def same(self, node: Node, layer: type[Layer], *, source: str = "", **fields: Any) -> None:  # noqa: ANN401

@@ -89,6 +89,33 @@ def ratio_option(default: str = "2:8") -> Callable[[F], F]:
     return click.option("--ratio", type=RatioType(), default=default, show_default=True, help="N kept of M, or dense")
 
 
+def input_shape_option(command: F) -> F:
+    """``--input-shape NAME=1,3,224,224``, any number of times, as a dictionary."""
+
+    def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+        return dict(map(_read_shape, values))
+
+    return click.option(
+        "--input-shape",
+        "shapes",
+        multiple=True,
+        callback=read,
+        metavar="NAME=1,3,224,224",
+        help="of an ONNX file's input with symbolic axes, batch first; once an input",
+    )(command)
+
+
+def _read_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, equals, sizes = text.rpartition("=")
+    parts = sizes.split(",")
+    if not (name and equals and all(part.strip().isascii() and part.strip().isdigit() and len(part) < 10 for part in parts)):
+        raise InputError(f"--input-shape must be NAME=sizes, such as x=1,3,224,224, not {text!r}")
+    shape = tuple(map(int, parts))
+    if min(shape) < 1:
+        raise InputError(f"--input-shape {name}: sizes must be at least 1, not {sizes}")
+    return name, shape
+
+
 def output_options(folder: str) -> Callable[[F], F]:
     """``--out DIR`` (default `folder`) and ``--json``."""
 

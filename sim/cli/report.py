@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from click.core import ParameterSource
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.ratio import Ratio
-from sim.cli.common import config_option, log, output_options, ratio_option, show
+from sim.cli.common import config_option, input_shape_option, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
     from dataflow.estimate import StepRun
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 @ratio_option()
 @click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
 @click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
+@input_shape_option
 @click.option("--schedule", type=click.Path(path_type=Path, dir_okay=False), help="pin the choices in this file")
 @click.option("--save-schedule", type=click.Path(path_type=Path, dir_okay=False), help="write what was chosen to this file")
 @click.option("--without", multiple=True, metavar="TECHNIQUE", help="switch off interleave, pregenerate or schedule")
@@ -37,6 +39,7 @@ def command(
     ratio: Ratio,
     batch: int,
     skip_unknown: bool,
+    shapes: dict[str, tuple[int, ...]],
     schedule: Path | None,
     save_schedule: Path | None,
     without: tuple[str, ...],
@@ -45,7 +48,8 @@ def command(
 ) -> None:
     """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
 
-    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx) or a SCALE-Sim topology (.csv).
+    WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx), a SCALE-Sim topology (.csv)
+    or a Python file (.py).
     Writes report.html, report.json, layers.csv, plots and a timeline for the Perfetto viewer to --out; with --json and no --out
     it writes no file.
 
@@ -53,9 +57,8 @@ def command(
     Example:
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
-    result, step = estimate(
-        workload, config, method, ratio, batch, skip_unknown=skip_unknown, schedule=schedule, techniques_off=without
-    )
+    given: dict[str, Any] = {"skip_unknown": skip_unknown, "shapes": shapes, "schedule": schedule, "techniques_off": without}
+    result, step = estimate(workload, config, method, ratio, batch, **given)
     if save_schedule is not None:
         from dataflow.pins import save
 
@@ -81,6 +84,7 @@ def estimate(
     batch: int,
     *,
     skip_unknown: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     schedule: Path | None = None,
     techniques_off: tuple[str, ...] = (),
 ) -> "tuple[dict[str, Any], StepRun]":
@@ -94,7 +98,7 @@ def estimate(
         raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
     stages = methods.load(method).sparse_stages
-    found = importers.load(workload, skip_unknown=skip_unknown)
+    found = importers.load(workload, skip_unknown=skip_unknown, shapes=shapes)
     sparse, dense = run_both(
         found.network,
         config,

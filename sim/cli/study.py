@@ -11,7 +11,7 @@ import click
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.ratio import Ratio
-from sim.cli.common import config_option, log, output_options, ratio_option, show
+from sim.cli.common import config_option, input_shape_option, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
     from reports.html import Section
@@ -26,9 +26,17 @@ KINDS = ("networks", "ablation", "ratios", "sensitivity")
 @config_option("vcu1525")
 @ratio_option()
 @click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
+@input_shape_option
 @output_options("out/study")
 def command(
-    kind: str, workloads: tuple[str, ...], config: AcceleratorConfig, ratio: Ratio, batch: int, out: Path, as_json: bool
+    kind: str,
+    workloads: tuple[str, ...],
+    config: AcceleratorConfig,
+    ratio: Ratio,
+    batch: int,
+    shapes: dict[str, tuple[int, ...]],
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Estimate several networks, by default the five of the evaluation, under changed conditions.
 
@@ -46,7 +54,7 @@ def command(
     if batch < 1:
         raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
-    networks = [importers.load(name).network for name in workloads or FIVE]
+    networks = [importers.load(name, shapes=shapes).network for name in workloads or FIVE]
     studies: dict[str, Callable[..., dict[str, Any]]] = {
         "networks": _networks,
         "ablation": _ablation,

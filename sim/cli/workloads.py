@@ -7,7 +7,7 @@ import click
 
 from hw.config import AcceleratorConfig
 from reports.units import si
-from sim.cli.common import config_option, log
+from sim.cli.common import config_option, input_shape_option, log
 
 STAGES = ("fwd MAC", "dX MAC", "dW MAC")
 """Forward, input gradient, weight gradient."""
@@ -16,8 +16,9 @@ STAGES = ("fwd MAC", "dX MAC", "dW MAC")
 @click.command("workloads")
 @click.argument("workload", required=False)
 @config_option("vcu1525")
+@input_shape_option
 @click.option("--json", "as_json", is_flag=True, help="print the result object alone on standard output")
-def command(workload: str | None, config: AcceleratorConfig, as_json: bool) -> None:
+def command(workload: str | None, config: AcceleratorConfig, shapes: dict[str, tuple[int, ...]], as_json: bool) -> None:
     """List the networks with layers, MACs, parameters and bytes; of one WORKLOAD, its layers.
 
     MACs and activations are those of one sample. WORKLOAD is a name from the list, an ONNX file or a SCALE-Sim CSV file.
@@ -34,7 +35,7 @@ def command(workload: str | None, config: AcceleratorConfig, as_json: bool) -> N
         found = [describe(zoo.load(name), config) for name in zoo.NAMES]
         result: dict[str, Any] = {"workloads": [{key: value for key, value in row.items() if key != "rows"} for row in found]}
     else:
-        result = describe(importers.load(workload).network, config)
+        result = describe(importers.load(workload, shapes=shapes).network, config)
     if as_json:
         click.echo(json.dumps(result))
     elif workload is None:

@@ -32,17 +32,21 @@ class File:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}_{output}", **attributes))
         return output
 
-    def save(self, path, shape, output, *, domain="", inputs=()):
+    def numbers(self, name, array):
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def save(self, path, shape, output, *, domain="", inputs=(), opset=17, kind=TensorProto.FLOAT):
         tensor = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
             "g",
-            [tensor("x", TensorProto.FLOAT, shape), *inputs],
+            [tensor("x", kind, shape), *inputs],
             [tensor(output, TensorProto.FLOAT, None)],
             self.constants,
         )
-        opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+        opsets = [helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])]
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
         return str(path)
 
 

@@ -155,7 +155,7 @@ def graph(kind, weights, shape=("N", 2, 5, 6), **attributes):
     [
         (
             graph("Conv", [(4, 2, 1, 1)], ("N", 2, "H", 6)),
-            "axis 2 of input 'x' is 'H'; only the batch, axis 0",
+            r"axis 2 of input 'x' is 'H'; give its size by --input-shape x=1,2,H,6$",
         ),
         (graph("Relu", []), "no node is a matrix product; allowed: Conv, ConvTranspose, Gemm, MatMul, Einsum"),
         (graph("Conv", [(4, 2, 9, 9)]), "node 'Conv_y'|cannot be inferred|window of 9"),
