@@ -25,7 +25,7 @@ class Splitter(wiring.Component):
     Members
     -------
     i : In(stream of REQUEST)
-        Taken while nothing is left of the one before.
+        Taken while nothing is left of the one before, or with its last burst.
     window : In(33)
         Bytes of the window; it begins at a multiple of 4 KiB.
     o : Out(stream of BURST)
@@ -56,18 +56,6 @@ class Splitter(wiring.Component):
         page_beats = PAGE_BYTES // beat_bytes
         beat, left = Signal(32 - beat_bits), Signal(32 - beat_bits)  # numbers of beats
 
-        request = self.i.payload
-        beats = (request.address[:beat_bits] + request.bytes + (beat_bytes - 1)) >> beat_bits
-        fits = request.address + request.bytes <= self.window
-        m.d.comb += [
-            self.idle.eq(left == 0),
-            self.i.ready.eq(self.idle),
-            self.outside.eq(self.i.valid & self.i.ready & ~fits),
-            self.address.eq(request.address),
-        ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [beat.eq(request.address[beat_bits:]), left.eq(Mux(fits, beats, 0))]
-
         to_page = Signal(range(page_beats + 1))
         m.d.comb += to_page.eq(page_beats - (beat & (page_beats - 1)))
         longest = least(m, "longest", to_page, Signal(9, init=self.config.axi_burst_beats, name="burst_beats"))
@@ -79,4 +67,16 @@ class Splitter(wiring.Component):
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [beat.eq(beat + count), left.eq(left - count)]
+
+        request = self.i.payload
+        beats = (request.address[:beat_bits] + request.bytes + (beat_bytes - 1)) >> beat_bits
+        fits = request.address + request.bytes <= self.window
+        m.d.comb += [
+            self.idle.eq(left == 0),
+            self.i.ready.eq(self.idle | self.o.ready & (left <= longest)),
+            self.outside.eq(self.i.valid & self.i.ready & ~fits),
+            self.address.eq(request.address),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [beat.eq(request.address[beat_bits:]), left.eq(Mux(fits, beats, 0))]
         return m

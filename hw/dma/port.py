@@ -1,6 +1,6 @@
 """The memory port: all readers and writers on one AXI4 master."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -11,8 +11,11 @@ from hw.dma.writer import beat_layout
 
 ID_BITS = 4
 ADDRESS_BITS = 64
-OUTSTANDING_BURSTS = 16
-"""Of each reader and writer."""
+OUTSTANDING_BURSTS = 64
+"""Of each reader and writer: bursts of one beat keep the port busy as long as the memory's latency is less."""
+
+WRITES_AHEAD = 4
+"""Write bursts whose addresses may have been given before their beats."""
 
 FAULT = data.StructLayout({"valid": 1, "stream": ID_BITS, "address": 32})
 """A response that is an error: which reader's or writer's, and the address in the window of its burst."""
@@ -34,9 +37,9 @@ def master_members(config: AcceleratorConfig) -> dict[str, wiring.Member]:
 class Port(wiring.Component):
     """Joins readers and writers, whose numbers are their AXI IDs.
 
-    Reads and writes do not wait for each other. Of several bursts on offer the one of the lowest number goes first: a read
-    burst a cycle; a write burst when the last beat of the one before was taken, and then its beats without a pause. Beats and
-    answers are always taken.
+    Reads and writes do not wait for each other. Of several bursts on offer the one of the lowest number goes first, a read and
+    a write burst a cycle. Beats that are written follow in the order of their addresses without a pause. Beats that are read,
+    and answers, are always taken.
 
     Parameters
     ----------
@@ -113,32 +116,37 @@ class Port(wiring.Component):
         return self.m_axi_arvalid | waiting
 
     def _writes(self, m: Module) -> Value:
-        """One burst after the other: its address, and beside it its beats."""
-        left, chosen = Signal(9), Signal(range(max(self.writers, 2)))
-        free, last = Signal(), left == 1
+        """Addresses, and their beats burst after burst."""
+        order_layout = data.StructLayout({"beats": 8, "number": range(max(self.writers, 2))})
+        m.submodules.order = order = SyncFIFO(width=order_layout.size, depth=WRITES_AHEAD)
+        burst, entry = (data.View(order_layout, word) for word in (order.r_data, order.w_data))
+        done = Signal(8)
+        free, last = Signal(), done == burst.beats
         beat_taken = self.m_axi_wvalid & self.m_axi_wready
         m.d.comb += [
-            free.eq((~self.m_axi_awvalid | self.m_axi_awready) & ((left == 0) | last & beat_taken)),
+            free.eq((~self.m_axi_awvalid | self.m_axi_awready) & order.w_rdy),
             self.m_axi_bready.eq(1),
             self.m_axi_wlast.eq(last),
             self.write_beat.eq(beat_taken),
+            order.r_en.eq(beat_taken & last),
         ]
         with m.If(self.m_axi_awready):
             m.d.sync += self.m_axi_awvalid.eq(0)
-        m.d.sync += left.eq(left - beat_taken)
+        with m.If(beat_taken):
+            m.d.sync += done.eq(Mux(last, 0, done + 1))
         bad = self.m_axi_bvalid & self.m_axi_bresp[1]
         waiting = self._bursts(m, "aw", self.writers, free, self.m_axi_bvalid, bad, self.write_fault, self.m_axi_bid)
         for number in range(self.writers):
-            burst, beat = getattr(self, f"aw_{number}"), getattr(self, f"w_{number}")
-            with m.If(burst.valid & burst.ready):
-                m.d.sync += [left.eq(burst.payload.beats + 1), chosen.eq(number)]
-            with m.If((chosen == number) & (left != 0)):
+            given, beat = getattr(self, f"aw_{number}"), getattr(self, f"w_{number}")
+            with m.If(given.valid & given.ready):
+                m.d.comb += [order.w_en.eq(1), entry.beats.eq(given.payload.beats), entry.number.eq(number)]
+            with m.If(order.r_rdy & (burst.number == number)):
                 m.d.comb += [
                     Cat(self.m_axi_wdata, self.m_axi_wstrb).eq(beat.payload),
                     self.m_axi_wvalid.eq(beat.valid),
                     beat.ready.eq(self.m_axi_wready),
                 ]
-        return self.m_axi_awvalid | (left != 0) | waiting
+        return self.m_axi_awvalid | order.r_rdy | waiting
 
     def _bursts(
         self, m: Module, channel: str, count: int, free: Value, end: Value, bad: Value, fault: data.View, answered: Value

@@ -21,7 +21,7 @@ def test_the_sizes_of_fifos_are_the_rtls():
     assert reader.REQUEST_WORDS == hw_reader.REQUEST_FIFO_WORDS
     assert reader.OUTPUT_WORDS == hw_reader.OUTPUT_FIFO_WORDS
     assert reader.PAGE_BYTES == bursts.PAGE_BYTES
-    assert port.OUTSTANDING_BURSTS == hw_port.OUTSTANDING_BURSTS
+    assert (port.OUTSTANDING_BURSTS, port.WRITES_AHEAD) == (hw_port.OUTSTANDING_BURSTS, hw_port.WRITES_AHEAD)
     assert (array.FEED_WORDS, array.PART_WORDS) == (operand_feed.FIFO_WORDS, operand_feed.PART_WORDS)
     assert (array.TILE_WORDS, array.HALVES) == (array_unit.TILE_WORDS, results.HALVES)
     assert vector.SINK_WORDS == vector_unit.FIFO_WORDS

@@ -17,7 +17,7 @@ from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
-from hw.isa.commands import Load, Pass, Product, layout
+from hw.isa.commands import LOOPS, Load, Loop, Pass, Product, layout
 
 sys.path.append(str(Path(__file__).parents[1] / "hw"))
 
@@ -140,6 +140,18 @@ def test_readers_and_writers_keep_the_rtls_cycles(bits, seed, memory):
             place += -(-(count * size + 64) // 64) * 64
     assert BASE % 4096 == 0
     assert copies_of_model(config, walks, memory) == copies_of_rtl(config, walks, memory)
+
+
+def test_bursts_of_one_beat_keep_the_port_busy():
+    """100 words of a beat, 64 bytes apart: a beat a cycle each way, from when the memory's latency of 40 cycles has passed."""
+    config = AcceleratorConfig(name="c", rows=2, columns=2, axi_data_bits=64, axi_burst_beats=16, axi_fifo_beats=64)
+    apart = (Loop(count=100, delta=64), *(Loop(),) * (LOOPS - 1))
+    read = replace(flat(0, 1, LANES), v_size=100, v_tile=100, v=apart)
+    walks = {"read_0": [read], "write_0": [replace(read, base=1 << 14)], "read_1": [], "write_1": []}
+    seen = copies_of_rtl(config, walks, Memory(40, 1))
+    assert seen == copies_of_model(config, walks, Memory(40, 1))
+    for channel in ("ar", "r", "aw", "w", "b"):
+        assert seen[channel] == list(range(seen[channel][0], seen[channel][0] + 100)), channel
 
 
 class Blocks(NamedTuple):

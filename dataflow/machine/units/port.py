@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from dataflow.machine.units.clock import Clock, Unit
 from dataflow.machine.units.reader import Reader, Writer
 
-OUTSTANDING_BURSTS = 16
+OUTSTANDING_BURSTS = 64
 """Of each reader and writer."""
+
+WRITES_AHEAD = 4
+"""Write bursts whose addresses may have been given before their beats."""
 
 MEMORY_BURSTS = 64
 """Reads that the memory has taken and not served."""
@@ -93,7 +96,7 @@ class ReadPort(Unit):
 
 
 class WritePort(Unit):
-    """Takes a write burst after the other, that of the lowest number, and its beats.
+    """Takes a write burst a cycle, that of the lowest number, and their beats in order.
 
     Attributes
     ----------
@@ -110,7 +113,7 @@ class WritePort(Unit):
         self.taken: list[int] = []
         self.beats: list[int] = []
         self.answers: list[int] = []
-        self._free_at = 0
+        self._ahead: deque[int] = deque()  # last beats of the bursts whose beats are to come
         self._next_write = 0
         self._answer_at = 0
         self._answered: dict[int, deque[int]] = {}
@@ -122,8 +125,10 @@ class WritePort(Unit):
 
     def step(self) -> None:
         now = self.clock.now
-        if now < self._free_at:
-            self.wake(self._free_at - now)
+        while self._ahead and self._ahead[0] < now:
+            self._ahead.popleft()
+        if len(self._ahead) == WRITES_AHEAD:
+            self.wake(self._ahead[0] + 1 - now)
             return
         for number, writer in enumerate(self.writers):
             answered = self._answered.setdefault(number, deque())
@@ -145,7 +150,7 @@ class WritePort(Unit):
         writer.take_burst(taken)
         self.taken.append(self.clock.now + 1)
         self.beats += taken
-        self._free_at = taken[-1]
+        self._ahead.append(taken[-1])
         self._next_write = taken[-1] + interval
         self._answer_at = max(taken[-1] + self.memory.latency_cycles, self._answer_at) + 1
         self.answers.append(self._answer_at)

@@ -36,23 +36,30 @@ class Splitter(Unit):
         return not self.bursts and self.clock.now >= self.valid_at
 
     def step(self) -> None:
-        if self.idle and self.i.valid:
-            address, size = self.i.take()
-            first, page = address // self.beat_bytes, PAGE_BYTES // self.beat_bytes
-            left = -(-(address % self.beat_bytes + size) // self.beat_bytes)
-            while left:
-                count = min(left, self.longest, page - first % page)
-                self.bursts.append(count)
-                first, left = first + count, left - count
-            self.valid_at = self.clock.now + 1
-            self.port.wake()
+        if self.idle:
+            self._next()
+
+    def _next(self) -> None:
+        """Take a request, if there is one; its first burst is offered in the next cycle."""
+        if not self.i.valid:
+            return
+        address, size = self.i.take()
+        first, page = address // self.beat_bytes, PAGE_BYTES // self.beat_bytes
+        left = -(-(address % self.beat_bytes + size) // self.beat_bytes)
+        while left:
+            count = min(left, self.longest, page - first % page)
+            self.bursts.append(count)
+            first, left = first + count, left - count
+        self.valid_at = self.clock.now + 1
+        self.port.wake()
 
     def take(self) -> int:
         """The burst goes to the port."""
+        beats = self.bursts.popleft()
         self.valid_at = self.clock.now + 1
-        if len(self.bursts) == 1:
-            self.wake()
-        return self.bursts.popleft()
+        if not self.bursts:
+            self._next()
+        return beats
 
 
 class Reader(Unit):
