@@ -1,22 +1,26 @@
 """Control: registers, start and end, errors, reset, interrupt, counters."""
 
+from typing import Any
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi_lite import AxiLite, slave_members
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import PAGE_BYTES
 from hw.dma.port import ADDRESS_BITS
 from hw.isa.commands import LOOPS, Loop, Walk
-from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, constants
+from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, after_reset, constants
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.units import EVENTS, STOP
 
 RESET_CYCLES = 8
-PAGE_BITS = (PAGE_BYTES - 1).bit_length()
 COUNTER_BITS = 64
+STATE = ("running", "done", "started", "refused", "pending")
+
+TAKEN = ("window_base_low", "window_base_high", "window_bytes", "program_address", "program_bytes", "watchdog_cycles")
+"""Registers that a start takes: writes while a program runs are for the next one."""
 
 
 class Control(wiring.Component):
@@ -67,51 +71,53 @@ class Control(wiring.Component):
         for name, member in slave_members().items():
             own, outer = getattr(bus, name), getattr(self, name)
             m.d.comb += outer.eq(own) if member.flow is Out else own.eq(outer)
-        settings = {register.name: Signal(32, name=register.name) for register in REGISTERS if register.writable}
-        for name, register in settings.items():
-            if name != "control":
-                with m.If(bus.write & (bus.write_address == OFFSETS[name])):
-                    for byte in range(4):
-                        with m.If(bus.strobes[byte]):
-                            m.d.sync += register.word_select(byte, 8).eq(bus.write_data.word_select(byte, 8))
+        settings = self._settings(m, bus)
         commanded = bus.write & (bus.write_address == OFFSETS["control"]) & bus.strobes[0]
         starts, resets, clears = (commanded & bus.write_data[field.low] for field in FIELDS["control"])
 
-        running, done, started = Signal(), Signal(), Signal()
-        error = Signal(STOP)
-        self._reset(m, resets, [running, done, started, error])
-        goes = starts & ~running & ~error.valid & ~self.reset
-        stops, late = Signal(STOP), self._watchdog(m, settings["watchdog_cycles"], running)
-        m.d.comb += stops.eq(Mux(late, Cat(Const(1), Const(ErrorCode.NO_PROGRESS, 8), Const(Unit.CONTROL, 40)), self.stop))
+        running, done, started, refused, pending = (Signal(name=name) for name in STATE)
+        error, illegal = Signal(STOP), self._illegal(m, settings)
+        forgets = self._reset(m, resets)
+        goes, refuses, begins = Signal(), Signal(), Signal()
+        m.d.comb += [
+            refuses.eq(starts & (running | error.valid | self.resetting | self.reset)),
+            goes.eq(starts & ~refuses),
+            begins.eq(goes & ~illegal.valid),
+        ]
+        taken = {name: Signal(32, name=f"taken_{name}") for name in TAKEN}
+        with m.If(goes):
+            m.d.sync += [taken[name].eq(settings[name]) for name in TAKEN]
+        stops, late = Signal(STOP), self._watchdog(m, taken["watchdog_cycles"], running)
+        no_progress = Cat(Const(1), Const(ErrorCode.NO_PROGRESS, 8), Const(Unit.CONTROL, 40))
+        m.d.comb += stops.eq(Mux(goes, illegal, Mux(late, no_progress, self.stop)))
         stopped = stops.valid & ~error.valid & ~self.resetting & ~self.reset
+        ends = self.done & running
         with m.If(self.program.ready):
             m.d.sync += started.eq(0)
-        with m.If(goes):
-            m.d.sync += [running.eq(1), done.eq(0), started.eq(1)]
-        with m.If(self.done & running):
-            m.d.sync += [running.eq(0), done.eq(1)]
+        with m.If(begins):
+            m.d.sync += [running.eq(1), started.eq(1)]
+        with m.If(ends):
+            m.d.sync += running.eq(0)
         with m.If(stopped):
             m.d.sync += [error.eq(stops), running.eq(0)]
+        m.d.sync += [
+            done.eq(done & ~goes | ends),
+            pending.eq(pending & ~clears & ~goes | ends | stopped),
+            refused.eq(refused & ~clears & ~goes | refuses),
+        ]
+        with m.If(forgets):
+            m.d.sync += [Value.cast(state).eq(0) for state in (running, done, started, refused, pending, error)]
         m.d.comb += [
-            self.base.eq(Cat(Const(0, PAGE_BITS), settings["window_base_low"][PAGE_BITS:], settings["window_base_high"])),
-            self.window.eq(settings["window_bytes"]),
+            self.base.eq(Cat(taken["window_base_low"], taken["window_base_high"])),
+            self.window.eq(taken["window_bytes"]),
             self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),
             self.program.valid.eq(started),
-            self.program.payload.eq(self._fetch(settings)),
+            self.program.payload.eq(self._fetch(taken)),
+            self.interrupt.eq(pending & settings["interrupt_enable"][0]),
         ]
-        pending = Signal()
-        m.d.sync += pending.eq(pending & ~clears | self.done & running | stopped)
-        m.d.comb += self.interrupt.eq(pending & settings["interrupt_enable"][0])
-
-        status = {
-            "idle": self.idle & ~running,
-            "running": running,
-            "done": done,
-            "error": error.valid,
-            "overflow": self.overflow,
-            "resetting": self.reset | self.resetting,
-        }
+        status = {"idle": self.idle & ~running & ~error.valid, "running": running, "done": done, "error": error.valid}
+        status |= {"overflow": self.overflow, "resetting": self.reset | self.resetting, "refused": refused}
         values = self._counters(m, goes, running) | settings
         values |= {name: Const(value, 32) for name, value in constants(self.config).items()}
         values |= {
@@ -120,7 +126,7 @@ class Control(wiring.Component):
             "error_code": error.code,
             "error_unit": error.unit,
             "error_address": error.address,
-            "error_command": self.commands,
+            "error_command": Mux(error.code == ErrorCode.ILLEGAL_SETTING, 0, self.commands),
             "interrupt_status": pending,
         }
         words = Array([Value.cast(values[register.name]) | Const(0, 32) for register in REGISTERS])
@@ -128,29 +134,54 @@ class Control(wiring.Component):
         m.d.comb += bus.read_data.eq(Mux(word < len(REGISTERS), words[word], 0))
         return m
 
-    def _reset(self, m: Module, asked: Value, state: list[Signal]) -> None:
-        """Wait until no burst is under way, then reset all units for some cycles, and forget `state`."""
+    def _settings(self, m: Module, bus: Any) -> dict[str, Signal]:  # noqa: ANN401
+        """What the host has written, by register."""
+        reset = after_reset(self.config)
+        names = [register.name for register in REGISTERS if register.writable and register.name != "control"]
+        settings = {name: Signal(32, name=name, init=reset[name]) for name in names}
+        for name, register in settings.items():
+            with m.If(bus.write & (bus.write_address == OFFSETS[name])):
+                for byte in range(4):
+                    with m.If(bus.strobes[byte]):
+                        m.d.sync += register.word_select(byte, 8).eq(bus.write_data.word_select(byte, 8))
+        return settings
+
+    def _illegal(self, m: Module, settings: dict[str, Signal]) -> data.View:
+        """The error that a start comes to with these settings: the offset of the first that cannot be is its address."""
+        illegal = Signal(STOP, name="illegal")
+        for register in reversed([one for one in REGISTERS if one.multiple > 1]):
+            setting = settings[register.name]
+            wrong = setting[: (register.multiple - 1).bit_length()].any()
+            with m.If(wrong | (setting < register.least) if register.least else wrong):
+                told = Const(1), Const(ErrorCode.ILLEGAL_SETTING, 8), Const(Unit.CONTROL, 8), Const(register.offset, 32)
+                m.d.comb += illegal.eq(Cat(told))
+        return illegal
+
+    def _reset(self, m: Module, asked: Value) -> Value:
+        """Wait until no burst is under way, then reset all units for some cycles; high in the cycle before."""
         self.resetting, left = Signal(), Signal(range(RESET_CYCLES + 1))  # asked for, and not begun
+        begins = self.resetting & self.port_idle & ~asked
         m.d.comb += self.reset.eq(left != 0)
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
         with m.If(asked):
             m.d.sync += self.resetting.eq(1)
-        with m.Elif(self.resetting & self.port_idle):
-            m.d.sync += [self.resetting.eq(0), left.eq(RESET_CYCLES), *(Value.cast(signal).eq(0) for signal in state)]
+        with m.Elif(begins):
+            m.d.sync += [self.resetting.eq(0), left.eq(RESET_CYCLES)]
+        return begins
 
     def _watchdog(self, m: Module, limit: Signal, running: Signal) -> Value:
-        """Whether nothing has moved for as long as the register says."""
+        """Whether nothing has moved for as long as the setting says."""
         still = Signal(32)
         m.d.sync += still.eq(Mux(running & ~self.progress, still + 1, 0))
-        return running & (limit != 0) & (still == limit)
+        return running & (limit != 0) & (still >= limit)
 
-    def _fetch(self, settings: dict[str, Signal]) -> Value:
+    def _fetch(self, taken: dict[str, Signal]) -> Value:
         """The program as a walk of words."""
-        words = settings["program_bytes"][2:]
+        words = taken["program_bytes"][2:]
         shape = command_layout(Walk)
         fields = {name: getattr(Walk(), name) for name, _ in shape}
-        fields |= {"base": settings["program_address"], "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
+        fields |= {"base": taken["program_address"], "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
         parts = []
         for name, field in shape:
             if name in "uv":

@@ -41,18 +41,26 @@ class Dispatch(wiring.Component):
         All units are idle, and every write is answered.
     overflow : In(1)
         Conditional commands are dropped.
+    begins : In(1)
+        For a cycle: a program is fetched from now on.
+    fetched : In(1)
+        Nothing of it is under way, and there is no word of it that is not at `i`.
+    settled : In(1)
+        Every beat of it that was asked for has come.
     walk_<source>, walk_<sink> : Out(stream of Walk)
         To readers and writers.
     place_weights, place_activations : Out(stream of PLACEMENT)
         What else a load says.
     product, tiles, work : Out(stream of Product, TILES, WORK)
         To the array, the output buffer and the vector unit.
+    ending : Out(1)
+        HALT has come: no more of the program is to be asked for.
     done : Out(1)
-        For a cycle: the program has ended.
-    illegal : Out(1)
-        A word is no header. Nothing is taken any more.
+        For a cycle: the program has ended, and what was fetched behind HALT is to be forgotten.
+    illegal, endless : Out(1)
+        A word is no header; the program's words are over, and there was no HALT. Nothing is taken any more.
     commands : Out(32)
-        Begun so far.
+        Of the program, begun so far.
     empty : Out(1)
         No command waits in front of a unit.
     """
@@ -67,12 +75,10 @@ class Dispatch(wiring.Component):
             {
                 "i": In(stream.Signature(32)),
                 "quiet": In(1),
-                "overflow": In(1),
+                **{name: In(1) for name in ("overflow", "begins", "fetched", "settled")},
                 **{name: Out(stream.Signature(shape)) for name, shape in self.shapes.items()},
-                "done": Out(1),
-                "illegal": Out(1),
+                **{name: Out(1) for name in ("ending", "done", "illegal", "endless", "empty")},
                 "commands": Out(32),
-                "empty": Out(1),
             }
         )
 
@@ -84,8 +90,12 @@ class Dispatch(wiring.Component):
         word = self.i.payload
         header = {"opcode": word[:8], "unit": word[8:16], "words": word[24:32]}
         with m.FSM():
+            with m.State("off"), m.If(self.begins):
+                m.d.sync += [still.eq(0), self.commands.eq(0)]
+                m.next = "header"
             with m.State("header"):
                 m.d.comb += self.i.ready.eq(1)
+                self._starve(m, still)
                 with m.If(self.i.valid):
                     m.d.sync += [
                         opcode.eq(header["opcode"]),
@@ -104,6 +114,7 @@ class Dispatch(wiring.Component):
                         m.next = "body"
             with m.State("body"):
                 m.d.comb += self.i.ready.eq(1)
+                self._starve(m, still)
                 with m.If(self.i.valid):
                     m.d.sync += [body.word_select(place, 32).eq(word), place.eq(place + 1), left.eq(left - 1)]
                     with m.If(left == 1):
@@ -111,20 +122,26 @@ class Dispatch(wiring.Component):
             with m.State("issue"), m.If(self._issue(m, queues, opcode, unit, body, skipped)):
                 m.next = "header"
             with m.State("sync"):
-                m.d.sync += still.eq(Mux(self.quiet & self.empty, still + 1, 0))
+                m.d.comb += self.ending.eq(opcode == Opcode.HALT)
+                m.d.sync += still.eq(Mux(self.quiet & self.empty & (self.settled | ~self.ending), still + 1, 0))
                 with m.If(still == QUIET_CYCLES):
-                    m.d.comb += self.done.eq(opcode == Opcode.HALT)
+                    m.d.comb += self.done.eq(self.ending)
                     m.d.sync += still.eq(0)
-                    with m.If(opcode == Opcode.HALT):
-                        m.next = "ended"
+                    with m.If(self.ending):
+                        m.next = "off"
                     with m.Else():
                         m.next = "header"
-            with m.State("ended"):
-                m.d.sync += self.commands.eq(0)
-                m.next = "header"
             with m.State("stopped"):
                 m.d.comb += self.illegal.eq(1)
+            with m.State("starved"):
+                m.d.comb += self.endless.eq(1)
         return m
+
+    def _starve(self, m: Module, still: Signal) -> None:
+        """Stop where a word is wanted and none will come."""
+        m.d.sync += still.eq(Mux(self.fetched & ~self.i.valid, still + 1, 0))
+        with m.If(still == QUIET_CYCLES):
+            m.next = "starved"
 
     def _queues(self, m: Module) -> dict[str, SyncFIFO]:
         """A command's room in front of each unit."""

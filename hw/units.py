@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,7 +109,8 @@ class Units(wiring.Component):
         array = place(m, platform, lambda: ArrayUnit(config, self.element), module="array_unit", name="array")
         vector = place(m, platform, lambda: VectorUnit(config), module="vector_unit", name="vector")
         port = place(m, platform, lambda: Port(config, len(Source), len(Sink)), module="port", name="port")
-        readers, writers = self._readers(m, platform), self._writers(m, platform)
+        forget = Signal()
+        readers, writers = self._readers(m, platform, forget), self._writers(m, platform)
 
         for source, reader in readers.items():
             move(m, reader.ar, getattr(port, f"ar_{source.value}"), reader.ar.payload)
@@ -139,21 +140,25 @@ class Units(wiring.Component):
         ):
             move(m, here, there, here.payload)
 
-        streams = [*readers.values(), *writers.values()]
+        fetch, streams = readers[Source.FETCH], [*readers.values(), *writers.values()]
         idle = Cat(unit.idle for unit in (array, vector, *writers.values())).all()
         loads = Cat(reader.idle for source, reader in readers.items() if source is not Source.FETCH).all()
         m.d.comb += [
             dispatch.quiet.eq(idle & loads & port.writes_idle),
+            dispatch.begins.eq(self.program.valid & self.program.ready),
+            dispatch.fetched.eq(fetch.idle),
+            dispatch.settled.eq(fetch.settled),
+            forget.eq(dispatch.done),
             dispatch.overflow.eq(vector.overflow),
             vector.clear.eq(self.clear_overflow),
             self.overflow.eq(vector.overflow),
             self.done.eq(dispatch.done),
             self.commands.eq(dispatch.commands),
-            self.idle.eq(dispatch.quiet & dispatch.empty & readers[Source.FETCH].idle),
+            self.idle.eq(dispatch.quiet & dispatch.empty & fetch.idle),
             self.port_idle.eq(port.idle),
             port.base.eq(self.base),
             *(unit.window.eq(self.window) for unit in streams),
-            *(unit.halt.eq(self.halt) for unit in streams),
+            *(unit.halt.eq(self.halt | dispatch.ending if unit is fetch else self.halt) for unit in streams),
             self.read_waits.eq(_count(reader.waits_memory for reader in readers.values())),
             self.write_waits.eq(_count(writer.waits_memory for writer in writers.values())),
         ]
@@ -173,8 +178,8 @@ class Units(wiring.Component):
             m.d.comb += outer.eq(own) if member.flow is Out else own.eq(outer)
         return m
 
-    def _readers(self, m: Module, platform: object) -> dict[Source, Any]:
-        """One for each source, with the elements that its unit takes."""
+    def _readers(self, m: Module, platform: object, forget: Signal) -> dict[Source, Any]:
+        """One for each source, with the elements that its unit takes; that of the program can be made to forget it."""
         config, width = self.config, self.config.storage_format.width
         lanes, group = config.vpu_lanes, config.max_group
         kinds = {
@@ -190,7 +195,8 @@ class Units(wiring.Component):
         for source, (elements, bits, words) in kinds.items():
             module = f"reader_{elements}x{bits}{'_words' if words else ''}"
             make = partial(Reader, config, elements, bits, words=words)
-            readers[source] = place(m, platform, make, module=module, name=f"read_{source.name.lower()}")
+            reset = forget if source is Source.FETCH else None
+            readers[source] = place(m, platform, make, module=module, name=f"read_{source.name.lower()}", reset=reset)
         return readers
 
     def _writers(self, m: Module, platform: object) -> dict[Sink, Any]:
@@ -225,6 +231,7 @@ class Units(wiring.Component):
                 port.write_fault.address,
             ),
             (dispatch.illegal, ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
+            (dispatch.endless, ErrorCode.NO_HALT, Unit.CONTROL, 0),
             (array.beyond, ErrorCode.BEYOND_BUFFER, Unit.ARRAY, 0),
             (array.illegal, ErrorCode.ILLEGAL_FIELD, Unit.ARRAY, 0),
             (vector.illegal, ErrorCode.ILLEGAL_FIELD, Unit.VECTOR, 0),

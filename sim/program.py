@@ -9,6 +9,7 @@ import numpy as np
 from dataflow.machine.executor import Execution, execute
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
+from hw.isa.checks import up_to_halt
 from hw.isa.commands import STREAMS, Command, Halt, Store, Sync
 from hw.isa.encoding import encode
 from sim import sat
@@ -50,10 +51,14 @@ class ProgramOnRtl:
 
 
 def run_program(
-    config: AcceleratorConfig, memory: Bytes, commands: Sequence[Command], timing: Memory = sat.DEFAULT_TIMING
+    config: AcceleratorConfig,
+    memory: Bytes,
+    commands: Sequence[Command],
+    timing: Memory = sat.DEFAULT_TIMING,
+    behind: bytes = b"",
 ) -> ProgramOnRtl:
-    """Run a program on the RTL as a whole, and operation by operation; compare with NumPy and SimPy."""
-    (outcome,) = sat.run(config, memory, [encode(commands)], timing=timing)
+    """Run a program on the RTL as a whole, with bytes behind it, and operation by operation; compare with NumPy and SimPy."""
+    (outcome,) = sat.run(config, memory, [encode(commands) + behind], timing=timing)
     machine, rows = Executor(config, memory), []
     parts = list(operations(commands))
     if any(command.conditional for command in commands) and outcome.overflow:
@@ -65,7 +70,7 @@ def run_program(
             machine.run(part)
             rows.append(_all_of(", ".join(_name(command) for command in part[:-1]), machine, after))
         rows.append(_all_of("the whole program", machine, outcome))
-    execution = execute(config, commands, timing, sat.program_address(memory), overflow=machine.overflow)
+    execution = execute(config, commands, timing, sat.program_address(memory), behind=len(behind), overflow=machine.overflow)
     return ProgramOnRtl(outcome, execution, rows)
 
 
@@ -83,8 +88,8 @@ def _name(command: Command) -> str:
 def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:
     """A program cut behind its stores, each part a program of its own: all that a part loads it also stores."""
     part: list[Command] = []
-    for command in commands:
-        if isinstance(command, Sync | Halt):
+    for command in up_to_halt(commands)[:-1]:
+        if isinstance(command, Sync):
             continue
         if part and isinstance(part[-1], Store) and not isinstance(command, Store):
             yield [*part, Halt()]

@@ -11,7 +11,7 @@ from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
 from hw.config import AcceleratorConfig
-from hw.isa.checks import check
+from hw.isa.checks import check, up_to_halt
 from hw.isa.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.isa.encoding import words as length
 
@@ -33,8 +33,9 @@ class Execution:
 
 
 def execute(
-    config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0, *, overflow: bool = False
-) -> Execution:
+    config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0, *, behind: int = 0,
+    overflow: bool = False,
+) -> Execution:  # fmt: skip
     """Run a program on the machine.
 
     Parameters
@@ -42,29 +43,32 @@ def execute(
     config : AcceleratorConfig
         The accelerator.
     commands : sequence of Command
-        The program; it ends with `hw.isa.commands.Halt`.
+        The program; what stands behind its `hw.isa.commands.Halt` has no effect, though some of it is read.
     memory : Memory
         What is behind the port.
     address : int
         Where the program stands, a byte in the window.
+    behind : int
+        Bytes of the program behind those of `commands`.
     overflow : bool
         Whether a gradient is not finite, so that conditional commands are skipped.
 
     Raises
     ------
     InputError
-        If a field cannot be, see `hw.isa.checks`.
+        If a field cannot be, see `hw.isa.checks`; if the program does not end with `Halt`.
     RuntimeError
         If it does not end: units wait for each other.
     """
-    for command in commands:
+    run = up_to_halt(commands)
+    for command in run:
         if not (command.conditional and overflow):
             check(config, command)
     clock = Clock()
     reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
     program = Fifo(clock, 1)
     fetch = Reader(clock, config, 1, program, reads, words=True)
-    dispatch = Dispatch(clock, commands, fetch.o, overflow=overflow)
+    dispatch = Dispatch(clock, run, fetch, overflow=overflow)
     readers = {Source.FETCH: fetch}
     for source in Source:
         if source is not Source.FETCH:
@@ -86,9 +90,9 @@ def execute(
     units = [vector, loops, *loops.feeds, *buffers, results, writes, *writers.values()]
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
     dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
-    words = sum(length(type(command)) for command in commands)
-    run = (Loop(count=words), *(Loop(),) * (LOOPS - 1))
-    program.put(Walk(base=address, size_log2=2, boundary=1, u_size=words, u_tile=words, u=run))
+    words = sum(length(type(command)) for command in commands) + behind // 4
+    counts = (Loop(count=words), *(Loop(),) * (LOOPS - 1))
+    program.put(Walk(base=address, size_log2=2, boundary=1, u_size=words, u_tile=words, u=counts))
     clock.run()
     if dispatch.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")

@@ -58,11 +58,11 @@ class Reader(wiring.Component):
     o : Out(stream of elements_layout, or of element_bits × max_elements)
         Chunks, or words.
     window, halt : In(33), In(1)
-        See `Splitter`; nothing is asked for while `halt` is high.
+        See `Splitter`; nothing is asked for while `halt` is high, nor waited for.
     illegal, outside, address : Out(1), Out(1), Out(32)
         For a cycle: a walk that is not one, a request beyond the window, and where.
-    idle : Out(1)
-        Nothing is inside.
+    idle, settled : Out(1)
+        Nothing is inside; every beat that was asked for has come.
     waits_memory, waits_consumer : Out(1)
         In this cycle an element waits for its beat, or for room behind.
 
@@ -80,7 +80,7 @@ class Reader(wiring.Component):
         self.element_bits = element_bits
         self.words = words
         shape = data.ArrayLayout(element_bits, max_elements) if words else elements_layout(element_bits, max_elements)
-        flags = ("illegal", "outside", "idle", "waits_memory", "waits_consumer")
+        flags = ("illegal", "outside", "idle", "settled", "waits_memory", "waits_consumer")
         super().__init__(
             {
                 "i": In(stream.Signature(command_layout(Walk))),
@@ -148,7 +148,8 @@ class Reader(wiring.Component):
             takes.eq(chunks.r_rdy & ~waits & has_room),
             chunks.r_en.eq(takes),
             beats.r_en.eq(takes & ~chunk.outside & chunk.end_of_beat),
-            self.waits_memory.eq(waits),
+            self.waits_memory.eq(waits & ~self.halt),
+            self.settled.eq(room + beats.level == config.axi_fifo_beats),
             self.waits_consumer.eq(chunks.r_rdy & ~waits & ~has_room),
             self.idle.eq(
                 walker.idle

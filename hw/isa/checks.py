@@ -1,10 +1,10 @@
 """What fields of a command may be, beyond their widths (plain Python): the hardware stops at all else with `ILLEGAL_FIELD`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.commands import Command, Counter, Load, Pass, Product, Source, Store, Update, Walk
+from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24
@@ -27,6 +27,14 @@ def check(config: AcceleratorConfig, command: Command) -> None:
     """Raise `InputError` where the accelerator would stop at a field of `command`: the field, what is allowed, what it is."""
     for problem in problems(config, command):
         raise InputError(f"{command.OPCODE.name}: {problem}")
+
+
+def up_to_halt(commands: Sequence[Command]) -> Sequence[Command]:
+    """What runs of a program: all up to its first HALT. `InputError` where there is none."""
+    for number, command in enumerate(commands):
+        if isinstance(command, Halt):
+            return commands[: number + 1]
+    raise InputError("a program ends with HALT; this one has none")
 
 
 def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from hw.errors import InputError
-from hw.isa.commands import COMMANDS, LOOPS, STREAMS, Command, Loop, Opcode, Walk, layout
+from hw.isa.commands import COMMANDS, LOOPS, STREAMS, Command, Halt, Loop, Opcode, Walk, layout
 
 CONDITIONAL = 1 << 16
 """In a header: the command is skipped after an overflow."""
@@ -24,12 +24,15 @@ def encode(commands: Iterable[Command]) -> bytes:
 
 
 def decode(program: bytes) -> list[Command]:
-    """The commands of a program's bytes; `InputError` names the word that is no header, or the field that cannot be."""
+    """The commands of a program's bytes, up to its first HALT, behind which anything may stand.
+
+    `InputError` names the word that is no header, or the field that cannot be.
+    """
     if len(program) % 4:
         raise InputError(f"a program is a whole number of 4-byte words, not {len(program)} bytes")
     numbers = struct.unpack(f"<{len(program) // 4}I", program)
-    commands, place = [], 0
-    while place < len(numbers):
+    commands, place = list[Command](), 0
+    while place < len(numbers) and not (commands and isinstance(commands[-1], Halt)):
         command, length = _command(numbers, place)
         commands.append(command)
         place += length

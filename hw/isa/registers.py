@@ -10,7 +10,10 @@ from hw.isa.commands import Sink, Source
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
 
-VERSION = 2
+VERSION = 3
+
+WATCHDOG_CYCLES = 1 << 20
+"""After a reset; 5 ms at 200 MHz, longer than any memory takes to answer."""
 
 
 class ErrorCode(IntEnum):
@@ -24,6 +27,8 @@ class ErrorCode(IntEnum):
     WRITE_RESPONSE = 5
     BEYOND_BUFFER = 6
     NO_PROGRESS = 7
+    NO_HALT = 8
+    ILLEGAL_SETTING = 9
 
 
 class Unit(IntEnum):
@@ -86,6 +91,8 @@ class Register:
         Its parts, where it is not one number.
     values : dict of str to int, optional
         The numbers that it may hold, by name, where these are few.
+    multiple, least : int
+        What a program is not started without: the number is a multiple, and not less.
     """
 
     name: str
@@ -94,13 +101,18 @@ class Register:
     doc: str
     fields: tuple[Field, ...] = ()
     values: dict[str, int] | None = None
+    multiple: int = 1
+    least: int = 0
 
     @property
     def meaning(self) -> str:
         """All that it holds, in words."""
         parts = [f"{field.place} {field.doc}" for field in self.fields]
         parts += [f"{number} {name.replace('_', ' ')}" for name, number in (self.values or {}).items()]
-        return ": ".join(part for part in (self.doc, "; ".join(parts)) if part)
+        rules = [f"a multiple of {self.multiple}"] if self.multiple > 1 else []
+        rules += [f"at least {self.least}"] if self.least else []
+        said = ", ".join(filter(None, [self.doc, *rules]))
+        return ": ".join(part for part in (said, "; ".join(parts)) if part)
 
 
 COUNTERS = {
@@ -138,8 +150,11 @@ STORAGE_FIELDS = (
 
 
 def _table() -> tuple[Register, ...]:
-    control = _bits(start="starts the program", reset="resets all units", clear="clears the interrupt")
-    status = _bits(idle="idle", running="running", done="done", error="error", overflow="overflow", resetting="reset under way")
+    control = _bits(start="starts the program", reset="resets all units", clear="clears the interrupt and `refused`")
+    status = _bits(
+        idle="idle", running="running", done="done", error="error", overflow="overflow", resetting="reset under way",
+        refused="a start was refused: a program was running, an error stood, or a reset was under way",
+    )  # fmt: skip
     rows: list[tuple[Any, ...]] = [
         ("identity", False, f"{IDENTITY:#010x}, NMTR in ASCII"),
         ("version", False, f"{VERSION}: of registers and commands"),
@@ -147,13 +162,13 @@ def _table() -> tuple[Register, ...]:
         ("status", False, "", status),
         ("error_code", False, "", (), {code.name.lower(): code.value for code in ErrorCode}),
         ("error_unit", False, "", (), unit_numbers()),
-        ("error_address", False, "where: a byte in the window, or 0"),
+        ("error_address", False, "where: a byte in the window, of an illegal setting the offset of its register, or 0"),
         ("error_command", False, "commands that had been begun, the last one included"),
-        ("window_base_low", True, "address of the window, a multiple of 4096: bits 11..0 count as 0"),
+        ("window_base_low", True, "address of the window", (), None, 4096),
         ("window_base_high", True, "its upper half"),
-        ("window_bytes", True, "length of the window"),
-        ("program_address", True, "byte in the window of the program's first word, a multiple of 4"),
-        ("program_bytes", True, "length of the program, a multiple of 4"),
+        ("window_bytes", True, "length of the window", (), None, 4),
+        ("program_address", True, "byte in the window of the program's first word", (), None, 4),
+        ("program_bytes", True, "length of the program", (), None, 4, 4),
         ("interrupt_enable", True, "", _bits(enable="interrupts at the end of a program and at an error")),
         ("interrupt_status", False, "", _bits(pending="a program has ended, or there was an error")),
         ("watchdog_cycles", True, "cycles without any progress after which the program is stopped; 0: never"),
@@ -187,5 +202,5 @@ def constants(config: AcceleratorConfig) -> dict[str, int]:
 
 def after_reset(config: AcceleratorConfig) -> dict[str, int]:
     """What each register reads as after a reset."""
-    idle = 1 << FIELDS["status"][0].low
-    return {register.name: 0 for register in REGISTERS} | {"status": idle} | constants(config)
+    states = {"status": 1 << FIELDS["status"][0].low, "watchdog_cycles": WATCHDOG_CYCLES}
+    return {register.name: 0 for register in REGISTERS} | states | constants(config)

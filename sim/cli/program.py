@@ -1,5 +1,6 @@
 """``nmtrain program``."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,10 @@ def show_program(file: Path) -> None:
     """
     from hw.isa.listing import listing
 
-    click.echo(listing(_decoded(file)), nl=False)
+    commands, behind = _decoded(file)
+    click.echo(listing(commands), nl=False)
+    if behind:
+        click.echo(f"# {len(behind)} bytes stand behind HALT, and have no effect")
 
 
 @command.command("assemble")
@@ -114,8 +118,11 @@ def assemble(file: Path, target: Path) -> None:
     except UnicodeDecodeError:
         raise InputError(f"{file}: is not text; a program's bytes are for nmtrain program show") from None
     commands = parse(text, str(file))
+    behind = len(commands) - len(_that_runs(file, commands))
     program = encode(commands)
     write_whole(target, program)
+    if behind:
+        log.print(f"{file}: {behind} commands stand behind HALT, and have no effect")
     log.print(f"{target}: {len(commands)} commands, {len(program)} bytes")
 
 
@@ -140,9 +147,12 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
     from dataflow.machine.units.port import Memory
     from sim.program import run_program
 
-    commands, memory = _decoded(file), np.frombuffer(_read(image), np.uint8)
+    (commands, behind), memory = _decoded(file), np.frombuffer(_read(image), np.uint8)
+    _that_runs(file, commands)
+    if behind:
+        log.print(f"{file}: {len(behind)} bytes stand behind HALT, and have no effect")
     with log.status(f"running {file} on {config.name}"):
-        done = run_program(config, memory, commands, Memory(latency, interval))
+        done = run_program(config, memory, commands, Memory(latency, interval), behind)
     different = sum(row["bytes_different"] for row in done.rows)
     result = {
         "config": config.name,
@@ -170,10 +180,23 @@ def _read(file: Path) -> bytes:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _decoded(file: Path) -> list[Any]:
-    from hw.isa.encoding import decode
+def _decoded(file: Path) -> tuple[list[Any], bytes]:
+    """The commands of a program, and the bytes that stand behind its HALT."""
+    from hw.isa.encoding import decode, encode
 
+    program = _read(file)
     try:
-        return decode(_read(file))
+        commands = decode(program)
     except InputError as error:
         raise error if str(error).startswith(str(file)) else InputError(f"{file}: {error}") from None
+    return commands, program[len(encode(commands)) :]
+
+
+def _that_runs(file: Path, commands: list[Any]) -> Sequence[Any]:
+    """What runs of a file's commands; `InputError` with its name where they do not end."""
+    from hw.isa.checks import up_to_halt
+
+    try:
+        return up_to_halt(commands)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None

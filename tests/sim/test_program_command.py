@@ -28,11 +28,12 @@ def test_a_step_is_written_and_runs(step, tmp_path, capsys):
     assert len(memory) == step["memory_bytes"]
     for name, program in step["programs"].items():
         assert (tmp_path / f"{name}.bin").stat().st_size == program["bytes"]
-    status, out, _ = call(
-        capsys, "program", "run", tmp_path / "forward.bin", "--memory", tmp_path / "memory.bin", "--out", tmp_path, "--json"
-    )
+    both = tmp_path / "both.bin"
+    both.write_bytes((tmp_path / "forward.bin").read_bytes() + (tmp_path / "backward.bin").read_bytes())
+    status, out, said = call(capsys, "program", "run", both, "--memory", tmp_path / "memory.bin", "--out", tmp_path, "--json")
     result = json.loads(out)
     assert status == 0
+    assert f"{step['programs']['backward']['bytes']} bytes stand behind HALT" in " ".join(said.split())
     assert (result["error"], result["bytes_different"]) == ("NONE", 0)
     assert result["counted"] == result["predicted"]
     after = np.fromfile(tmp_path / "after.bin", np.uint8)
@@ -50,8 +51,21 @@ def test_text_becomes_the_same_bytes(step, tmp_path, capsys):
     assert (tmp_path / "mine.bin").read_bytes() == (tmp_path / "backward.bin").read_bytes()
 
 
+def test_what_stands_behind_halt_is_told(tmp_path, capsys):
+    text, program = tmp_path / "text", tmp_path / "bytes"
+    text.write_text("SYNC\nHALT\nSYNC\nHALT\n")
+    status, _, error = call(capsys, "program", "assemble", text, program)
+    assert status == 0
+    assert "text: 2 commands stand behind HALT, and have no effect" in " ".join(error.split())
+    assert program.read_bytes() == bytes([1, 0, 0, 1, 0, 0, 0, 1] * 2)
+    status, shown, _ = call(capsys, "program", "show", program)
+    assert status == 0
+    assert shown == "# 0: word 0\nSYNC\n# 1: word 1\nHALT\n# 8 bytes stand behind HALT, and have no effect\n"
+
+
 def test_wrong_files_are_told_in_a_line(tmp_path, capsys):
     (tmp_path / "text").write_text("NOP")
+    (tmp_path / "endless").write_text("SYNC")
     (tmp_path / "bytes").write_bytes(b"\xff\xff\xff\xff")
     told = {
         ("show", tmp_path / "none"): "none: cannot be read: No such file or directory",
@@ -59,6 +73,7 @@ def test_wrong_files_are_told_in_a_line(tmp_path, capsys):
         ("show", tmp_path / "text"): "text: a program is a whole number of 4-byte words, not 3 bytes",
         ("assemble", tmp_path / "text", tmp_path / "out"): "text:1: 'NOP' is no opcode",
         ("assemble", tmp_path / "bytes", tmp_path / "out"): "bytes: is not text",
+        ("assemble", tmp_path / "endless", tmp_path / "out"): "endless: a program ends with HALT; this one has none",
     }
     for arguments, message in told.items():
         status, out, error = call(capsys, "program", *arguments)

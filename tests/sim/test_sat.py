@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
-from hw.isa.encoding import encode
-from hw.isa.registers import ErrorCode, Unit
-from sim.sat import MEMORY_BYTES, run
+from hw.isa.encoding import decode, encode
+from hw.isa.registers import OFFSETS, ErrorCode, Unit
+from sim.sat import MEMORY_BYTES, program_address, run
 from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]
@@ -41,7 +42,10 @@ BAD = {
     "no opcode": (struct.pack("<I", 0x0100007F), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
     "wrong length": (struct.pack("<I", 0x02000001), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
     "no such unit": (struct.pack("<I", 0x26000903), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
-    "no end": (encode(GOOD[:-1]), ErrorCode.NO_PROGRESS, Unit.CONTROL, 0),
+    "no end": (encode(GOOD[:-1]), ErrorCode.NO_HALT, Unit.CONTROL, 0),
+    "no end of a command": (encode(GOOD)[:-8], ErrorCode.NO_HALT, Unit.CONTROL, 0),
+    "nothing": (b"", ErrorCode.ILLEGAL_SETTING, Unit.CONTROL, OFFSETS["program_bytes"]),
+    "no whole word": (encode(GOOD) + b"\0\0", ErrorCode.ILLEGAL_SETTING, Unit.CONTROL, OFFSETS["program_bytes"]),
     "a walk of nothing": (
         encode([replace(GOOD[0], walk=replace(walk(0x10), u_tile=0)), *GOOD[1:]]),
         ErrorCode.ILLEGAL_FIELD, Unit.READERS + Source.ELEMENTS, 0,
@@ -93,6 +97,48 @@ def test_answers_that_are_errors_are_told():
         (ErrorCode.WRITE_RESPONSE, Unit.WRITERS + Sink.RESULTS, MEMORY_BYTES + 64),
         (ErrorCode.NONE, 0, 0),
     ]
+
+
+OTHER = copy(0x10, 0xA00)
+BEHIND = {
+    "a word of zeros": bytes(4),
+    "a page of zeros": bytes(4096),
+    "no opcode": struct.pack("<I", 0x0100007F),
+    "a program": encode(OTHER),
+    "two programs": encode(OTHER) * 2,
+    "a part of a command": encode(OTHER)[:28],
+}
+
+
+@pytest.mark.parametrize("timing", [Memory(0), Memory(), Memory(150, 3)])
+def test_what_stands_behind_halt_has_no_effect(timing):
+    """Memory is as without it, cycles and counters are the machine's, and the next program runs at once."""
+    memory = np.arange(4096, dtype=np.uint32).astype(np.uint8)
+    machine = Executor(TINY, memory)
+    machine.run(GOOD)
+    assert machine.memory[0xA00] != memory[0x10], "the program behind would be seen"
+    programs = [encode(GOOD) + behind for behind in BEHIND.values() for _ in range(2)]
+    outcomes, place = run(TINY, memory, programs, timing=timing, watchdog_cycles=3000), program_address(memory)
+    for number, (outcome, program) in enumerate(zip(outcomes, programs, strict=True)):
+        name = list(BEHIND)[number // 2]
+        assert (outcome.error, outcome.registers["status"]) == (ErrorCode.NONE, 0b101), name
+        assert np.array_equal(outcome.memory, machine.memory), name
+        said = execute(TINY, GOOD, timing, place, behind=len(program) - len(encode(GOOD)))
+        counted = {name: outcome.registers[name] for name in said.counters}
+        assert (outcome.registers["cycles"], counted) == (said.cycles, said.counters), name
+        place += -(-len(program) // 64) * 64 if number % 2 else 0
+
+
+def test_executors_run_up_to_halt():
+    memory = np.arange(4096, dtype=np.uint32).astype(np.uint8)
+    long, short = Executor(TINY, memory), Executor(TINY, memory)
+    long.run([*GOOD, *OTHER])
+    short.run(GOOD)
+    assert np.array_equal(long.memory, short.memory)
+    assert decode(encode(GOOD) + b"\x7f\0\0\1") == GOOD
+    for executor in (short.run, lambda commands: execute(TINY, commands, Memory())):
+        with pytest.raises(InputError, match=r"^a program ends with HALT; this one has none$"):
+            executor(GOOD[:-1])
 
 
 def test_counters_count():

@@ -6,7 +6,7 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.checks import check
+from hw.isa.checks import check, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from training.exact import Float32
 from training.machine import array, vector
@@ -37,7 +37,7 @@ class Executor:
         self.overflow = False
 
     def run(self, commands: Sequence[Command]) -> None:
-        """Run a program up to its `hw.isa.commands.Halt`.
+        """Run a program, up to its `hw.isa.commands.Halt`.
 
         Between two synchronisations the order in which units reach memory is not defined: nothing may be read there that is
         written there. Commands are as `dataflow.machine` writes them.
@@ -45,12 +45,12 @@ class Executor:
         Raises
         ------
         InputError
-            If a field cannot be, see `hw.isa.checks`; if a unit waits for what nothing gives, is given more than it takes, or
-            comes to a byte that is not there.
+            If a field cannot be, see `hw.isa.checks`; if the program does not end with `Halt`; if a unit waits for what nothing
+            gives, is given more than it takes, or comes to a byte that is not there.
         """
         group: list[Command] = []
         self.overflow = False
-        for number, command in enumerate(commands):
+        for number, command in enumerate(up_to_halt(commands)):
             if not isinstance(command, Sync | Halt):
                 if not (command.conditional and self.overflow):
                     self._check(number, command)
@@ -61,9 +61,6 @@ class Executor:
             except InputError as error:
                 raise InputError(f"commands before {number}: {error}") from None
             group = []
-            if isinstance(command, Halt):
-                return
-        raise InputError("a program ends with HALT")
 
     def _check(self, number: int, command: Command) -> None:
         try:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.reader import Reader
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.isa.encoding import words
 
@@ -21,7 +22,7 @@ class Dispatch(Unit):
     ----------
     clock, commands : Clock, iterable of Command
         Time, and the program, which ends with `Halt`.
-    i : Fifo
+    fetch : Reader
         Its words as they come from memory.
 
     Attributes
@@ -36,10 +37,10 @@ class Dispatch(Unit):
         The cycle in which the program ended, or -1.
     """
 
-    def __init__(self, clock: Clock, commands: Iterable[Command], i: Fifo, *, overflow: bool = False) -> None:
+    def __init__(self, clock: Clock, commands: Iterable[Command], fetch: Reader, *, overflow: bool = False) -> None:
         super().__init__(clock)
-        self.i = i
-        i.sink = self
+        self.fetch, self.i = fetch, fetch.o
+        self.i.sink = self
         names: list[Source | Sink] = [*(source for source in Source if source is not Source.FETCH), *Sink]
         self.walks = {(type(name), name): Fifo(clock, QUEUED) for name in names}
         self.placements = {source: Fifo(clock, QUEUED) for source in (Source.WEIGHTS, Source.ACTIVATIONS)}
@@ -69,6 +70,8 @@ class Dispatch(Unit):
         if self._command is None:
             self._command = next(self._commands)
             self._left = words(type(self._command))
+            if isinstance(self._command, Halt):
+                self.fetch.halt()
         self._left -= 1
         self.wake()
 
@@ -79,7 +82,9 @@ class Dispatch(Unit):
                 return
             self._command, self._still = None, 0
         else:
-            self._still = self._still + 1 if all(queue.empty for queue in self._queues) and self.quiet() else 0
+            settled = self.fetch.settled or not self.fetch.halted
+            still = all(queue.empty for queue in self._queues) and self.quiet() and settled
+            self._still = self._still + 1 if still else 0
             self._alone = self._alone + 1 if self.clock.alone(self) and not self._still else 0
         if self._alone < ALONE_CYCLES:  # else they wait for each other
             self.wake()

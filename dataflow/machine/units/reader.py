@@ -78,6 +78,8 @@ class Reader(Unit):
     ----------
     o : Fifo
         The chunks, or words.
+    halted_at : int, optional
+        From the cycle after this one on nothing is asked for, nor waited for.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, max_elements: int, i: Fifo, port: Unit, *, words: bool) -> None:
@@ -91,12 +93,28 @@ class Reader(Unit):
         self.splitter = Splitter(clock, config, self.requests, port)
         self.chunks.sink = self.o.source = self.beats.sink = self
         self.room = self.most = config.axi_fifo_beats
+        self.halted_at: int | None = None
+
+    def halt(self) -> None:
+        """From the next cycle on."""
+        self.halted_at = self.clock.now
+        self.wake()
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more is asked for in this cycle."""
+        return self.halted_at is not None and self.clock.now > self.halted_at
+
+    @property
+    def settled(self) -> bool:
+        """Every beat that was asked for has come."""
+        return not self.beats.words or self.beats.words[-1][0] - self.beats.delay < self.clock.now
 
     @property
     def offer(self) -> int:
         """Beats of the burst that is offered to the port in this cycle, or 0."""
         splitter, now = self.splitter, self.clock.now
-        if not splitter.bursts or now < splitter.valid_at:
+        if self.halted or not splitter.bursts or now < splitter.valid_at:
             return 0
         room = self.room - (self.beats.taken_at == now)
         return splitter.bursts[0] if room >= splitter.bursts[0] else 0
@@ -117,7 +135,7 @@ class Reader(Unit):
         )  # fmt: skip
 
     def step(self) -> None:
-        if not self.chunks.valid:
+        if self.halted or not self.chunks.valid:
             self.seen("")
             return
         chunk = self.chunks.peek()

@@ -31,7 +31,8 @@ def commands(draw):
 @given(program=st.lists(commands(), max_size=6))
 def test_text_and_bytes_give_the_same_commands_back(program):
     assert parse(listing(program)) == program
-    assert decode(encode(program)) == program
+    ends = [number for number, command in enumerate(program) if isinstance(command, Halt)]
+    assert decode(encode(program)) == (program[: ends[0] + 1] if ends else program)
 
 
 def test_a_listing_shows_what_is_not_usual():
