@@ -27,7 +27,7 @@ def write_archive(path: Path, arrays: Mapping[str, Array], text: dict[str, Any])
 def read_archive(path: Path, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and text; `InputError` where `path` is missing or is not `what`, such as ``a checkpoint``."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         text = json.loads(arrays.pop(TEXT).tobytes())
         if not isinstance(text, dict):

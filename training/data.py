@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
+
+if TYPE_CHECKING:
+    from training.readers.form import Form
 
 Images = NDArray[Any]
 Augmentation = Callable[[Images, np.random.Generator], Images]
@@ -19,20 +21,23 @@ Draw = Callable[[NDArray[np.integer], np.random.Generator], Images]
 
 @dataclass(frozen=True)
 class Normalise:
-    """Bytes to numbers: ``(x / 255 - mean) / deviation`` per channel.
+    """Images to numbers: ``(x / scale - mean) / deviation`` per channel.
 
     Parameters
     ----------
     mean, deviation : tuple of float
         One a channel.
+    scale : float
+        255 for bytes, 1 for numbers.
     """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    scale: float = 255.0
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
-        """uint8 to float32."""
-        scale = np.float32(1 / 255) / np.array(self.deviation, np.float32)
+        """To float32."""
+        scale = np.float32(1 / self.scale) / np.array(self.deviation, np.float32)
         return images * scale - np.array(self.mean, np.float32) / np.array(self.deviation, np.float32)
 
 
@@ -95,16 +100,26 @@ def digits() -> Data:
 LOADERS: dict[str, Callable[[], Data]] = {"digits": digits}
 
 
-def load_data(name: str) -> Data:
-    """A data set by ``NAME`` or, where the user has the files, ``NAME:PATH``; `InputError` names the allowed ones."""
-    from training.readers import READERS
+def load_data(name: str, form: "Form | None" = None) -> Data:
+    """A data set.
 
-    kind, colon, path = name.partition(":")
-    if kind in READERS:
-        if not path:
-            raise InputError(f"data {kind!r} needs a path: {kind}:PATH")
-        return READERS[kind](Path(path))
-    if colon or kind not in LOADERS:
-        allowed = [*LOADERS, *(f"{reader}:PATH" for reader in READERS)]
-        raise InputError(f"unknown data {name!r}; allowed: {', '.join(allowed)}")
-    return LOADERS[kind]()
+    Parameters
+    ----------
+    name : str
+        Its name; ``NAME:PATH`` where the user has the files; an ``.npz`` of arrays, or a Python file that sets ``data``.
+    form : Form or None
+        What is asked of it beside; see `training.readers.form`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the allowed ones, and for files that are damaged or of another form.
+    """
+    from training.readers import read
+    from training.readers.form import Form
+
+    form = form or Form()
+    if form.image_size and not name.startswith("folder:"):
+        raise InputError(f"image_size is for folder:PATH, not for {name!r}")
+    data = LOADERS[name]() if name in LOADERS else read(name, form, list(LOADERS))
+    return form.apply(data)

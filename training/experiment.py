@@ -21,6 +21,7 @@ from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
 from training.model import Model
 from training.optimiser import Optimiser, Sgd
+from training.readers.form import Form
 from training.widen import widen
 
 SMALL_MACS = 500_000_000
@@ -35,6 +36,8 @@ class Experiment:
     ----------
     data, model, method, schedule : str
         Names in `training.data`, `dataflow.importers`, `training.methods` and `training.schedule`.
+    image_size, normalise, augment
+        Of the data; see `training.readers.form.Form`.
     ratio : Ratio
         N kept of every M; without effect on the dense method.
     epochs, batch, learning_rate, warm_up, label_smoothing
@@ -77,6 +80,14 @@ class Experiment:
     warm_up: float = 0.0
     label_smoothing: float = 0.0
     dropout: float = 0.0
+    image_size: int = 0
+    normalise: str = ""
+    augment: bool = False
+
+    @property
+    def form(self) -> Form:
+        """What is asked of the data."""
+        return Form(self.image_size, self.normalise, self.augment)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -112,7 +123,7 @@ def run(
         warm_up=experiment.warm_up,
         label_smoothing=experiment.label_smoothing,
     )
-    network, data = importers.load(experiment.model).network, load_data(experiment.data)
+    network, data = importers.load(experiment.model).network, load_data(experiment.data, experiment.form)
     check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
@@ -120,8 +131,9 @@ def run(
     result = train(model, optimiser, data, options, order_rng, progress, journal)
     pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
     outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
-    sizes = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
-    return model, outcome | experiment.identity | {"ratio": str(model.ratio)} | sizes
+    used: dict[str, Any] = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
+    used |= {"normalisation": asdict(data.normalise) if data.normalise else None}
+    return model, outcome | experiment.identity | {"ratio": str(model.ratio)} | used
 
 
 def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:

@@ -11,7 +11,7 @@
     json                               text: network, method, ratio of each packed copy, arithmetic, and what was measured
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hw.formats import parse_format
 from hw.ratio import DENSE, Ratio, parse_ratio
 from training.archive import below, read_archive, write_archive
 from training.backend import ExactBackend, FastBackend
+from training.data import Data, Normalise
 from training.layers.weighted import Weighted
 from training.model import Model
 from training.network_text import describe, rebuild
@@ -46,6 +47,13 @@ class Saved:
 
     model: Model
     text: dict[str, Any]
+
+    def as_trained(self, data: Data) -> Data:
+        """`data` normalised as the images of the training were, if they were."""
+        used = self.text["metrics"].get("normalisation")
+        if not used:
+            return data
+        return replace(data, normalise=Normalise(tuple(used["mean"]), tuple(used["deviation"]), used["scale"]))
 
 
 def write_model(path: Path | str, model: Model, metrics: dict[str, Any]) -> None:

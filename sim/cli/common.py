@@ -89,6 +89,17 @@ def ratio_option(default: str = "2:8") -> Callable[[F], F]:
     return click.option("--ratio", type=RatioType(), default=default, show_default=True, help="N kept of M, or dense")
 
 
+def data_options(command: F) -> F:
+    """``--image-size``, ``--normalise`` and ``--augment``, as `training.readers.form.Form` has them."""
+    for option in (
+        click.option("--augment", is_flag=True, help="crop at random and mirror training images"),
+        click.option("--normalise", default="", help="data, none, or MEAN:DEVIATION (commas between channels) of the images"),
+        click.option("--image-size", type=click.IntRange(min=0), default=0, help="side of folder:PATH's pictures as squares"),
+    ):
+        command = option(command)
+    return command
+
+
 def input_shape_option(command: F) -> F:
     """``--input-shape NAME=1,3,224,224``, any number of times, as a dictionary."""
 

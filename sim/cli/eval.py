@@ -1,21 +1,24 @@
 """``nmtrain eval``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hw.files import write_json
-from sim.cli.common import log, output_options, show
+from sim.cli.common import data_options, log, output_options, show
 
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", default=None, help="data set, as nmtrain train takes it  [default: what the network was trained on]")
+@data_options
 @output_options("out/eval")
-def command(file: Path, data: str | None, out: Path, as_json: bool) -> None:
+def command(file: Path, data: str | None, out: Path, as_json: bool, **form: Any) -> None:  # noqa: ANN401 (the fields of Form)
     """Test the trained network of FILE, a weights.npz of nmtrain train, as it was tested when it was trained.
 
-    FILE holds the network, its masks and packed copies, so that neither its Python file nor its method need be there.
+    FILE holds the network, its masks and packed copies, so that neither its Python file nor its method need be there, and how
+    images were normalised.
 
     \b
     Example:
@@ -23,11 +26,14 @@ def command(file: Path, data: str | None, out: Path, as_json: bool) -> None:
     """
     from training.data import load_data
     from training.loop import check_fit, evaluate
+    from training.readers.form import Form
     from training.saved import read_model
 
     saved = read_model(file)
-    data = data or saved.text["metrics"].get("data", "digits")
-    images = load_data(data)
+    data = data or str(saved.text["metrics"].get("data", "digits"))
+    images = load_data(data, Form(**form))
+    if not form["normalise"]:
+        images = saved.as_trained(images)
     check_fit(saved.model.network, images)
     result = {
         "model": saved.model.network.name,

@@ -12,7 +12,7 @@ import click
 
 from hw.errors import InputError
 from hw.files import write_json
-from sim.cli.common import log, output_options, ratio_option, show
+from sim.cli.common import data_options, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:
     from training import loop
@@ -24,8 +24,12 @@ SECONDS_BETWEEN_LINES = 60
 
 @click.command("train")
 @click.option(
-    "--data", default="digits", show_default=True, help="digits; or cifar10, cifar100, tiny-imagenet, imagenet as NAME:PATH"
+    "--data",
+    default="digits",
+    show_default=True,
+    help="digits; FILE.npz; mnist, folder, cifar10, cifar100, tiny-imagenet, imagenet as NAME:PATH; or a Python file",
 )
+@data_options
 @click.option(
     "--model", default="mlp", show_default=True, help="network of the zoo, such as mlp, cnn or resnet9, or a Python file"
 )

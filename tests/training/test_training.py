@@ -144,7 +144,7 @@ def test_schedules():
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"data": "x"}, "unknown data 'x'; allowed: digits, cifar10:PATH"),
+        ({"data": "x"}, "unknown data 'x'; allowed: digits, mnist:PATH, folder:PATH, cifar10:PATH"),
         ({"schedule": "x"}, "unknown schedule 'x'; allowed: constant, cosine, step"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),

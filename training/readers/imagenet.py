@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from hw.errors import InputError
 from training.data import Data, Images, Normalise
 from training.readers.augment import CropAndFlip
-from training.readers.pictures import Pictures
+from training.readers.pictures import Pictures, square
 
 NORMALISE = Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's channels."""
 ENDINGS = {".jpeg", ".jpg", ".png"}
+MOST_HELD_BYTES = 1 << 30
+"""Pictures that need more are decoded when a batch asks for them."""
 Files = tuple[list[Path], NDArray[np.integer]]
 
 
@@ -36,6 +38,28 @@ def tiny_imagenet(path: Path) -> Data:
     test, test_labels = _annotated(path / "val", classes)
     loaded = (Pictures(files, 64, 64)[:] for files in (train, test))
     return Data(next(loaded), train_labels, next(loaded), test_labels, augment=CropAndFlip(8), normalise=NORMALISE)
+
+
+def folder(path: Path, size: int = 0) -> Data:
+    """``train/<class>/`` and ``test/<class>/`` or ``val/<class>/``, classes in alphabetical order, as squares of three colours.
+
+    Parameters
+    ----------
+    path : Path
+        Of the folder.
+    size : int
+        Of the square, to which the shorter side is scaled; 0 takes that of the first picture, which must then be one.
+    """
+    classes = sorted(one.name for one in _folder(path / "train").iterdir() if one.is_dir())
+    if not classes:
+        raise InputError(f"{path / 'train'}: no folder of a class")
+    train, train_labels = _by_class(path / "train", classes)
+    test, test_labels = _by_class(path / ("test" if (path / "test").is_dir() else "val"), classes)
+    size = size or square(train[0])
+    pair = Pictures(train, size, size), Pictures(test, size, size)
+    held = (len(train) + len(test)) * 3 * size * size <= MOST_HELD_BYTES
+    images = [cast(Images, part[:] if held else part) for part in pair]
+    return Data(images[0], train_labels, images[1], test_labels, normalise=Normalise((0.0,) * 3, (1.0,) * 3))
 
 
 def _by_class(path: Path, classes: list[str]) -> Files:

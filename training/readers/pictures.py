@@ -13,6 +13,18 @@ from hw.errors import InputError
 SCALES, ASPECTS, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 
+def square(file: Path) -> int:
+    """Side of a square picture; `InputError` where it is none."""
+    try:
+        with Image.open(file) as picture:
+            width, height = picture.size
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise InputError(f"{file}: not a whole picture: {error}") from None
+    if width != height:
+        raise InputError(f"{file}: {width}x{height} is no square; --image-size makes one of each picture")
+    return width
+
+
 class Pictures:
     """Behaves as an array (pictures, size, size, 3) of uint8 that lies on disk.
 
@@ -29,6 +41,7 @@ class Pictures:
     def __init__(self, files: Sequence[Path], size: int, scaled: int) -> None:
         self.files, self.size, self.scaled = list(files), size, scaled
         self.shape = (len(self.files), size, size, 3)
+        self.dtype = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.files)
