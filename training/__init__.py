@@ -10,6 +10,7 @@
         │          │
       journal    checkpoint, curves       what a training leaves behind, and goes on from
         │        saved, network_text      the trained model as a file; archive, what both are written as
+        │        exchange/                the same for others, and theirs: safetensors, PyTorch, ONNX
         │
       model ─── layers/ ─── windows     ├── optimiser, adamw, loss_scale    FP32 masters, as the WUVE does it
         │         │                     └── methods/                  which product reads which pruned operand

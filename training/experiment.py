@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend, FastBackend
 from training.data import load_data
+from training.exchange.files import load_into
 from training.journal import Journal
 from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
@@ -36,6 +38,9 @@ class Experiment:
     ----------
     data, model, method, schedule : str
         Names in `training.data`, `dataflow.importers`, `training.methods` and `training.schedule`.
+    init : str
+        A file whose weights the training starts from; see `training.exchange.files.load_into`. An ONNX file as `model` has its
+        own.
     image_size, normalise, augment
         Of the data; see `training.readers.form.Form`.
     ratio : Ratio
@@ -80,6 +85,7 @@ class Experiment:
     warm_up: float = 0.0
     label_smoothing: float = 0.0
     dropout: float = 0.0
+    init: str = ""
     image_size: int = 0
     normalise: str = ""
     augment: bool = False
@@ -123,7 +129,8 @@ def run(
         warm_up=experiment.warm_up,
         label_smoothing=experiment.label_smoothing,
     )
-    network, data = importers.load(experiment.model).network, load_data(experiment.data, experiment.form)
+    network, _ = load_network(experiment.model)
+    data = load_data(experiment.data, experiment.form)
     check_fit(network, data)
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
@@ -140,12 +147,14 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     """The experiment's network with fresh weights."""
     method = methods.load(experiment.method)
     ratio = experiment.ratio if method.prunes else DENSE
-    network = importers.load(experiment.model).network
+    network, weights = load_network(experiment.model)
+    if weights and experiment.wide:
+        raise InputError(f"{experiment.model}: a network with weights of its own cannot be made wider")
     if experiment.wide:
         network = widen(network, ratio, prune_first=experiment.prune_first, prune_last=experiment.prune_last)
     network = with_dropout(network, experiment.dropout)
     storage = parse_format(experiment.storage)
-    return Model(
+    model = Model(
         network,
         ExactBackend(storage) if experiment.exact else FastBackend(storage, threads=worth_threads(network, experiment.batch)),
         rng,
@@ -154,6 +163,21 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
         prune_first=experiment.prune_first,
         prune_last=experiment.prune_last,
     )
+    if weights:
+        model.restore(model.state() | weights)
+        model.prepare()
+    if experiment.init:
+        load_into(model, Path(experiment.init))
+    return model
+
+
+def load_network(name: str) -> tuple[Network, dict[str, Any]]:
+    """A network by name or of a file, and the weights that an ONNX file brings."""
+    if name.endswith(".onnx"):
+        from training.exchange.onnx_read import read_trainable  # importing onnx takes longer than a small training
+
+        return read_trainable(Path(name))
+    return importers.load(name).network, {}
 
 
 def build_optimiser(experiment: Experiment) -> Optimiser:

@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "train, schedule, run on the RTL, report: the whole in one command",
     "train": "train a network dense or N:M sparse",
     "eval": "test a trained network on a data set",
+    "convert": "write a trained network for others: safetensors or ONNX",
     "sweep": "train every method at several ratios and seeds, as a table of accuracies",
     "gemm": "run one random product on NumPy, the cycle model and the RTL",
     "cosim": "run the products of training steps on the RTL and compare",

@@ -31,8 +31,12 @@ SECONDS_BETWEEN_LINES = 60
 )
 @data_options
 @click.option(
-    "--model", default="mlp", show_default=True, help="network of the zoo, such as mlp, cnn or resnet9, or a Python file"
+    "--model",
+    default="mlp",
+    show_default=True,
+    help="network of the zoo, such as mlp, cnn or resnet9; a Python file; an ONNX file, with its weights",
 )
+@click.option("--init", default="", help="start from these weights: weights.npz, .safetensors, or PyTorch's .pt")
 @click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
 @ratio_option()
 @click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")

@@ -1,0 +1,10 @@
+"""Weights from and for others.
+
+::
+
+    names        our tensors under PyTorch's names, in PyTorch's layout
+    torch_file   PyTorch's own files, read without running them
+    files        a file's tensors by its ending, into a model or out of one
+    onnx_write   a trained model as ONNX
+    onnx_read    an ONNX file as a network that trains, with its weights
+"""
