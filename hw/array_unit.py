@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.feed import SLOTS, Feed
+from hw.feed import RESULT_TILES, SLOTS, Feed
 from hw.formats import BINARY32
 from hw.isa.commands import Product
 from hw.modules import place
@@ -86,7 +86,7 @@ class ArrayUnit(wiring.Component):
         stce = place(m, platform, lambda: STCE(config, self.element), module="stce", name="stce")
         feed = place(m, platform, lambda: Feed(config), module="feed", name="feed")
         results = place(m, platform, lambda: ResultBuffer(config), module="result_buffer", name="results")
-        m.submodules.slots = slots = SyncFIFO(width=SLOTS.size, depth=TILE_WORDS + 2)
+        m.submodules.slots = slots = SyncFIFO(width=SLOTS.size, depth=RESULT_TILES)
         m.submodules.tiles = tiles = SyncFIFO(width=len(Value.cast(feed.tiles.payload)), depth=TILE_WORDS)
         sides = (
             self._side(m, platform, "weights", feed, stce.i_w2e),
@@ -106,6 +106,7 @@ class ArrayUnit(wiring.Component):
             results.i_slots.valid.eq(slots.r_rdy),
             slots.r_en.eq(results.i_slots.ready),
             feed.room.eq(results.freed),
+            feed.room_words.eq(results.freed_words),
             self.idle.eq(Cat(feed.idle, results.idle, ~tiles.r_rdy, ~slots.r_rdy, *(side.idle for side in sides)).all()),
             self.beyond.eq(Cat(side.beyond for side in sides).any()),
             self.waits_free.eq(Cat(side.waits_free for side in sides).any()),

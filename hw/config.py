@@ -44,7 +44,7 @@ class AcceleratorConfig:
     sore_lanes, wuve_lanes, vpu_lanes : int
         Lanes of the reduction, weight-update and vector engines.
     w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
-        On-chip buffers, both halves of the double buffer together.
+        On-chip buffers, with all that they hold beside what is in use.
     partial_sum_words : int
         Vectors of partial sums that a weight-stationary product may keep between two tiles of its reduction.
     dram_channels : int
@@ -197,7 +197,7 @@ class AcceleratorConfig:
 
     @property
     def result_buffer_words(self) -> int:
-        """Words of R sums in each half of the output buffer."""
+        """Words of R sums that a tile may have: half of the output buffer's."""
         return self.output_buffer_bytes // (2 * 4 * self.rows)
 
     @property

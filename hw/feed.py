@@ -12,8 +12,11 @@ from hw.operands import ADDRESS_BITS, log2_or_none
 from hw.parts.layouts import command_layout, is_count
 from hw.sequencer import tiles_layout
 
-SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS})
-"""Interleave slots of a tile; or, where weights stay, its columns."""
+SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS, "words": COUNT_BITS})
+"""Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output buffer."""
+
+RESULT_TILES = 8
+"""Tiles that may be in the output buffer or on their way to it, as far as it has room."""
 
 
 class Feed(wiring.Component):
@@ -30,8 +33,8 @@ class Feed(wiring.Component):
         Taken when all parts of the one before were handed out.
     weights_full, activations_full : In(1)
         A block is in its buffer.
-    room : In(1)
-        Half of the output buffer was freed.
+    room, room_words : In(1), In(COUNT_BITS)
+        A tile's words of the output buffer were freed; how many.
     weights, activations : Out(stream of PART)
         Parts.
     tiles : Out(stream of tiles_layout)
@@ -53,6 +56,7 @@ class Feed(wiring.Component):
                 "weights_full": In(1),
                 "activations_full": In(1),
                 "room": In(1),
+                "room_words": In(COUNT_BITS),
                 "weights": Out(stream.Signature(PART)),
                 "activations": Out(stream.Signature(PART)),
                 "tiles": Out(stream.Signature(tiles_layout(config))),
@@ -65,7 +69,6 @@ class Feed(wiring.Component):
         m = Module()
         product, active, checking = Signal(command_layout(Product)), Signal(), Signal()
         outer, middle, inner, left = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "inner", "left"))
-        halves = Signal(2, init=2)
         first, last_part = inner == 0, inner + 1 == product.inner
         last_middle, last_outer = middle + 1 == product.middle, outer + 1 == product.outer
         loads = {
@@ -78,16 +81,18 @@ class Feed(wiring.Component):
         }
         there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in loads}  # blocks that no part has used yet
         operands = Cat((there[name] != 0) | ~loads[name] for name in loads).all()
+        begun, tile_words = Signal(), Signal(COUNT_BITS)  # a tile is
+        fits = self._room(m, begun, tile_words)
         accepted = self.weights.ready & self.activations.ready & self.tiles.ready & self.slots.ready
         go, running = Signal(), active & ~checking
         m.d.comb += [
-            go.eq(running & operands & (~first | (halves != 0)) & accepted),
+            go.eq(running & operands & (~first | fits) & accepted),
+            begun.eq(go & first),
             self.waits_operands.eq(running & ~operands),
-            self.waits_room.eq(running & operands & first & (halves == 0)),
+            self.waits_room.eq(running & operands & first & ~fits),
             self.idle.eq(~active),
             self.i.ready.eq(~active),
         ]
-        m.d.sync += halves.eq(halves + self.room - (go & first))
         for name, tokens in there.items():
             m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - (go & loads[name]))
 
@@ -95,6 +100,8 @@ class Feed(wiring.Component):
         rounds, stationary = Mux(last_part, left, product.part_rounds), product.vectors != 0
         tiles, shortest = Signal(2 * COUNT_BITS), config.stationary_period_steps
         m.d.sync += tiles.eq(product.outer[:COUNT_BITS] * product.middle[:COUNT_BITS])
+        sums = product.slot_rows[:8] * product.slot_columns[:8] * config.columns
+        m.d.sync += tile_words.eq(Mux(stationary, product.vectors, sums))
         too_many = stationary & tiles[COUNT_BITS:].any()
         blocks = (product.rounds + config.columns - 1) >> (log2_or_none(config.columns) or 0)
         period = Mux(product.vectors < shortest, shortest, product.vectors)
@@ -114,7 +121,10 @@ class Feed(wiring.Component):
             self.activations.valid.eq(go),
             self.tiles.valid.eq(go & Mux(stationary, begins, first)),
             self.slots.valid.eq(go & first),
-            self.slots.payload.eq(Cat(product.slot_rows[:8], product.slot_columns[:8], product.vectors[:COUNT_BITS])),
+            self.slots.payload.rows.eq(product.slot_rows),
+            self.slots.payload.columns.eq(product.slot_columns),
+            self.slots.payload.vectors.eq(product.vectors),
+            self.slots.payload.words.eq(tile_words),
             self.weights.payload.base.eq(shares["weights"].base),
             self.weights.payload.rounds.eq(rounds),
             self.weights.payload.per_word.eq(config.max_group),
@@ -162,6 +172,15 @@ class Feed(wiring.Component):
             for share in shares.values():
                 share.restart(m)
         return m
+
+    def _room(self, m: Module, begun: Value, words: Value) -> Value:
+        """Whether the output buffer has room for a tile of so many words, of which each that is `begun` takes its own."""
+        free, tiles = Signal(COUNT_BITS, init=2 * self.config.result_buffer_words), Signal(4, init=RESULT_TILES)
+        m.d.sync += [
+            free.eq(free + Mux(self.room, self.room_words, 0) - Mux(begun, words, 0)),
+            tiles.eq(tiles + self.room - begun),
+        ]
+        return (free >= words) & (tiles != 0)
 
     def _is_legal(self, product: data.View) -> Value:
         """Whether counts can be counted, and the group and the slots are there; where weights stay, what these need.

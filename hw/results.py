@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.feed import SLOTS
+from hw.feed import RESULT_TILES, SLOTS
 from hw.formats import BINARY32
 from hw.isa.checks import COUNT_BITS
 from hw.operand_feed import FIFO_WORDS
@@ -26,15 +26,13 @@ TILES = data.StructLayout(
 )
 """A product's result, as `hw.isa.commands.Pass` describes it."""
 
-HALVES = 2
-
 
 class ResultBuffer(wiring.Component):
-    """Two halves: one tile comes from the array while the other goes to the lanes.
+    """A ring of tiles: some come from the array while the oldest goes to the lanes.
 
     ::
 
-        i ─► write at (column · slot rows + row block), or vector ─► half 0 │ half 1 ─► read column by column ─► o
+        i ─► write at (column · slot rows + row block), or vector ─► tile │ tile │ … ─► read column by column ─► o
 
     Parameters
     ----------
@@ -52,8 +50,8 @@ class ResultBuffer(wiring.Component):
         Results to be given on.
     o : Out(stream of 32 × vpu_lanes)
         Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; zeros beyond the last row.
-    freed : Out(1)
-        For a cycle: a half was read.
+    freed, freed_words : Out(1), Out(COUNT_BITS)
+        For a cycle: a tile was read; its words.
     illegal : Out(1)
         For a cycle: a result cannot be, see `hw.isa.checks`.
     idle, waits_sums : Out(1)
@@ -62,6 +60,7 @@ class ResultBuffer(wiring.Component):
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
+        self.words = 2 * config.result_buffer_words
         super().__init__(
             {
                 "i_slots": In(stream.Signature(SLOTS)),
@@ -69,6 +68,7 @@ class ResultBuffer(wiring.Component):
                 "i_tiles": In(stream.Signature(TILES)),
                 "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
                 "freed": Out(1),
+                "freed_words": Out(COUNT_BITS),
                 "illegal": Out(1),
                 "idle": Out(1),
                 "waits_sums": Out(1),
@@ -77,35 +77,35 @@ class ResultBuffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words = self.config.result_buffer_words
-        bits = (words - 1).bit_length()
-        memory = place_ram(m, platform, "memory", HALVES << bits, 1, sums_layout(self.config).size)
-        full, collected, coming = Signal(range(HALVES + 1)), self._collect(m, memory, bits), Signal()
-        sending = self._send(m, memory, bits, full)
-        m.d.comb += [coming.eq(self.i_slots.valid), self.idle.eq(~coming & (full == 0) & ~sending)]
-        m.d.sync += full.eq(full + collected - self.freed)
+        memory = place_ram(m, platform, "memory", self.words, 1, sums_layout(self.config).size)
+        m.submodules.full = full = SyncFIFO(width=COUNT_BITS, depth=RESULT_TILES)  # words of each tile that is there
+        self._collect(m, memory, full)
+        sending = self._send(m, memory, full)
+        m.d.comb += self.idle.eq(~self.i_slots.valid & ~full.r_rdy & ~sending)
         return m
 
-    def _collect(self, m: Module, memory: RAM, bits: int) -> Signal:
-        """Write words as they come; high for a cycle when a tile is complete and written."""
+    def _collect(self, m: Module, memory: RAM, full: SyncFIFO) -> None:
+        """Write words as they come; a cycle after its last one a tile is full."""
         config, slots = self.config, self.i_slots.payload
         column, slot = (
             Signal(range(max(config.columns, 2)), init=config.columns - 1),
             Signal(range(max(config.interleave_slots, 2))),
         )
-        row, block, half, done = Signal(8), Signal(8), Signal(), Signal()
+        row, block, base = Signal(8), Signal(8), Signal(range(self.words))
         last_slot, ends = slot == config.interleave_slots - 1, Signal()
-        word, vector, stationary = Signal(bits), Signal(bits), slots.vectors != 0
+        word, vector, stationary = Signal(range(self.words)), Signal(range(self.words)), slots.vectors != 0
         m.d.comb += [
             self.i.ready.eq(1),
             word.eq(Mux(stationary, vector, (block * config.columns + column) * slots.rows + row)),
             ends.eq(self.i.valid & Mux(stationary, vector + 1 == slots.vectors, last_slot & (column == 0))),
             self.i_slots.ready.eq(ends),
-            memory.write_address.eq(Cat(word, half)),
+            memory.write_address.eq(self._around(base + word)),
             memory.write_data.eq(self.i.payload),
             memory.write_parts.eq(self.i.valid & (stationary | (block < slots.columns))),
         ]
-        m.d.sync += [done.eq(ends), half.eq(half ^ ends)]
+        m.d.sync += [full.w_en.eq(ends), full.w_data.eq(slots.words)]
+        with m.If(ends):
+            m.d.sync += base.eq(self._around(base + slots.words))
         with m.If(self.i.valid & stationary):
             m.d.sync += vector.eq(Mux(ends, 0, vector + 1))
         with m.Elif(self.i.valid):
@@ -114,16 +114,15 @@ class ResultBuffer(wiring.Component):
                 m.d.sync += [row.eq(0), block.eq(block + 1)]
             with m.If(last_slot):
                 m.d.sync += [slot.eq(0), row.eq(0), block.eq(0), column.eq(Mux(column == 0, config.columns - 1, column - 1))]
-        return done
 
-    def _send(self, m: Module, memory: RAM, bits: int, full: Signal) -> Signal:
+    def _send(self, m: Module, memory: RAM, full: SyncFIFO) -> Value:
         """Read tiles; high while a result is being given on."""
         config, lanes = self.config, self.config.vpu_lanes
         slices = config.rows // lanes
-        result, active, half = Signal(TILES), Signal(), Signal()
+        result, active, base = Signal(TILES), Signal(), Signal(range(self.words))
         outer, middle, column, row = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "column", "row"))
         columns_left, rows_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
-        word, block, part = Signal(bits), Signal(8), Signal(range(max(slices, 2)))
+        word, block, part = Signal(range(self.words)), Signal(8), Signal(range(max(slices, 2)))
         fetched, picked, reads, real = Signal(), Signal.like(part), Signal(), Signal(lanes)
         m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FIFO_WORDS)
 
@@ -133,13 +132,15 @@ class ResultBuffer(wiring.Component):
         checking, uneven = Signal(), Signal()  # tiles that are not as many as rows and columns need
         m.d.comb += [
             self.i_tiles.ready.eq(~active),
-            reads.eq(active & (full != 0) & (out.level + fetched < FIFO_WORDS)),
-            self.waits_sums.eq(active & (full == 0)),
+            reads.eq(active & full.r_rdy & (out.level + fetched < FIFO_WORDS)),
+            self.waits_sums.eq(active & ~full.r_rdy),
             ends.eq(reads & last_row & last_column),
+            full.r_en.eq(ends),
             self.freed.eq(ends),
+            self.freed_words.eq(full.r_data),
             uneven.eq((last_middle != (rows_left <= result.row_tile)) | (last_outer != (columns_left <= result.column_tile))),
             self.illegal.eq(checking & ~_is_legal(result) | ends & uneven),
-            memory.read_address.eq(Cat((word + block)[:bits], half)),
+            memory.read_address.eq(self._around(base + word + block)),
             out.w_en.eq(fetched),
             out.w_data.eq(
                 memory.read_data.word_select(picked, BINARY32.width * lanes) & Cat(bit.replicate(32) for bit in real)
@@ -149,7 +150,7 @@ class ResultBuffer(wiring.Component):
             out.r_en.eq(self.o.ready),
         ]
         m.d.sync += real.eq(Cat((row + lane < result.row_tile) & (row + lane < rows_left) for lane in range(lanes)))
-        m.d.sync += [fetched.eq(reads), picked.eq(part), half.eq(half ^ ends)]
+        m.d.sync += [fetched.eq(reads), picked.eq(part)]
         with m.If(reads):
             m.d.sync += [row.eq(row + lanes), part.eq(part + 1)]
             with m.If(part == slices - 1):
@@ -157,6 +158,7 @@ class ResultBuffer(wiring.Component):
             with m.If(last_row):
                 m.d.sync += [row.eq(0), part.eq(0), block.eq(0), column.eq(column + 1), word.eq(word + result.slot_rows)]
         with m.If(ends):
+            m.d.sync += base.eq(self._around(base + full.r_data))
             m.d.sync += [column.eq(0), word.eq(0), middle.eq(middle + 1), rows_left.eq(rows_left - result.row_tile)]
             with m.If(last_middle):
                 m.d.sync += [middle.eq(0), outer.eq(outer + 1), rows_left.eq(result.rows)]
@@ -169,6 +171,11 @@ class ResultBuffer(wiring.Component):
             m.d.sync += [result.eq(taken), active.eq(1), columns_left.eq(taken.columns), rows_left.eq(taken.rows)]
             m.d.sync += [signal.eq(0) for signal in (outer, middle, column, row, word, block, part)]
         return active | fetched | out.r_rdy
+
+    def _around(self, place: Value) -> Value:
+        """A place in the ring, from one that may be beyond its end."""
+        inside = place if self.words & (self.words - 1) == 0 else Mux(place >= self.words, place - self.words, place)
+        return inside[: (self.words - 1).bit_length()]
 
 
 def _is_legal(result: data.View) -> Value:

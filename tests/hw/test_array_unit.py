@@ -24,7 +24,8 @@ SMALL = AcceleratorConfig(name="s", rows=2, columns=3, max_group=4, add_latency_
 WIDE = AcceleratorConfig(name="w", rows=4, columns=4, max_group=8, vpu_lanes=2, add_latency_cycles=3,
                          w2e_buffer_bytes=1024, n2s_buffer_bytes=1024, output_buffer_bytes=1024)  # fmt: skip
 LONG = AcceleratorConfig(name="l", rows=2, columns=8, max_group=4, vpu_lanes=2, add_latency_cycles=2, partial_sum_words=9,
-                         w2e_buffer_bytes=512, n2s_buffer_bytes=1600, output_buffer_bytes=512)  # fmt: skip
+                         w2e_buffer_bytes=512, n2s_buffer_bytes=1600, output_buffer_bytes=336)  # fmt: skip
+"""Words of its output buffer are 42, no power of two."""
 
 
 def ceil(a, b):

@@ -5,7 +5,7 @@ import pytest
 from dataflow.machine.executor import execute
 from dataflow.machine.units import array, dispatch, port, reader, vector
 from dataflow.machine.units.port import Memory
-from hw import array_unit, operand_feed, results, vector_unit
+from hw import array_unit, feed, operand_feed, vector_unit
 from hw import dispatch as hw_dispatch
 from hw.config import PRESETS
 from hw.dma import bursts
@@ -23,7 +23,7 @@ def test_the_sizes_of_fifos_are_the_rtls():
     assert reader.PAGE_BYTES == bursts.PAGE_BYTES
     assert (port.OUTSTANDING_BURSTS, port.WRITES_AHEAD) == (hw_port.OUTSTANDING_BURSTS, hw_port.WRITES_AHEAD)
     assert (array.FEED_WORDS, array.PART_WORDS) == (operand_feed.FIFO_WORDS, operand_feed.PART_WORDS)
-    assert (array.TILE_WORDS, array.HALVES) == (array_unit.TILE_WORDS, results.HALVES)
+    assert (array.TILE_WORDS, array.RESULT_TILES) == (array_unit.TILE_WORDS, feed.RESULT_TILES)
     assert vector.SINK_WORDS == vector_unit.FIFO_WORDS
     assert (dispatch.QUEUED, dispatch.QUIET_CYCLES) == (hw_dispatch.QUEUED, hw_dispatch.QUIET_CYCLES)
 

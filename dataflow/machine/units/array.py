@@ -7,12 +7,17 @@ from dataflow.machine.units.stationary import Passing
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Load, Pass, Product
 
-FEED_WORDS, PART_WORDS, TILE_WORDS, HALVES = 4, 2, 2, 2
+FEED_WORDS, PART_WORDS, TILE_WORDS, RESULT_TILES = 4, 2, 2, 8
 TOKEN_CYCLES = 3
 """From a block's last chunk until the tile loops know of it."""
 READ_CYCLES = 2
 """From a buffer word's address until the word is offered."""
 UNBOUNDED = 1 << 30
+
+
+def tile_words(config: AcceleratorConfig, product: Product) -> int:
+    """Words of sums that each tile of a product takes up in the output buffer."""
+    return product.vectors or product.slot_rows * product.slot_columns * config.columns
 
 
 class OperandBuffer(Unit):
@@ -121,19 +126,20 @@ class TileLoops(Unit):
     tiles, slots : Fifo
         Products of the tiles, for the sequencer and until the tile is in the output buffer.
     room : Fifo
-        Halves of the output buffer that became free.
+        Words of each tile of the output buffer that became free.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, buffers: list[OperandBuffer]) -> None:
         super().__init__(clock)
         self.config, self.i, self.buffers = config, i, buffers
         self.feeds = [OperandFeed(clock, buffer.freed) for buffer in buffers]
-        self.tiles, self.slots, self.room = Fifo(clock, TILE_WORDS), Fifo(clock, TILE_WORDS + 2), Fifo(clock, UNBOUNDED)
+        self.tiles, self.slots, self.room = Fifo(clock, TILE_WORDS), Fifo(clock, RESULT_TILES), Fifo(clock, UNBOUNDED)
         i.sink = self.room.sink = self.tiles.source = self.slots.source = self
         for buffer, feed in zip(buffers, self.feeds, strict=True):
             buffer.full.sink = feed.i.source = self
         self._product: Product | None = None
-        self._halves, self._block, self._free_at = HALVES, 0, 0
+        self._room, self._tiles = 2 * config.result_buffer_words, RESULT_TILES  # of the output buffer
+        self._block, self._free_at = 0, 0
 
     @property
     def idle(self) -> bool:
@@ -142,8 +148,8 @@ class TileLoops(Unit):
 
     def step(self) -> None:
         while self.room.valid:
-            self.room.take()
-            self._halves += 1
+            self._room += self.room.take()
+            self._tiles += 1
         self.seen("")
         if self._product is None:
             if self.i.valid and self.idle:
@@ -163,7 +169,8 @@ class TileLoops(Unit):
         if not all(buffer.full.valid for buffer, load in zip(self.buffers, loads, strict=True) if load):
             self.seen("waits_operands")
             return
-        if not inner and not self._halves:
+        sums = tile_words(self.config, product)
+        if not inner and not (self._tiles and self._room >= sums):
             self.seen("waits_room")
             return
         if not all(fifo.ready for fifo in (self.feeds[0].i, self.feeds[1].i, self.tiles, self.slots)):
@@ -176,7 +183,8 @@ class TileLoops(Unit):
                 buffer.full.take()
             self.feeds[number].i.put((words[number], frees[number] if not held[number] or last[number] else None))
         if not inner:
-            self._halves -= 1
+            self._tiles -= 1
+            self._room -= sums
             self.slots.put(product)
             if not product.vectors or not self._block:
                 self.tiles.put(product)
@@ -298,14 +306,14 @@ class Sequencer(Unit):
 
 
 class ResultBuffer(Unit):
-    """Two halves of sums; a step reads a word for the lanes.
+    """A ring of tiles of sums; a step reads a word for the lanes.
 
     Parameters
     ----------
     clock, config : Clock, AcceleratorConfig
         Time, and `vpu_lanes`.
     slots, i, room : Fifo
-        Tiles on their way; passes over sums; where free halves are told.
+        Tiles on their way; passes over sums; where free words are told.
 
     Attributes
     ----------
@@ -317,7 +325,7 @@ class ResultBuffer(Unit):
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, slots: Fifo, i: Fifo, room: Fifo) -> None:
         super().__init__(clock)
-        self.lanes = config.vpu_lanes
+        self.config, self.lanes = config, config.vpu_lanes
         self.slots, self.i, self.room = slots, i, room
         self.o = Fifo(clock, FEED_WORDS, READ_CYCLES)
         self.full = Fifo(clock, UNBOUNDED, 2)
@@ -334,8 +342,7 @@ class ResultBuffer(Unit):
     def step(self) -> None:
         if self.coming and self.coming[0] == self.clock.now:
             self.coming.popleft()
-            self.slots.take()
-            self.full.put()
+            self.full.put(tile_words(self.config, self.slots.take()))
         if self._pass is None:
             if self.i.valid and self.clock.now >= self._free_at:
                 self._pass, self._tile, self._done = self.i.take(), 0, 0
@@ -350,8 +357,7 @@ class ResultBuffer(Unit):
         self._done += 1
         if self._done == self._words:
             self._done = 0
-            self.full.take()
-            self.room.put()
+            self.room.put(self.full.take())
             self._tile += 1
             if self._tile == step.outer * step.middle:
                 self._pass, self._free_at = None, self.clock.now + 1
