@@ -1,6 +1,6 @@
 """The dispatcher: from a program's words to commands in front of their units."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -22,11 +22,17 @@ WORDS = {opcode: words(kind) for opcode, kind in COMMANDS.items()}
 QUEUED = 2
 """Commands that may wait in front of each unit."""
 
+AFTER_BITS = 16
+"""Of `hw.isa.commands.Load.after`, and of what it is compared with."""
+
 BODY_WORDS = max(WORDS.values()) - 1
 
 
 class Dispatch(wiring.Component):
     """Reads commands and hands each to its unit, in order; a few may wait in front of each unit.
+
+    Loads and stores wait there until as many results have been stored as they say. A command waits for earlier ones alone, and
+    each unit takes its commands in order: the oldest can always go on, and no program of sound commands comes to a standstill.
 
     Parameters
     ----------
@@ -47,6 +53,8 @@ class Dispatch(wiring.Component):
         Nothing of it is under way, and there is no word of it that is not at `i`.
     settled : In(1)
         Every beat of it that was asked for has come.
+    stored : In(1)
+        For a cycle: a STORE.RESULTS is complete.
     walk_<source>, walk_<sink> : Out(stream of Walk)
         To readers and writers.
     place_weights, place_activations : Out(stream of PLACEMENT)
@@ -75,7 +83,7 @@ class Dispatch(wiring.Component):
             {
                 "i": In(stream.Signature(32)),
                 "quiet": In(1),
-                **{name: In(1) for name in ("overflow", "begins", "fetched", "settled")},
+                **{name: In(1) for name in ("overflow", "stored", "begins", "fetched", "settled")},
                 **{name: Out(stream.Signature(shape)) for name, shape in self.shapes.items()},
                 **{name: Out(1) for name in ("ending", "done", "illegal", "endless", "empty")},
                 "commands": Out(32),
@@ -86,7 +94,9 @@ class Dispatch(wiring.Component):
         m = Module()
         opcode, unit, skipped, body = Signal(8), Signal(8), Signal(), Signal(32 * BODY_WORDS)
         left, place, still = Signal(8), Signal(8), Signal(range(QUIET_CYCLES + 1))
-        queues = self._queues(m)
+        stored = Signal(AFTER_BITS)  # since the last synchronisation
+        queues = self._queues(m, stored)
+        m.d.sync += stored.eq(stored + self.stored)
         word = self.i.payload
         header = {"opcode": word[:8], "unit": word[8:16], "words": word[24:32]}
         with m.FSM():
@@ -126,7 +136,7 @@ class Dispatch(wiring.Component):
                 m.d.sync += still.eq(Mux(self.quiet & self.empty & (self.settled | ~self.ending), still + 1, 0))
                 with m.If(still == QUIET_CYCLES):
                     m.d.comb += self.done.eq(self.ending)
-                    m.d.sync += still.eq(0)
+                    m.d.sync += [still.eq(0), stored.eq(0)]
                     with m.If(self.ending):
                         m.next = "off"
                     with m.Else():
@@ -143,13 +153,19 @@ class Dispatch(wiring.Component):
         with m.If(still == QUIET_CYCLES):
             m.next = "starved"
 
-    def _queues(self, m: Module) -> dict[str, SyncFIFO]:
-        """A command's room in front of each unit."""
+    def _queues(self, m: Module, stored: Value) -> dict[str, SyncFIFO]:
+        """Commands' room in front of each unit; behind each walk, what it waits for."""
         queues = {}
         for name, shape in self.shapes.items():
-            port = getattr(self, name)
-            m.submodules[f"queue_{name}"] = queues[name] = queue = SyncFIFO(width=shape.size, depth=QUEUED)
-            m.d.comb += [Value.cast(port.payload).eq(queue.r_data), port.valid.eq(queue.r_rdy), queue.r_en.eq(port.ready)]
+            port, waits = getattr(self, name), name.startswith("walk_")
+            width = shape.size + AFTER_BITS * waits
+            m.submodules[f"queue_{name}"] = queues[name] = queue = SyncFIFO(width=width, depth=QUEUED)
+            goes = ~(stored - queue.r_data[shape.size :])[AFTER_BITS - 1] if waits else Const(1)
+            m.d.comb += [
+                Value.cast(port.payload).eq(queue.r_data[: shape.size]),
+                port.valid.eq(queue.r_rdy & goes),
+                queue.r_en.eq(port.ready & goes),
+            ]
         m.d.comb += self.empty.eq(~Cat(queue.r_rdy for queue in queues.values()).any())
         return queues
 
@@ -181,12 +197,12 @@ class Dispatch(wiring.Component):
         for source in Source:
             if source is not Source.FETCH:
                 name = source.name.lower()
-                parts = {f"walk_{name}": Value.cast(load.walk)}
+                parts = {f"walk_{name}": Cat(load.walk, load.after)}
                 if source in (Source.WEIGHTS, Source.ACTIVATIONS):
                     parts[f"place_{name}"] = Cat(load[field] for field, _ in PLACEMENT)
                 give((opcode == Opcode.LOAD) & (unit == source), parts)
         for sink in Sink:
-            give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Value.cast(store.walk)})
+            give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Cat(store.walk, store.after)})
         give(opcode == Opcode.PRODUCT, {"product": body[: command_layout(Product).size]})
         work = {"work": Cat(opcode == Opcode.UPDATE, body[: WORK.size - 1])}
         give((opcode == Opcode.UPDATE) | (opcode == Opcode.PASS) & ~step.options[0], work)

@@ -120,6 +120,7 @@ class Units(wiring.Component):
         for sink, writer in writers.items():
             move(m, writer.aw, getattr(port, f"aw_{sink.value}"), writer.aw.payload)
             move(m, writer.w, getattr(port, f"w_{sink.value}"), writer.w.payload)
+            m.d.comb += writer.b.eq(getattr(port, f"b_{sink.value}"))
             walk = getattr(dispatch, f"walk_{sink.name.lower()}")
             move(m, walk, writer.i, walk.payload)
             words = getattr(vector, f"o_{sink.name.lower()}")
@@ -150,6 +151,7 @@ class Units(wiring.Component):
             dispatch.settled.eq(fetch.settled),
             forget.eq(dispatch.done),
             dispatch.overflow.eq(vector.overflow),
+            dispatch.stored.eq(writers[Sink.RESULTS].complete),
             vector.clear.eq(self.clear_overflow),
             self.overflow.eq(vector.overflow),
             self.done.eq(dispatch.done),

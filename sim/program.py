@@ -1,7 +1,7 @@
 """A program on the RTL of the accelerator, against both other executors: memory against NumPy, cycles against SimPy."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ from dataflow.machine.executor import Execution, execute
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.isa.checks import up_to_halt
-from hw.isa.commands import STREAMS, Command, Halt, Store, Sync
+from hw.isa.commands import STREAMS, Command, Halt, Load, Store, Sync
 from hw.isa.encoding import encode
 from sim import sat
+from training.machine import order
 from training.machine.executor import Executor
 from training.machine.walks import Bytes
 
@@ -86,14 +87,7 @@ def _name(command: Command) -> str:
 
 
 def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:
-    """A program cut behind its stores, each part a program of its own: all that a part loads it also stores."""
-    part: list[Command] = []
-    for command in up_to_halt(commands)[:-1]:
-        if isinstance(command, Sync):
-            continue
-        if part and isinstance(part[-1], Store) and not isinstance(command, Store):
-            yield [*part, Halt()]
-            part = []
-        part.append(command)
-    if part:
-        yield [*part, Halt()]
+    """A program's operations, each a program of its own: all that it loads it also stores, and it waits for nothing."""
+    for part in order.operations(command for command in up_to_halt(commands)[:-1] if not isinstance(command, Sync)):
+        alone = [replace(command, after=0) if isinstance(command, Load | Store) else command for command in part]
+        yield [*alone, Halt()]

@@ -1,6 +1,6 @@
 """The commands of a training step, in two programs between which the host computes the loss."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from struct import pack as pack_bytes
@@ -8,6 +8,7 @@ from struct import unpack as unpack_bytes
 
 from dataflow.interleave import choose_interleave
 from dataflow.machine import products, updates
+from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
 from dataflow.machine.passes import Chain, Part, sums_of
 from dataflow.machine.products import Drain, emit
@@ -17,7 +18,7 @@ from dataflow.network import Network
 from dataflow.program import Loop, MatrixView, Product, Program, Stage, Update, Vector
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
+from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
 from hw.ratio import DENSE
 
 ONES = "ones"
@@ -63,7 +64,7 @@ class _Assembler:
     def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> None:
         self.network, self.program, self.config, self.rates = network, program, config, rates
         self.memory = Memory(config, program.aliases)
-        self.unread: set[str] = set()  # written since the last synchronisation
+        self.dependences = Dependences()
         self.layers = {layer.name: layer for layer in network.layers}
 
     def run(self) -> Assembled:
@@ -77,9 +78,9 @@ class _Assembler:
             len(self.program.commands),
         )
         forward = tuple(self._section(self.program.commands[:split]))
-        self.unread.clear()
+        self.dependences = Dependences()  # the host comes between
         rest = self.program.commands[split:]
-        backward = [*self._section(rest), Sync()]
+        backward = [*self._section(rest), self.dependences.synchronised()]
         for command in rest:
             if isinstance(command, Update):
                 backward += self._update(command)
@@ -140,17 +141,20 @@ class _Assembler:
                 yield from self._vector(command, pending)
                 pending = [] if command.fused else pending
 
-    def _reading(self, *names: str) -> Iterator[Command]:
-        """A synchronisation if any of these tensors was written since the last."""
-        if self.unread & {self.program.aliases.get(name, name) for name in names}:
-            self.unread.clear()
-            yield Sync()
+    def _ordered(self, commands: Iterable[Command], names: Mapping[Source | Sink, str | None]) -> Iterator[Command]:
+        """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
+        places = {stream: self.memory[name].name for stream, name in names.items() if name}
+        yield from self.dependences.ordered(commands, places)
 
     def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
-        gate = (drain.gate,) if drain.gate else ()
-        yield from self._reading(product.weights.region, product.activations.region, *gate)
-        yield from emit(self.config, self.memory, product, drain)
-        self.unread.add(self.program.aliases.get(drain.tensor, drain.tensor))
+        names: dict[Source | Sink, str | None] = {
+            Source.WEIGHTS: product.weights.region,
+            Source.ACTIVATIONS: product.activations.region,
+            Source.FACTORS: drain.bias,
+            Source.GATE: drain.gate,
+            Sink.RESULTS: drain.tensor,
+        }
+        yield from self._ordered(emit(self.config, self.memory, product, drain), names)
 
     def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
@@ -218,10 +222,12 @@ class _Assembler:
     def _zeros(self, name: str) -> Iterator[Command]:
         """Clear a tensor: what is read of it is all outside."""
         walk = self._flat(name)
-        yield Load(source=Source.ELEMENTS, walk=replace(walk, run_limit=0))
-        yield Pass(words=-(-walk.u_size // self.config.vpu_lanes))
-        yield Store(sink=Sink.RESULTS, walk=walk)
-        yield Sync()
+        commands = (
+            Load(source=Source.ELEMENTS, walk=replace(walk, run_limit=0)),
+            Pass(words=-(-walk.u_size // self.config.vpu_lanes)),
+            Store(sink=Sink.RESULTS, walk=walk),
+        )
+        yield from self._ordered(commands, {Source.ELEMENTS: name, Sink.RESULTS: name})
 
     def _pass(self, part: Part, source: str, target: str) -> Iterator[Command]:
         """A pass from memory to memory."""
@@ -231,20 +237,21 @@ class _Assembler:
             for number, name in enumerate(residuals[1:]):
                 yield from self._pass(Part(["add"], [name]), others if number else residuals[0], others)
             residuals = [others]
-        gates = [part.gate] if part.gate else []
-        yield from self._reading(source, *residuals, *gates)
+        residual = residuals[0] if residuals else None
         flat, scale = self._flat(target), 0
         elements = self._flat(source)
         if "spread mean" in part.names:
             elements, scale = self._spread(source, target), binary32(1 / self._pixels(target))
-        yield Load(source=Source.ELEMENTS, walk=elements)
-        for stream, names in ((Source.RESIDUAL, residuals), (Source.GATE, gates)):
-            for name in names:
-                yield Load(source=stream, walk=self._flat(name))
         steps = part.steps | products.WIDEN | products.NARROW
-        yield Pass(words=-(-flat.u_size // self.config.vpu_lanes), steps=steps, scale=scale)
-        yield Store(sink=Sink.RESULTS, walk=flat)
-        self.unread.add(self.memory[target].name)
+        beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))
+        commands: list[Command] = [
+            Load(source=Source.ELEMENTS, walk=elements),
+            *(Load(source=stream, walk=self._flat(name)) for stream, name in beside if name),
+            Pass(words=-(-flat.u_size // self.config.vpu_lanes), steps=steps, scale=scale),
+            Store(sink=Sink.RESULTS, walk=flat),
+        ]
+        names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, **dict(beside)}
+        yield from self._ordered(commands, names)
 
     def _pixels(self, name: str) -> int:
         return prod(self.memory[name].shape[1:-1])

@@ -11,7 +11,7 @@ from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
 from hw.config import AcceleratorConfig
-from hw.isa.checks import check, up_to_halt
+from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.isa.encoding import words as length
 
@@ -64,6 +64,7 @@ def execute(
     for command in run:
         if not (command.conditional and overflow):
             check(config, command)
+    check_order(run)
     clock = Clock()
     reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
     program = Fifo(clock, 1)
@@ -85,6 +86,7 @@ def execute(
     writers = {
         sink: Writer(clock, config, config.vpu_lanes, dispatch.walks[Sink, sink], vector.sinks[sink], writes) for sink in Sink
     }
+    writers[Sink.RESULTS].completion.complete = dispatch.stored.add
     reads.readers, writes.writers = list(readers.values()), list(writers.values())
 
     units = [vector, loops, *loops.feeds, *buffers, results, writes, *writers.values()]

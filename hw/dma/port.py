@@ -56,6 +56,8 @@ class Port(wiring.Component):
         Beats of each reader's bursts, which it must take at once, in the cycle in which they come.
     aw_0, …, w_0, … : In(stream of BURST), In(stream of beat_layout)
         All beats of a burst must be there when it is offered.
+    b_0, … : Out(9)
+        Beats of each writer's burst that is answered in this cycle, or 0.
     base : In(64)
         Where the window begins, a multiple of 4 KiB.
     read_fault, write_fault : Out(FAULT)
@@ -77,6 +79,7 @@ class Port(wiring.Component):
         super().__init__(
             {
                 **streams,
+                **{f"b_{number}": Out(9) for number in range(writers)},
                 "base": In(ADDRESS_BITS),
                 "read_fault": Out(FAULT),
                 "write_fault": Out(FAULT),
@@ -151,20 +154,22 @@ class Port(wiring.Component):
     def _bursts(
         self, m: Module, channel: str, count: int, free: Value, end: Value, bad: Value, fault: data.View, answered: Value
     ) -> Value:
-        """The most urgent burst to the address channel; addresses wait until the answer of their burst has come."""
+        """The most urgent burst to the address channel; bursts wait until their answer has come."""
         signals = {name: getattr(self, f"m_axi_{channel}{name}") for name in ("id", "addr", "len", "valid")}
         before: Value = Signal(1, name=f"{channel}_none")
         waiting = []
         for number in range(count):
             burst = getattr(self, f"{channel}_{number}")
-            m.submodules[f"{channel}_addresses_{number}"] = addresses = SyncFIFO(width=32, depth=OUTSTANDING_BURSTS)
-            wants = burst.valid & addresses.w_rdy
+            m.submodules[f"{channel}_bursts_{number}"] = bursts = SyncFIFO(width=BURST.size, depth=OUTSTANDING_BURSTS)
+            oldest, ends, wants = data.View(BURST, bursts.r_data), end & (answered == number), burst.valid & bursts.w_rdy
             m.d.comb += [
-                burst.ready.eq(free & addresses.w_rdy & ~before),
-                addresses.w_data.eq(burst.payload.address),
-                addresses.w_en.eq(burst.valid & burst.ready),
-                addresses.r_en.eq(end & (answered == number)),
+                burst.ready.eq(free & bursts.w_rdy & ~before),
+                bursts.w_data.eq(burst.payload),
+                bursts.w_en.eq(burst.valid & burst.ready),
+                bursts.r_en.eq(ends),
             ]
+            if channel == "aw":
+                m.d.comb += getattr(self, f"b_{number}").eq(Mux(ends, oldest.beats + 1, 0))
             with m.If(burst.valid & burst.ready):
                 m.d.sync += [
                     signals["id"].eq(number),
@@ -173,8 +178,8 @@ class Port(wiring.Component):
                     signals["valid"].eq(1),
                 ]
             with m.If(bad & (answered == number)):
-                m.d.comb += fault.address.eq(addresses.r_data)
+                m.d.comb += fault.address.eq(oldest.address)
             before = before | wants
-            waiting.append(addresses.r_rdy)
+            waiting.append(bursts.r_rdy)
         m.d.comb += [fault.valid.eq(bad), fault.stream.eq(answered)]
         return Cat(waiting).any()

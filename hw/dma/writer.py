@@ -16,6 +16,12 @@ from hw.parts.layouts import command_layout
 from hw.uspe import select
 from hw.walker import Walker, between, chunk_layout
 
+UNFINISHED_WALKS = 4
+"""Walks that may wait for the answers of their last writes."""
+
+COUNT_BITS = 16
+"""Of counters of beats, far more than may wait for their answers."""
+
 
 def beat_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A beat to be written, and which of its bytes are."""
@@ -46,6 +52,10 @@ class Writer(wiring.Component):
         Bursts whose beats are at `w`.
     w : Out(stream of beat_layout)
         The beats of the bursts that were taken.
+    b : In(9)
+        Beats whose writes are answered in this cycle.
+    complete : Out(1)
+        For a cycle: all writes of the oldest walk are answered.
     window, halt, illegal, outside, address, idle
         As of `hw.dma.reader.Reader`.
     waits_memory, waits_words : Out(1)
@@ -56,13 +66,14 @@ class Writer(wiring.Component):
         self.config = config
         self.lanes = lanes
         self.element_bits = element_bits
-        flags = ("illegal", "outside", "idle", "waits_memory", "waits_words")
+        flags = ("complete", "illegal", "outside", "idle", "waits_memory", "waits_words")
         super().__init__(
             {
                 "i": In(stream.Signature(command_layout(Walk))),
                 "words": In(stream.Signature(data.ArrayLayout(element_bits, lanes))),
                 "aw": Out(stream.Signature(BURST)),
                 "w": Out(stream.Signature(beat_layout(config))),
+                "b": In(9),
                 "window": In(33),
                 "halt": In(1),
                 "address": Out(32),
@@ -110,7 +121,8 @@ class Writer(wiring.Component):
 
         chunk, held, takes = data.View(chunk_layout(config, self.lanes), chunks.r_data), Signal(beat_layout(config)), Signal()
         pushes = ~chunk.outside & chunk.end_of_beat
-        full, beat = pushes & ~beats.w_rdy, self._beat(m, chunk)
+        ends = self._completion(m, beats.w_en)
+        full, beat = pushes & ~beats.w_rdy | chunk.last & ~ends.w_rdy, self._beat(m, chunk)
         filled = Signal(beat_layout(config))
         m.d.comb += [
             takes.eq(chunks.r_rdy & self.words.valid & ~full),
@@ -119,13 +131,26 @@ class Writer(wiring.Component):
             filled.eq(held.as_value() | Mux(chunk.outside, 0, beat)),
             beats.w_data.eq(filled),
             beats.w_en.eq(takes & pushes),
+            ends.w_en.eq(takes & chunk.last),
             self.waits_memory.eq(chunks.r_rdy & self.words.valid & full),
             self.waits_words.eq(chunks.r_rdy & ~self.words.valid),
-            self.idle.eq(walker.idle & splitter.idle & ~requests.r_rdy & (chunks.level == 0) & ~beats.r_rdy),
+            self.idle.eq(walker.idle & splitter.idle & ~requests.r_rdy & (chunks.level == 0) & ~beats.r_rdy & ~ends.r_rdy),
         ]
         with m.If(takes):
             m.d.sync += held.eq(Mux(pushes, 0, filled))
         return m
+
+    def _completion(self, m: Module, makes_beat: Value) -> SyncFIFO:
+        """The ends of walks, each as the number of its last beat; it leaves when as many have been answered."""
+        m.submodules.ends = ends = SyncFIFO(width=COUNT_BITS, depth=UNFINISHED_WALKS)
+        made, answered = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        m.d.sync += [made.eq(made + makes_beat), answered.eq(answered + self.b)]
+        m.d.comb += [
+            ends.w_data.eq(made + makes_beat),
+            self.complete.eq(ends.r_rdy & ~(answered - ends.r_data)[COUNT_BITS - 1]),
+            ends.r_en.eq(self.complete),
+        ]
+        return ends
 
     def _beat(self, m: Module, chunk: data.View) -> Value:
         """The chunk's elements where they belong in a beat, and their strobes."""

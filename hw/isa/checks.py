@@ -1,10 +1,10 @@
 """What fields of a command may be, beyond their widths (plain Python): the hardware stops at all else with `ILLEGAL_FIELD`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
+from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24
@@ -18,6 +18,9 @@ MOST_SIZE_LOG2 = 3
 
 MOST_PLACES = 127
 """Of an update's `unscale`, either way."""
+
+MOST_AFTER = 0x7FFF
+"""Stores that a command can come after."""
 
 FROM_SUMS, OPTIONS, STEPS, COPIES = 1, 1 << 4, 1 << 7, 1 << 3
 PACKED_COPIES = 6
@@ -35,6 +38,24 @@ def up_to_halt(commands: Sequence[Command]) -> Sequence[Command]:
         if isinstance(command, Halt):
             return commands[: number + 1]
     raise InputError("a program ends with HALT; this one has none")
+
+
+def check_order(commands: Iterable[Command]) -> None:
+    """Raise `InputError` where a command would wait for ever: for stores that are not before it, or that may be skipped."""
+    stores: list[Store] = []
+    for number, command in enumerate(commands):
+        if isinstance(command, Sync):
+            stores.clear()
+        if not isinstance(command, Load | Store):
+            continue
+        counted = next((place for place, store in enumerate(stores) if store.conditional), len(stores))
+        if command.after > min(counted, MOST_AFTER):
+            raise InputError(
+                f"command {number}, {command.OPCODE.name}: after must be at most {min(counted, MOST_AFTER)}, the STORE.RESULTS "
+                f"since the last SYNC that are not conditional, not {command.after}"
+            )
+        if isinstance(command, Store) and command.sink is Sink.RESULTS:
+            stores.append(command)
 
 
 def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:

@@ -169,7 +169,9 @@ class Load(Command):
     share_words: int = word("words of a share")
     line_words: int = word("words of a line in a share")
     spread: int = word("0: a bank holds lines; else all banks hold every line, and so many of them each of its groups", 16)
-    spare: int = word("0", 16)
+    after: int = word(
+        "STORE.RESULTS since the last SYNC that are complete, all writes answered, before the first element is read", 16
+    )
 
     @property
     def unit(self) -> int:
@@ -183,6 +185,10 @@ class Store(Command):
     OPCODE = Opcode.STORE
     sink: Sink = Sink.RESULTS
     walk: Walk = Walk()
+    after: int = word(
+        "STORE.RESULTS since the last SYNC that are complete, all writes answered, before the first element is written", 16
+    )
+    spare: int = word("0", 16)
 
     @property
     def unit(self) -> int:

@@ -10,7 +10,7 @@ from hw.isa.commands import Sink, Source
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
 
-VERSION = 3
+VERSION = 4
 
 WATCHDOG_CYCLES = 1 << 20
 """After a reset; 5 ms at 200 MHz, longer than any memory takes to answer."""

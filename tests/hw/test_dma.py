@@ -32,7 +32,7 @@ class Copy(wiring.Component):
         walks = {f"{name}_{number}": In(walk) for name in ("read", "write") for number in range(2)}
         flags = {name: Out(1) for name in ("idle", "outside", "illegal")}
         faults = {"read_fault": Out(FAULT), "write_fault": Out(FAULT)}
-        super().__init__({**walks, **flags, **faults, "halt": In(1), **master_members(config)})
+        super().__init__({**walks, **flags, **faults, "complete": Out(2), "halt": In(1), **master_members(config)})
 
     def elaborate(self, platform):
         m = Module()
@@ -47,6 +47,7 @@ class Copy(wiring.Component):
             for name, own in (("ar", reader.ar), ("r", reader.r), ("aw", writer.aw), ("w", writer.w)):
                 wiring.connect(m, own, getattr(port, f"{name}_{number}"))
             m.d.comb += [part.halt.eq(self.halt) for part in (reader, writer)]
+            m.d.comb += [writer.b.eq(getattr(port, f"b_{number}")), self.complete[number].eq(writer.complete)]
             parts += [reader, writer]
         m.d.comb += [part.window.eq(SIZE) for part in parts]
         m.d.comb += [port.base.eq(BASE), self.read_fault.eq(port.read_fault), self.write_fault.eq(port.write_fault)]

@@ -68,8 +68,8 @@ class PunctualMemory:
 
 
 def copies_of_rtl(config, walks, memory, cycles=30000):
-    """Cycles in which the readers and writers of `Copy` ask for bursts, and in which beats come and go."""
-    dut, seen = Copy(config), {"ar": [], "aw": [], "r": [], "w": [], "b": []}
+    """Cycles in which `Copy` asks for bursts, in which beats come and go, and in which its writers' walks are complete."""
+    dut, seen, complete = Copy(config), {"ar": [], "aw": [], "r": [], "w": [], "b": []}, ([], [])
 
     def feeder(name):
         async def feed(ctx):
@@ -88,7 +88,10 @@ def copies_of_rtl(config, walks, memory, cycles=30000):
         valid = [getattr(dut, f"m_axi_{name}valid") for name in seen]
         ready = [getattr(dut, f"m_axi_{name}ready") for name in seen]
         for cycle in range(cycles):
-            idle, *values = (await ctx.tick().sample(dut.idle, *valid, *ready))[2:]
+            idle, done, *values = (await ctx.tick().sample(dut.idle, dut.complete, *valid, *ready))[2:]
+            for number in range(2):
+                if done >> number & 1:
+                    complete[number].append(cycle)
             for number, name in enumerate(seen):
                 if values[number] and values[number + len(seen)]:
                     seen[name].append(cycle)
@@ -104,7 +107,7 @@ def copies_of_rtl(config, walks, memory, cycles=30000):
     simulator.add_testbench(PunctualMemory(dut, memory).serve, background=True)
     simulator.add_testbench(watch)
     simulator.run()
-    return seen
+    return seen | {"complete": complete}
 
 
 def copies_of_model(config, walks, memory):
@@ -117,10 +120,14 @@ def copies_of_model(config, walks, memory):
     for name, these in walks.items():
         for walk in these:
             queues[name].put(walk)
+    complete = [], []
+    for writer, done in zip(write_port.writers, complete, strict=True):
+        writer.completion.complete = lambda done=done: done.append(clock.now)
     clock.run()
     clock.now += 1
     assert all(unit.idle for unit in (*readers, *write_port.writers))
-    return {"ar": read_port.taken, "aw": write_port.taken, "r": read_port.beats, "w": write_port.beats, "b": write_port.answers}
+    seen = {"ar": read_port.taken, "aw": write_port.taken, "r": read_port.beats, "w": write_port.beats, "b": write_port.answers}
+    return seen | {"complete": complete}
 
 
 @pytest.mark.parametrize("memory", [Memory(20, 1), Memory(0, 1), Memory(7, 3)])
@@ -139,7 +146,9 @@ def test_readers_and_writers_keep_the_rtls_cycles(bits, seed, memory):
             walks[f"write_{number}"].append(flat(place + random.randrange(8) * size, walk.size_log2, count))
             place += -(-(count * size + 64) // 64) * 64
     assert BASE % 4096 == 0
-    assert copies_of_model(config, walks, memory) == copies_of_rtl(config, walks, memory)
+    seen = copies_of_model(config, walks, memory)
+    assert seen == copies_of_rtl(config, walks, memory)
+    assert [len(cycles) for cycles in seen["complete"]] == [4, 4]
 
 
 def test_bursts_of_one_beat_keep_the_port_busy():

@@ -6,11 +6,14 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.checks import check, up_to_halt
+from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from training.exact import Float32
 from training.machine import array, vector
+from training.machine.order import Traces, operations
 from training.machine.walks import Bytes, Words, read_words, write_words
+
+OPERANDS = (Source.WEIGHTS, Source.ACTIVATIONS)
 
 
 class Executor:
@@ -39,18 +42,22 @@ class Executor:
     def run(self, commands: Sequence[Command]) -> None:
         """Run a program, up to its `hw.isa.commands.Halt`.
 
-        Between two synchronisations the order in which units reach memory is not defined: nothing may be read there that is
-        written there. Commands are as `dataflow.machine` writes them.
+        Operations follow each other as they stand: between two synchronisations the accelerator may run them at the same time,
+        and what one of them writes another may only read, or write, if it waits for it. Commands are as `dataflow.machine`
+        writes them.
 
         Raises
         ------
         InputError
             If a field cannot be, see `hw.isa.checks`; if the program does not end with `Halt`; if a unit waits for what nothing
-            gives, is given more than it takes, or comes to a byte that is not there.
+            gives, is given more than it takes, or comes to a byte that is not there; if a command does not wait for what it
+            depends on, see `training.machine.order`.
         """
+        run = up_to_halt(commands)
+        check_order(run)
         group: list[Command] = []
         self.overflow = False
-        for number, command in enumerate(up_to_halt(commands)):
+        for number, command in enumerate(run):
             if not isinstance(command, Sync | Halt):
                 if not (command.conditional and self.overflow):
                     self._check(number, command)
@@ -69,52 +76,60 @@ class Executor:
             raise InputError(f"command {number}, {error}") from None
 
     def _run(self, group: Sequence[Command]) -> None:
-        """What lies between two synchronisations, unit by unit."""
+        """What lies between two synchronisations."""
         lanes = self.config.vpu_lanes
-        loads = {source: [c for c in group if isinstance(c, Load) and c.source is source] for source in Source}
-        width = self.config.storage_format.width
-        bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
-        streams = {
-            source: _joined([read_words(self.memory, load.walk, lanes) for load in loads[source]], lanes)
-            & np.uint64((1 << bits[source]) - 1)
-            for source in bits
-        }
-        tiles = self._products([c for c in group if isinstance(c, Product)], loads[Source.WEIGHTS], loads[Source.ACTIVATIONS])
-        given: dict[Sink, list[Words]] = {sink: [] for sink in Sink}
-        for work in group:
-            if isinstance(work, Pass | Update):
-                self._vector(work, tiles, streams, given)
-        sinks = {sink: _joined(parts, lanes) for sink, parts in given.items()}
-        for command in group:
-            if isinstance(command, Store):
-                sinks[command.sink] = write_words(self.memory, command.walk, sinks[command.sink])
-        left = [
-            *(source.name for source, words in streams.items() if len(words)),
-            *(s.name for s, words in sinks.items() if len(words)),
-        ]
-        if left or tiles:
+        streams, sinks = _Streams(lanes), {sink: _joined([], lanes) for sink in Sink}
+        traces = Traces(len(self.memory), lanes)
+        for operation in operations(group):
+            traces.add(operation)
+            self._load([command for command in operation if isinstance(command, Load)], streams)
+            self._products([command for command in operation if isinstance(command, Product)], streams)
+            given: dict[Sink, list[Words]] = {sink: [sinks[sink]] for sink in Sink}
+            for work in operation:
+                if isinstance(work, Pass | Update):
+                    self._vector(work, streams, given)
+            sinks = {sink: _joined(parts, lanes) for sink, parts in given.items()}
+            for command in operation:
+                if isinstance(command, Store):
+                    sinks[command.sink] = write_words(self.memory, command.walk, sinks[command.sink])
+        left = [*(source.name for source, words in streams.words.items() if len(words))]
+        left += [sink.name for sink, words in sinks.items() if len(words)]
+        if left or streams.tiles:
             raise InputError(f"nothing takes all of: {', '.join(left or ['the sums of a product'])}")
+        counts = [len(streams.operands[source]) for source in OPERANDS]
+        if any(counts):
+            raise InputError(f"no product takes {counts[0]} loads of weights and {counts[1]} of activations")
 
-    def _products(self, products: Sequence[Product], weights: list[Load], activations: list[Load]) -> list[Float32]:
+    def _load(self, loads: Sequence[Load], streams: "_Streams") -> None:
+        """What loads read."""
+        width, lanes = self.config.storage_format.width, self.config.vpu_lanes
+        bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
+        bits |= {Source.WEIGHTS: 2 * width, Source.ACTIVATIONS: width}
+        for load in loads:
+            source = load.source
+            if source in OPERANDS:
+                streams.operands[source].append((load, array.operands(self.memory, load, bits[source])))
+            else:
+                words = read_words(self.memory, load.walk, lanes) & np.uint64((1 << bits[source]) - 1)
+                streams.words[source] = _joined([streams.words[source], words], lanes)
+
+    def _products(self, products: Sequence[Product], streams: "_Streams") -> None:
         """The tiles of all products; each takes a load of either operand."""
-        if not len(products) == len(weights) == len(activations):
+        weights, activations = (streams.operands[source] for source in OPERANDS)
+        if min(len(weights), len(activations)) < len(products):
             raise InputError(
                 f"{len(products)} products have {len(weights)} loads of weights and {len(activations)} of activations"
             )
-        tiles: list[Float32] = []
-        for product, *pair in zip(products, weights, activations, strict=True):
-            width = self.config.storage_format.width
-            operands = array.operands(self.memory, pair[0], 2 * width), array.operands(self.memory, pair[1], width)
-            tiles += array.run(self.config, product, (pair[0], pair[1]), operands)
-        return tiles
+        for product in products:
+            pair = weights.pop(0), activations.pop(0)
+            loads, operands = (pair[0][0], pair[1][0]), (pair[0][1], pair[1][1])
+            streams.tiles += array.run(self.config, product, loads, operands)
 
-    def _vector(
-        self, work: Pass | Update, tiles: list[Float32], streams: dict[Source, Words], given: dict[Sink, list[Words]]
-    ) -> None:
+    def _vector(self, work: Pass | Update, streams: "_Streams", given: dict[Sink, list[Words]]) -> None:
         """One pass or update."""
         operands = {}
         for source in vector.sources(work):
-            operands[source], streams[source] = np.split(streams[source], [work.words])
+            operands[source], streams.words[source] = np.split(streams.words[source], [work.words])
             if len(operands[source]) < work.words:
                 raise InputError(
                     f"{type(work).__name__} takes {work.words} words of {source.name}; loads bring {len(operands[source])}"
@@ -125,12 +140,21 @@ class Executor:
                 given[sink].append(words)
             return
         from_sums = work.options & vector.FROM_SUMS
-        elements = array.sum_words(work, tiles, self.config.vpu_lanes) if from_sums else operands[Source.ELEMENTS]
+        elements = array.sum_words(work, streams.tiles, self.config.vpu_lanes) if from_sums else operands[Source.ELEMENTS]
         if len(elements) != work.words:
             raise InputError(f"a pass of {work.words} words has tiles of {len(elements)}")
         words, watched = vector.run_pass(self.config, work, elements, operands)
         given[Sink.RESULTS].append(words)
         self.overflow |= watched
+
+
+class _Streams:
+    """What has been loaded and computed, and not taken yet."""
+
+    def __init__(self, lanes: int) -> None:
+        self.words = {source: _joined([], lanes) for source in Source if source not in OPERANDS}
+        self.operands: dict[Source, list[tuple[Load, array.Operands]]] = {source: [] for source in OPERANDS}
+        self.tiles: list[Float32] = []
 
 
 def _joined(parts: list[Words], lanes: int) -> Words:

@@ -15,6 +15,42 @@ ALONE_CYCLES = 8
 FROM_SUMS = 1
 
 
+class Stored:
+    """How many results have been stored since the last synchronisation, as commands that wait for them see it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.count, self._at = 0, -1
+        self.waiting: list[Fifo] = []
+
+    def add(self) -> None:
+        """One more, from the next cycle on."""
+        self.count, self._at = self.count + 1, self.clock.now
+        for queue in self.waiting:
+            if queue.sink:
+                self.clock.wake(queue.sink, self.clock.now + 1)
+
+    def reaches(self, count: int) -> bool:
+        """Whether there are so many."""
+        return self.count - (self._at == self.clock.now) >= count
+
+
+class WaitingFifo(Fifo):
+    """A FIFO of (word, results that must have been stored before it is offered)."""
+
+    def __init__(self, clock: Clock, depth: int, stored: Stored) -> None:
+        super().__init__(clock, depth)
+        self.stored = stored
+        stored.waiting.append(self)
+
+    @property
+    def valid(self) -> bool:
+        return super().valid and self.stored.reaches(self.peek()[1])
+
+    def take(self) -> Any:  # noqa: ANN401 (any word)
+        return super().take()[0]
+
+
 class Dispatch(Unit):
     """Takes a command's words, hands it on when there is room, and waits where it is to synchronise.
 
@@ -27,6 +63,8 @@ class Dispatch(Unit):
 
     Attributes
     ----------
+    stored : Stored
+        What loads and stores wait for.
     walks, placements : dict
         Queues of each source and sink; of weights and activations.
     product, tiles, work : Fifo
@@ -42,7 +80,8 @@ class Dispatch(Unit):
         self.fetch, self.i = fetch, fetch.o
         self.i.sink = self
         names: list[Source | Sink] = [*(source for source in Source if source is not Source.FETCH), *Sink]
-        self.walks = {(type(name), name): Fifo(clock, QUEUED) for name in names}
+        self.stored = Stored(clock)
+        self.walks = {(type(name), name): WaitingFifo(clock, QUEUED, self.stored) for name in names}
         self.placements = {source: Fifo(clock, QUEUED) for source in (Source.WEIGHTS, Source.ACTIVATIONS)}
         self.product, self.tiles, self.work = (Fifo(clock, QUEUED) for _ in range(3))
         self._queues = [*self.walks.values(), *self.placements.values(), self.product, self.tiles, self.work]
@@ -77,6 +116,7 @@ class Dispatch(Unit):
 
     def _synchronise(self) -> None:
         if self._still == QUIET_CYCLES:
+            self.stored.count = 0
             if isinstance(self._command, Halt):
                 self.done_at = self.clock.now
                 return
@@ -94,11 +134,11 @@ class Dispatch(Unit):
         if command.conditional and self._overflow:
             pass
         elif isinstance(command, Load):
-            parts.append((self.walks[Source, command.source], command.walk))
+            parts.append((self.walks[Source, command.source], (command.walk, command.after)))
             if command.source in self.placements:
                 parts.append((self.placements[command.source], command))
         elif isinstance(command, Store):
-            parts.append((self.walks[Sink, command.sink], command.walk))
+            parts.append((self.walks[Sink, command.sink], (command.walk, command.after)))
         elif isinstance(command, Product):
             parts.append((self.product, command))
         elif isinstance(command, Pass | Update):

@@ -154,5 +154,6 @@ class WritePort(Unit):
         self._next_write = taken[-1] + interval
         self._answer_at = max(taken[-1] + self.memory.latency_cycles, self._answer_at) + 1
         self.answers.append(self._answer_at)
+        writer.completion.answer(self._answer_at, beats)
         self.clock.wake(self, self._answer_at + 1)
         return self._answer_at

@@ -1,6 +1,7 @@
 """Readers and writers: requests to bursts, beats to elements."""
 
 from collections import deque
+from collections.abc import Callable
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.walker import Walker
@@ -9,6 +10,7 @@ from hw.config import AcceleratorConfig
 PAGE_BYTES = 4096
 REQUEST_WORDS = 4
 OUTPUT_WORDS = 4
+UNFINISHED_WALKS = 4
 
 
 class Splitter(Unit):
@@ -158,6 +160,42 @@ class Reader(Unit):
         self.wake()
 
 
+class Completion(Unit):
+    """Says when all writes of a walk are answered.
+
+    Attributes
+    ----------
+    ends : Fifo
+        Of each walk, the number of its last beat.
+    answered : deque of (int, int)
+        Cycles of answers to come, and the beats that are answered then in all.
+    complete : callable
+        Called in the cycle in which a walk is complete; set by whoever wants to know.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.ends = Fifo(clock, UNFINISHED_WALKS)
+        self.ends.sink = self
+        self.answered: deque[tuple[int, int]] = deque()
+        self.complete: Callable[[], None] = lambda: None
+        self._beats, self._asked = 0, 0
+
+    def answer(self, cycle: int, beats: int) -> None:
+        """A burst will be answered in a cycle."""
+        self._asked += beats
+        self.answered.append((cycle, self._asked))
+        self.clock.wake(self, cycle + 1)
+
+    def step(self) -> None:
+        while self.answered and self.answered[0][0] < self.clock.now:
+            self._beats = self.answered.popleft()[1]
+        if self.ends.valid and self._beats >= self.ends.peek():
+            self.ends.take()
+            self.complete()
+            self.wake()
+
+
 class Writer(Unit):
     """A stream that is written; it steps where elements become beats.
 
@@ -167,6 +205,11 @@ class Writer(Unit):
         As of `Reader`.
     words : Fifo
         What is written.
+
+    Attributes
+    ----------
+    completion : Completion
+        Tells of walks all writes of which are answered.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, lanes: int, i: Fifo, words: Fifo, port: Unit) -> None:
@@ -181,6 +224,8 @@ class Writer(Unit):
         self.whole, self.put_at = 0, -1
         self.waiting = 0  # beats that the port has not asked for
         self.leave_at: deque[int] = deque()  # when the others are taken
+        self.completion, self._made = Completion(clock), 0
+        self.completion.ends.source = self
 
     @property
     def offer(self) -> int:
@@ -209,7 +254,7 @@ class Writer(Unit):
         """Nothing is inside."""
         return (
             self._inside() - (self.put_at == self.clock.now) == 0 and self.walker.idle and self.splitter.idle
-            and self.requests.empty and self.chunks.empty
+            and self.requests.empty and self.chunks.empty and self.completion.ends.empty
         )  # fmt: skip
 
     def step(self) -> None:
@@ -223,6 +268,9 @@ class Writer(Unit):
             if self.leave_at:
                 self.wake(self.leave_at[0] + 1 - self.clock.now)
             return
+        if chunk.last and not self.completion.ends.ready:
+            self.seen("waits_memory")
+            return
         self.seen("")
         self.chunks.take()
         if chunk.end_of_word:
@@ -231,6 +279,9 @@ class Writer(Unit):
             self.whole += 1
             self.waiting += 1
             self.put_at = self.clock.now
+            self._made += 1
             if self.splitter.bursts:
                 self.port.wake()
+        if chunk.last:
+            self.completion.ends.put(self._made)
         self.wake()

@@ -1,0 +1,58 @@
+"""What a command has to wait for: earlier ones that write what it reads, or read or write what it writes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from hw.isa.checks import MOST_AFTER
+from hw.isa.commands import Command, Load, Sink, Source, Store, Sync
+
+
+class Dependences:
+    """Orders operations by the names of the tensors that they read and write.
+
+    An operation is complete when its results are stored: it has then read all that it loads. So loads and stores say how many
+    results must have been stored before them (`hw.isa.commands.Load.after`). An operation may write what it reads itself: words
+    leave in the order in which they came. Results that are written to the same place twice need not wait for each other, since
+    one writer's writes reach memory in order.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._stored = 0
+        self._written: dict[str, int] = {}  # results that have been stored when a tensor is as last written
+        self._read: dict[str, int] = {}  # and when it has been read
+
+    def ordered(self, commands: Iterable[Command], tensors: Mapping[Source | Sink, str]) -> Iterator[Command]:
+        """Commands of operations, each ending with its ``STORE.RESULTS``, with what they come after.
+
+        Parameters
+        ----------
+        commands : iterable of Command
+            In order.
+        tensors : mapping of Source or Sink to str
+            What each stream reads or writes, by the name of its place in memory.
+        """
+        loaded: set[str] = set()
+        for command in commands:
+            if isinstance(command, Load):
+                name = tensors[command.source]
+                loaded.add(name)
+                yield replace(command, after=self._written.get(name, 0))
+            elif isinstance(command, Store):
+                name = tensors[command.sink]
+                yield replace(command, after=self._read.get(name, 0))
+                self._stored += 1
+                self._written[name] = self._stored
+                self._read |= dict.fromkeys(loaded, self._stored)
+                loaded.clear()
+            else:
+                yield command
+        if self._stored >= MOST_AFTER // 2:
+            yield self.synchronised()
+
+    def synchronised(self) -> Sync:
+        """A synchronisation, after which all is complete."""
+        self._begin()
+        return Sync()
