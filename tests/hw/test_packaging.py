@@ -300,8 +300,8 @@ def test_vivado_knows_the_interfaces(sat):
             "PROTOCOL": "AXI4",
             "MAX_BURST_LENGTH": "16",
             "SUPPORTS_NARROW_BURST": "0",
-            "NUM_READ_OUTSTANDING": "16",
-            "NUM_WRITE_OUTSTANDING": "16",
+            "NUM_READ_OUTSTANDING": "64",
+            "NUM_WRITE_OUTSTANDING": "64",
         },
     }
     assert buses["clk"][2]["FREQ_HZ"]["value_resolve_type"] == "user"
