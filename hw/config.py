@@ -19,6 +19,9 @@ SELECT_LATENCY_CYCLES = 1
 TURN_LATENCY_CYCLES = 1
 """Of the transposition, from a block's last word to its first turned one."""
 
+MOST_ADD_LATENCY_CYCLES = 14
+"""An adder's result is back in the reduction unit's memory before the sixteenth word behind its operand."""
+
 Count = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -37,7 +40,8 @@ class AcceleratorConfig:
     storage : str
         Name of the storage format of operands, see `hw.formats.FORMATS`. Accumulation is always binary32.
     multiply_latency_cycles, add_latency_cycles : int
-        Pipeline registers in a USPE's multiplier and accumulator, each at least 1. The accumulator's latency is also the
+        Pipeline registers in a USPE's multiplier and accumulator, each at least 1, the
+        accumulator's at most 14. The accumulator's latency is also the
         number of *interleave slots*: independent outputs that a USPE keeps in flight, held in the adder's own pipeline.
     clock_hz : float
         The clock.
@@ -67,7 +71,7 @@ class AcceleratorConfig:
     max_group: Annotated[int, Field(strict=True)] = 16
     storage: str = "binary16"
     multiply_latency_cycles: Count = 2
-    add_latency_cycles: Count = 4
+    add_latency_cycles: Annotated[int, Field(ge=1, le=MOST_ADD_LATENCY_CYCLES, strict=True)] = 4
     clock_hz: Annotated[float, Field(gt=0)] = 200e6
     sore_lanes: Count = 4
     wuve_lanes: Count = 4

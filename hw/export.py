@@ -20,6 +20,7 @@ from hw.functions import FunctionUnit
 from hw.modules import ModuleLibrary, port_name
 from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
 from hw.pregenerate import Pregenerate, check_pregeneration
+from hw.reductions import ReductionUnit
 from hw.sat import SAT
 from hw.sore import SORE
 from hw.stce import STCE
@@ -55,6 +56,7 @@ BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
     "wuve": WUVE,
     "vpu": VPU,
     "functions": FunctionUnit,
+    "reductions": ReductionUnit,
     "transpose": _transpose,
     "pregenerate": _pregenerate,
 }

@@ -14,8 +14,10 @@ from hw.errors import SimulationError
 from hw.formats import BINARY32, FloatFormat
 from hw.functions import FunctionUnit
 from hw.isa.functions import Function
+from hw.isa.reductions import MOST_GROUPS
 from hw.pregenerate import Pregenerate, ratio_layout
 from hw.ratio import DENSE, Ratio
+from hw.reductions import SIZES, ReductionUnit
 from hw.sore import SORE
 from hw.transpose import Transpose
 from hw.vector import PLACES_BITS
@@ -115,7 +117,7 @@ def _wild(draw: Draw, operands: Operands) -> Operands:
 def play_vectors(seed: int) -> None:
     """Words through each vector block; its streams' contract and the number of its words are checked."""
     draw = Draw(seed)
-    for make in (_sore, _transpose, _update, _passes, _functions, _pregenerate):
+    for make in (_sore, _transpose, _update, _passes, _functions, _reductions, _pregenerate):
         component, phases = make(draw)
         play_phases(component, phases, stall_probability=STALL, seed=seed)
 
@@ -166,6 +168,14 @@ def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
 def _functions(draw: Draw) -> tuple[FunctionUnit, list[Phase]]:
     dut = FunctionUnit(CONFIG)
     return dut, [Phase({"i": draw.words(dut, "i", 200)}, {"o": 200}, {"function": one}) for one in (*Function, 15, 0)]
+
+
+def _reductions(draw: Draw) -> tuple[ReductionUnit, list[Phase]]:
+    dut, phases = ReductionUnit(CONFIG), []
+    for groups, terms, largest in product((1, 3, MOST_GROUPS), (1, 3, 40), (0, 1)):
+        sizes = SIZES.const({"largest": largest, "groups": groups, "terms": terms}).as_bits()
+        phases.append(Phase({"i": draw.words(dut, "i", groups * terms)}, {"o": groups}, {"sizes": sizes}))
+    return dut, phases
 
 
 def _pregenerate(draw: Draw) -> tuple[Pregenerate, list[Phase]]:

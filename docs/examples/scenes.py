@@ -10,6 +10,7 @@ from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
 from hw.functions import FunctionUnit
 from hw.isa.functions import Function
+from hw.reductions import SIZES, ReductionUnit
 from hw.sequencer import tiles_layout
 from hw.sore import SORE
 from hw.stce import STCE
@@ -154,6 +155,14 @@ SCENES = {
         words={"i": [single(v) for v in (1, 4, 0.5, 0, -2)]},
         pauses={"i": {2}, "o": {6}},
         inputs={"function": [Function.RECIPROCAL]},
+        shown=stream("i", as_single) | stream("o", as_single),
+    ),
+    "reductions": Scene(
+        component=ReductionUnit(CONFIG),
+        cycles=40,
+        words={"i": [single(v) for v in (1, 2, 3, 4, 5, 6)]},
+        pauses={"i": {1}},
+        inputs={"sizes": [SIZES.const({"largest": 0, "groups": 1, "terms": 3}).as_bits()]},
         shown=stream("i", as_single) | stream("o", as_single),
     ),
     "wuve": Scene(

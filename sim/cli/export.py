@@ -16,7 +16,7 @@ from sim.cli.common import config_option, log, output_options, show
     "--block",
     default="sat",
     show_default=True,
-    help="sat, or one of it: stce, uspe, sore, wuve, vpu, functions, transpose, pregenerate",
+    help="sat, or one of it: stce, uspe, sore, wuve, vpu, functions, reductions, transpose, pregenerate",
 )
 @output_options("out/export")
 def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> None:

@@ -168,7 +168,11 @@ def test_the_command_exports_a_block(tmp_path, capsys):
 @pytest.mark.parametrize(
     "config, block, message",
     [
-        (SMALL, "alu", "unknown block 'alu'; allowed: sat, stce, uspe, sore, wuve, vpu, functions, transpose, pregenerate"),
+        (
+            SMALL,
+            "alu",
+            "unknown block 'alu'; allowed: sat, stce, uspe, sore, wuve, vpu, functions, reductions, transpose, pregenerate",
+        ),
         (replace(SMALL, sore_lanes=3), "transpose", "lanes must be a power of two from 2 on, not 3"),
         (replace(SMALL, sore_lanes=8), "pregenerate", "wuve_lanes and sore_lanes must be equal"),
         (replace(SMALL, sore_lanes=8), "sat", "vpu_lanes, wuve_lanes and sore_lanes must be equal in the whole accelerator"),

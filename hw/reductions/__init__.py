@@ -1,0 +1,13 @@
+"""Reductions of streams of words: sums and maxima of each lane over the terms that come in it.
+
+::
+
+    words ─► lane: + or larger of ─► partial results of every word of channels ─► fold 16 ─ 8 ─ 4 ─ 2 ─► results
+                 ▲                        │
+                 └────────────────────────┘
+"""
+
+from hw.reductions.lane import PARTIAL, ReductionLane
+from hw.reductions.unit import SIZES, ReductionUnit
+
+__all__ = ["PARTIAL", "SIZES", "ReductionLane", "ReductionUnit"]

@@ -1,0 +1,155 @@
+"""Lanes of reductions with their partial results."""
+
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.isa.reductions import ACCUMULATOR_WORDS, MOST_GROUPS, PARTIAL_SUMS, PLACE_BITS, result_cycles
+from hw.modules import place
+from hw.ram import place_ram
+from hw.reductions.lane import PARTIAL, ReductionLane
+from hw.uspe import delay
+
+ADDRESS_BITS = (ACCUMULATOR_WORDS - 1).bit_length()
+LEVELS = PARTIAL_SUMS.bit_length() - 1
+
+SIZES = data.StructLayout({"largest": 1, "groups": MOST_GROUPS.bit_length(), "terms": 32})
+"""Of maxima, else sums; words of channels, 1 to `hw.isa.reductions.MOST_GROUPS`; terms of each, from 1 on."""
+
+
+class _Fold(NamedTuple):
+    """Registers of the folding: how far apart two words are, the first one behind the partial results, where it is."""
+
+    half: Signal
+    end: Signal
+    low: Signal
+    second: Signal
+
+
+class ReductionUnit(wiring.Component):
+    """Sums, or maxima with their places, of each lane and word of channels over all terms.
+
+    A term is `groups` words, one of each word of channels. Term i goes to partial result i mod 16, in ascending order; then
+    result j + 8 is added to j, j + 4 to j, j + 2 and j + 1, as far as there are terms. The results are a term's words again,
+    and what follows is the next reduction.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        `vpu_lanes`; at most 14 cycles of `add_latency_cycles`, so that a partial sum is written before its next term.
+
+    Members
+    -------
+    sizes : In(SIZES)
+        They hold from the first word taken to the last result.
+    i : In(stream of 32 × vpu_lanes)
+        The terms, binary32.
+    o : Out(stream of PARTIAL × vpu_lanes)
+        The results.
+
+    Attributes
+    ----------
+    latency_cycles : int
+        Cycles from the last word of terms to the first result, where all of them are sixteen and each is a word.
+    interval_cycles : int
+        Cycles from word to word of terms: 1; of results it is 2.
+    """
+
+    interval_cycles = 1
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.latency_cycles = result_cycles(1, PARTIAL_SUMS, config.vector_latency_cycles)
+        lanes = config.vpu_lanes
+        super().__init__(
+            {
+                "sizes": In(SIZES),
+                "i": In(stream.Signature(data.ArrayLayout(BINARY32.width, lanes))),
+                "o": Out(stream.Signature(data.ArrayLayout(PARTIAL, lanes))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes, depth = self.config.vpu_lanes, self.config.vector_latency_cycles + 1
+        memory = place_ram(m, platform, "partials", ACCUMULATOR_WORDS, lanes, PARTIAL.size)
+        busy = Signal(depth)  # words that are on their way back to the memory
+        issue, address, first = Signal(), Signal(ADDRESS_BITS), Signal()
+        terms = Signal(data.ArrayLayout(PARTIAL, lanes), reset_less=True)
+        m.d.sync += busy.eq(Cat(issue, busy))
+        m.d.comb += [
+            memory.write_address.eq(delay(m, Const(1), address, depth, "address")),
+            memory.write_parts.eq(busy[-1].replicate(lanes)),
+        ]
+        begun = delay(m, Const(1), first, 1, "first")
+        for number in range(lanes):
+            lane = place(m, platform, lambda: ReductionLane(self.config), module="reduction_lane", name=f"lane_{number}")
+            bits = slice(number * PARTIAL.size, (number + 1) * PARTIAL.size)
+            m.d.comb += [
+                lane.largest.eq(self.sizes.largest),
+                lane.first.eq(begun),
+                lane.term.eq(terms[number]),
+                Value.cast(lane.partial).eq(memory.read_data[bits]),
+                memory.write_data[bits].eq(lane.o),
+            ]
+        m.d.comb += Value.cast(self.o.payload).eq(memory.read_data)
+        fold = _Fold(Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS), Signal())
+        given = Signal(ADDRESS_BITS)
+        with m.FSM():
+            with m.State("take"):
+                m.d.comb += memory.read_address.eq(address)
+                self._take(m, fold, issue, address, first, terms)
+            with m.State("wait"), m.If(~busy.any()):
+                m.d.sync += [fold.low.eq(0), fold.half.eq(fold.half >> 1)]
+                with m.If(fold.half < self.sizes.groups):
+                    m.next = "read"
+                with m.Elif(fold.half < fold.end):
+                    m.d.sync += fold.half.eq(fold.half)
+                    m.next = "fold"
+            with m.State("fold"):
+                high = fold.low + fold.half
+                m.d.comb += [
+                    memory.read_address.eq(Mux(fold.second, fold.low, high)),
+                    address.eq(fold.low),
+                    issue.eq(fold.second),
+                ]
+                m.d.sync += [fold.second.eq(~fold.second), Value.cast(terms).eq(memory.read_data)]
+                with m.If(fold.second):
+                    m.d.sync += fold.low.eq(fold.low + 1)
+                    with m.If(high + 1 == fold.end):
+                        m.d.sync += [fold.end.eq(fold.half), fold.half.eq(fold.half >> 1)]
+                        m.next = "wait"
+            with m.State("read"):
+                m.d.comb += memory.read_address.eq(given)
+                m.next = "give"
+            with m.State("give"):
+                m.d.comb += [memory.read_address.eq(given), self.o.valid.eq(1)]
+                with m.If(self.o.ready):
+                    m.d.sync += given.eq(given + 1)
+                    m.next = "read"
+                    with m.If(given + 1 == self.sizes.groups):
+                        m.d.sync += given.eq(0)
+                        m.next = "take"
+        return m
+
+    def _take(self, m: Module, fold: _Fold, issue: Signal, address: Signal, first: Signal, terms: Signal) -> None:
+        """Terms as they come; the partial result of each comes out of the memory a cycle later."""
+        group, term, slot = Signal(SIZES["groups"].shape), Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)
+        m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot), first.eq(term < PARTIAL_SUMS)]
+        for number in range(self.config.vpu_lanes):
+            m.d.sync += terms[number].as_value().eq(Cat(self.i.payload[number], term[:PLACE_BITS]))
+        with m.If(self.i.valid):
+            m.d.sync += [group.eq(group + 1), slot.eq(slot + 1)]
+            with m.If(first):
+                m.d.sync += fold.end.eq(slot + 1)
+            with m.If(group + 1 == self.sizes.groups):
+                m.d.sync += [group.eq(0), term.eq(term + 1)]
+                with m.If(term[:LEVELS] == PARTIAL_SUMS - 1):
+                    m.d.sync += slot.eq(0)
+                with m.If(term + 1 == self.sizes.terms):
+                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(self.sizes.groups << LEVELS - 1)]
+                    m.next = "wait"

@@ -1,0 +1,82 @@
+# amaranth: UnusedElaboratable=no
+"""The reduction unit against NumPy, by bits, in both simulators."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, split_fields
+
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY32
+from hw.isa.reductions import MOST_GROUPS, result_cycles
+from hw.reductions import SIZES, ReductionUnit
+from sim.streams import Phase
+from training.reductions import largest_term, sum_terms
+
+
+def config(lanes=1, add=1):
+    return AcceleratorConfig(name="test", rows=1, columns=1, add_latency_cycles=add, vpu_lanes=lanes)
+
+
+def draw(rng, shape, *, wild):
+    """Bits of terms: of any kind, with equal ones among them, or such that sums stay finite."""
+    count = int(np.prod(shape))
+    if not wild:
+        return rng.normal(size=shape).astype(np.float32).view(np.uint32)
+    return any_bits(BINARY32, count, rng).reshape(shape)
+
+
+def check(one, cases, *, seed=0, on=on_amaranth, **options):
+    """Reductions of (groups, terms, largest) one after the other."""
+    rng, lanes = np.random.default_rng(seed), one.vpu_lanes
+    bits = [draw(rng, (terms, groups, lanes), wild=largest or rng.random() < 0.3) for groups, terms, largest in cases]
+    phases = []
+    for (groups, terms, largest), each in zip(cases, bits, strict=True):
+        words = [join_fields((value, 32) for value in word) for word in each.reshape(-1, lanes)]
+        sizes = SIZES.const({"groups": groups, "terms": terms, "largest": largest}).as_bits()
+        phases.append(Phase({"i": words}, {"o": groups}, {"sizes": sizes}))
+    traffics = on(ReductionUnit(one), phases, seed=seed, **options)
+    for (groups, _, largest), each, traffic in zip(cases, bits, traffics, strict=True):
+        got = np.array([split_fields(word, [32, 16] * lanes) for word in traffic["o"].words]).reshape(groups, lanes, 2)
+        terms = each.view(np.float32)
+        if largest:
+            _, places = largest_term(terms)
+            np.testing.assert_array_equal(got[..., 1], places)
+            np.testing.assert_array_equal(got[..., 0], np.take_along_axis(each, places[None], axis=0)[0])
+        else:
+            np.testing.assert_array_equal(got[..., 0], sum_terms(terms).view(np.uint32))
+    return traffics
+
+
+@settings(max_examples=3, deadline=None)
+@given(
+    lanes=st.integers(1, 2),
+    add=st.integers(1, 6),
+    stall=st.sampled_from([0.0, 0.4]),
+    cases=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 40), st.booleans()), min_size=1, max_size=3),
+    seed=st.integers(0, 1 << 30),
+)
+def test_any_sizes_in_amaranths_simulator(lanes, add, stall, cases, seed):
+    check(config(lanes, add), cases, seed=seed, stall=stall)
+
+
+def test_all_of_the_memory_and_the_deepest_adder_in_verilog():
+    """An adder of 14 cycles has just written a partial sum when its next term comes, sixteen words later."""
+    cases = [(MOST_GROUPS, 18, False), (1, 100, False), (1, 33, True), (MOST_GROUPS, 17, True), (2, 1, False)]
+    check(config(2, 14), cases, on=on_verilog)
+
+
+def test_stalls_in_verilog():
+    check(config(2, 4), [(groups, terms, terms % 2) for groups in (1, 5) for terms in (1, 3, 16, 47)], stall=0.3, on=on_verilog)
+
+
+@pytest.mark.parametrize("groups, terms", [(1, 1), (1, 16), (2, 5), (3, 40)])
+def test_cycles(groups, terms):
+    """A word of terms a cycle; then folding takes what is declared; a word of results every other cycle."""
+    (traffic,) = check(config(1, 4), [(groups, terms, False)])
+    taken, given = traffic["i"].cycles, traffic["o"].cycles
+    assert np.diff(taken).tolist() == [ReductionUnit.interval_cycles] * (groups * terms - 1)
+    assert given[0] - taken[-1] == result_cycles(groups, terms, 4)
+    assert np.diff(given).tolist() == [2] * (groups - 1)
+    assert ReductionUnit(config(1, 4)).latency_cycles == result_cycles(1, 16, 4)
