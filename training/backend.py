@@ -8,10 +8,13 @@ from typing import TypeVar
 import numpy as np
 
 from hw.formats import BINARY16, BINARY32, FloatFormat
-from training import exact, fast
+from hw.isa.functions import Function
+from training import exact, fast, functions
 from training.nm import Packed
 from training.numbers import Array, to_storage
 from training.operand import Operand
+from training.reductions import sum_pairs, sum_terms
+from training.scalars import true_function
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -74,15 +77,36 @@ class Backend(ABC):
         """Sum (k, n) to (n,), `wide`: a product with ones, so that its order of accumulation is the products'."""
         return self.product(Operand(np.ones((1, len(rows)), self.wide)), rows.T)[0]
 
+    def sum_channels(self, rows: Array) -> Array:
+        """The same, as the vector unit adds up."""
+        return self.sum_rows(rows)
+
+    def sum_last(self, values: Array) -> Array:
+        """Sum (..., k) to (..., 1), `wide`: what the vector unit adds up by row."""
+        return self.sum_rows(values.reshape(-1, values.shape[-1]).T).reshape(*values.shape[:-1], 1)
+
+    def function(self, function: Function, values: Array) -> Array:
+        """A scalar function of `wide` numbers."""
+        return true_function(function, values)
+
 
 class ExactBackend(Backend):
-    """The array's arithmetic, bit for bit."""
+    """The accelerator's arithmetic, bit for bit."""
 
     def product(self, operand: Operand, activations: Array) -> Array:
         weights = operand.weights
         if isinstance(weights, Packed):
             return exact.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
         return exact.matmul(weights, activations)
+
+    def sum_channels(self, rows: Array) -> Array:
+        return sum_terms(rows)
+
+    def sum_last(self, values: Array) -> Array:
+        return sum_pairs(values)
+
+    def function(self, function: Function, values: Array) -> Array:
+        return functions.apply(function, values)
 
 
 class FastBackend(Backend):

@@ -6,6 +6,7 @@ from functools import reduce
 import numpy as np
 
 from dataflow import network
+from hw.isa.functions import Function
 from training.layers.module import Module, Parameter, Pass
 from training.numbers import Array
 
@@ -28,38 +29,32 @@ class BatchNorm(Module[network.BatchNorm]):
             self.mean, variance = self._measure()
         else:
             self.mean, variance = self.statistics["mean"], self.statistics["variance"]
-        self.spread = np.sqrt(variance + self.backend.wide(self.layer.epsilon))
-        scale, shift = self.parameters["scale"].value, self.parameters["shift"].value
-        result = np.empty_like(self.rows)
-
-        def fill(part: slice) -> None:
-            scaled = self._normal(part)
-            scaled *= scale
-            scaled += shift
-            result[part] = self.backend.store(scaled)
-
-        self.backend.map(fill, self.backend.parts(self.rows))
-        return result.reshape(inputs[0].shape)
+        self.root = self.backend.function(Function.RECIPROCAL_ROOT, variance + self.backend.wide(self.layer.epsilon))
+        self.factor = self.root * self.parameters["scale"].value
+        offset = self.parameters["shift"].value - self.mean * self.factor
+        return self._fill(inputs[0], lambda part: _line(self.rows[part], self.factor, offset))
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
+        """``factor · (g - mean g - x̂ · mean(g x̂))``, of which the part that depends on x is a line for each channel."""
         wide, rows = self.backend.wide, gradient.reshape(self.rows.shape)
         scale, shift = self.parameters["scale"], self.parameters["shift"]
-        scale.gradient = self._sum(lambda part: rows[part] * self._normal(part))
+        offset = -(self.mean * self.root)
+        scale.gradient = self._sum(lambda part: _line(self.rows[part], self.root, offset) * rows[part])
         shift.gradient = self._sum(lambda part: rows[part])
-        share, factor = wide(1 / len(rows)), scale.value / self.spread
-        result = np.empty_like(rows)
+        share = wide(1 / len(rows))
+        slope = -(self.root * (scale.gradient * share))
+        height = -(slope * self.mean) - shift.gradient * share
+        return (self._fill(gradient, lambda part: (_line(self.rows[part], slope, height) + rows[part]) * self.factor),)
+
+    def _fill(self, like: Array, values: Callable[[slice], Array]) -> Array:
+        """A tensor of the shape of `like`, stored, made in parts."""
+        result = np.empty(self.rows.shape, like.dtype)
 
         def fill(part: slice) -> None:
-            centred = self._normal(part)
-            centred *= scale.gradient
-            centred += shift.gradient
-            centred *= share
-            np.subtract(rows[part], centred, out=centred)
-            centred *= factor
-            result[part] = self.backend.store(centred)
+            result[part] = self.backend.store(values(part))
 
-        self.backend.map(fill, self.backend.parts(rows))
-        return (result.reshape(gradient.shape),)
+        self.backend.map(fill, self.backend.parts(self.rows))
+        return result.reshape(like.shape)
 
     def _measure(self) -> tuple[Array, Array]:
         """Mean and biased variance of the batch; the running ones move towards them."""
@@ -71,13 +66,14 @@ class BatchNorm(Module[network.BatchNorm]):
             self.statistics[name] = self.statistics[name] + wide(self.layer.momentum) * (measured - self.statistics[name])
         return mean, variance
 
-    def _normal(self, part: slice) -> Array:
-        """Some rows less the mean, over the standard deviation, wide."""
-        normal = self.rows[part] - self.mean
-        normal /= self.spread
-        return normal
-
     def _sum(self, terms: Callable[[slice], Array]) -> Array:
         """(channels,), wide: the sum over rows, whose terms are made in parts."""
-        sums = self.backend.map(lambda part: self.backend.sum_rows(terms(part)), self.backend.parts(self.rows))
+        sums = self.backend.map(lambda part: self.backend.sum_channels(terms(part)), self.backend.parts(self.rows))
         return reduce(np.add, sums)
+
+
+def _line(rows: Array, slope: Array, height: Array) -> Array:
+    """``rows * slope + height``, each operation rounded to the precision of the factors."""
+    line = rows * slope
+    line += height
+    return line

@@ -1,25 +1,24 @@
 """Softmax over the last axis."""
 
-import numpy as np
+from math import e, log2
 
 from dataflow import tokens
+from hw.isa.functions import Function
 from training.layers.module import Module, Pass
 from training.numbers import Array
 
 
 class Softmax(Module[tokens.Softmax]):
-    """``y = exp(x - max) / sum``, ``dx = y (dy - sum(dy y))``; the derivative uses y before it is rounded."""
+    """``y = exp(x - max) / sum``, ``dx = y (dy - sum(dy y))``, with y as it is stored."""
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
-        wide = inputs[0].astype(self.backend.wide)
-        raised = np.exp(wide - wide.max(axis=-1, keepdims=True))
-        self.output = raised / self._sum(raised)
-        return self.backend.store(self.output)
+        values, to_base_2 = inputs[0], self.backend.wide(log2(e))
+        largest = values.max(axis=-1, keepdims=True) * to_base_2
+        raised = self.backend.function(Function.EXP2, values * to_base_2 + -largest)
+        total = self.backend.function(Function.RECIPROCAL, self.backend.sum_last(raised))
+        self.output = self.backend.store(raised * total)
+        return self.output
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        wide = gradient.astype(self.backend.wide)
-        return (self.backend.store(self.output * (wide - self._sum(wide * self.output))),)
-
-    def _sum(self, values: Array) -> Array:
-        rows = values.reshape(-1, values.shape[-1])
-        return self.backend.sum_rows(rows.T).reshape(*values.shape[:-1], 1)
+        output = self.output.astype(self.backend.wide)
+        return (self.backend.store((gradient + -self.backend.sum_last(output * gradient)) * output),)
