@@ -12,9 +12,10 @@ from amaranth.lib.wiring import In, Out
 from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.feed import RESULT_TILES, SLOTS, Feed
+from hw.feed import SLOTS, Feed
 from hw.formats import BINARY32
 from hw.isa.commands import Product
+from hw.isa.microarchitecture import RESULT_TILES, TILE_WORDS
 from hw.modules import place
 from hw.operand_feed import OperandFeed
 from hw.operands import PLACEMENT, OperandBuffer
@@ -23,8 +24,6 @@ from hw.results import TILES, ResultBuffer
 from hw.stce import STCE
 from hw.streams import move
 from hw.uspe import USPE
-
-TILE_WORDS = 2
 
 
 class ArrayUnit(wiring.Component):

@@ -108,6 +108,11 @@ class AcceleratorConfig:
         return self.axi_data_bits // 8
 
     @property
+    def writer_beats(self) -> int:
+        """Beats inside a writer: one burst leaves while the next is put together."""
+        return 2 * self.axi_burst_beats
+
+    @property
     def storage_format(self) -> FloatFormat:
         """Format of operands in memory and on the array's edges."""
         return parse_format(self.storage)
@@ -136,6 +141,11 @@ class AcceleratorConfig:
     def stationary_steps(self) -> int:
         """Steps from a vector's activations at the first column of a weight-stationary array to its sums at the edge."""
         return 1 + self.multiply_latency_cycles + self.columns * self.add_latency_cycles
+
+    @property
+    def stationary_skew_steps(self) -> int:
+        """Steps by which a weight-stationary array's last column is behind its first one."""
+        return (self.columns - 1) * self.add_latency_cycles
 
     @property
     def stationary_period_steps(self) -> int:

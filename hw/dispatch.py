@@ -8,19 +8,14 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.isa.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
 from hw.isa.encoding import words
+from hw.isa.microarchitecture import QUEUED_COMMANDS, QUIET_CYCLES
 from hw.operands import PLACEMENT
 from hw.parts.layouts import command_layout
 from hw.results import TILES
 from hw.vector_unit import WORK
 
-QUIET_CYCLES = 4
-"""For which all must be idle before a synchronisation is over: as long as a word may be between two blocks."""
-
 WORDS = {opcode: words(kind) for opcode, kind in COMMANDS.items()}
 """Of each command, its header included."""
-
-QUEUED = 2
-"""Commands that may wait in front of each unit."""
 
 AFTER_BITS = 16
 """Of `hw.isa.commands.Load.after`, and of what it is compared with."""
@@ -159,7 +154,7 @@ class Dispatch(wiring.Component):
         for name, shape in self.shapes.items():
             port, waits = getattr(self, name), name.startswith("walk_")
             width = shape.size + AFTER_BITS * waits
-            m.submodules[f"queue_{name}"] = queues[name] = queue = SyncFIFO(width=width, depth=QUEUED)
+            m.submodules[f"queue_{name}"] = queues[name] = queue = SyncFIFO(width=width, depth=QUEUED_COMMANDS)
             goes = ~(stored - queue.r_data[shape.size :])[AFTER_BITS - 1] if waits else Const(1)
             m.d.comb += [
                 Value.cast(port.payload).eq(queue.r_data[: shape.size]),
@@ -205,7 +200,7 @@ class Dispatch(wiring.Component):
             give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Cat(store.walk, store.after)})
         give(opcode == Opcode.PRODUCT, {"product": body[: command_layout(Product).size]})
         work = {"work": Cat(opcode == Opcode.UPDATE, body[: WORK.size - 1])}
-        give((opcode == Opcode.UPDATE) | (opcode == Opcode.PASS) & ~step.options[0], work)
+        give((opcode == Opcode.UPDATE) | (opcode == Opcode.PASS) & ~step.options.from_sums, work)
         tiles = Cat(step[name][: TILES[name].width] for name, _ in TILES)
-        give((opcode == Opcode.PASS) & step.options[0], work | {"tiles": tiles})
+        give((opcode == Opcode.PASS) & step.options.from_sums, work | {"tiles": tiles})
         return gone

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.isa.checks import COUNT_BITS, most_slots, most_vectors
 from hw.isa.commands import Product
+from hw.isa.microarchitecture import RESULT_TILES
 from hw.operand_feed import PART
 from hw.operands import ADDRESS_BITS, log2_or_none
 from hw.parts.layouts import command_layout, is_count
@@ -14,9 +15,6 @@ from hw.sequencer import tiles_layout
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS, "words": COUNT_BITS})
 """Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output buffer."""
-
-RESULT_TILES = 8
-"""Tiles that may be in the output buffer or on their way to it, as far as it has room."""
 
 
 class Feed(wiring.Component):

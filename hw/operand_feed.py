@@ -7,11 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.checks import COUNT_BITS
+from hw.isa.microarchitecture import FEED_WORDS, PART_WORDS
 from hw.operands import ADDRESS_BITS, addresses_layout, log2_or_none
 from hw.uspe import delay
-
-FIFO_WORDS = 4
-PART_WORDS = 2
 
 PART = data.StructLayout(
     {
@@ -72,7 +70,7 @@ class OperandFeed(wiring.Component):
         self.config = config
         self.lines, self.element_bits, self.weights = lines, element_bits, weights
         self.apart = 0 if weights else config.add_latency_cycles
-        self.skew = (lines - 1) * self.apart
+        self.skew = 0 if weights else config.stationary_skew_steps
         word = data.ArrayLayout(element_bits, config.max_group)
         width = lines * element_bits * (1 if weights else config.max_group)
         super().__init__(
@@ -90,7 +88,7 @@ class OperandFeed(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.parts = parts = SyncFIFO(width=PART.size, depth=PART_WORDS)
-        m.submodules.words = words = SyncFIFO(width=len(self.o.payload), depth=FIFO_WORDS)
+        m.submodules.words = words = SyncFIFO(width=len(self.o.payload), depth=FEED_WORDS)
         part = data.View(PART, parts.r_data)
         round_, lane, word = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
         column, row, line = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
@@ -103,7 +101,7 @@ class OperandFeed(wiring.Component):
             parts.w_data.eq(self.i.payload),
             parts.w_en.eq(self.i.valid),
             self.i.ready.eq(parts.w_rdy),
-            reads.eq(parts.r_rdy & (words.level + fetched < FIFO_WORDS)),
+            reads.eq(parts.r_rdy & (words.level + fetched < FEED_WORDS)),
             ends.eq(reads & ~flushing & last_row & last_column & last_round),
             parts.r_en.eq(done),
             self.illegal.eq(ends & ~part.last & (~last_lane | (round_ + step != part.rounds)) & (not self.weights)),

@@ -6,10 +6,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.feed import RESULT_TILES, SLOTS
+from hw.feed import SLOTS
 from hw.formats import BINARY32
 from hw.isa.checks import COUNT_BITS
-from hw.operand_feed import FIFO_WORDS
+from hw.isa.microarchitecture import FEED_WORDS, RESULT_TILES
 from hw.parts.layouts import is_count, sums_layout
 from hw.ram import RAM, place_ram
 
@@ -124,7 +124,7 @@ class ResultBuffer(wiring.Component):
         columns_left, rows_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         word, block, part = Signal(range(self.words)), Signal(8), Signal(range(max(slices, 2)))
         fetched, picked, reads, real = Signal(), Signal.like(part), Signal(), Signal(lanes)
-        m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FIFO_WORDS)
+        m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FEED_WORDS)
 
         last_row = (row + lanes >= result.row_tile) | (row + lanes >= rows_left)
         last_column = (column + 1 == result.column_tile) | (column + 1 == columns_left)
@@ -132,7 +132,7 @@ class ResultBuffer(wiring.Component):
         checking, uneven = Signal(), Signal()  # tiles that are not as many as rows and columns need
         m.d.comb += [
             self.i_tiles.ready.eq(~active),
-            reads.eq(active & full.r_rdy & (out.level + fetched < FIFO_WORDS)),
+            reads.eq(active & full.r_rdy & (out.level + fetched < FEED_WORDS)),
             self.waits_sums.eq(active & ~full.r_rdy),
             ends.eq(reads & last_row & last_column),
             full.r_en.eq(ends),

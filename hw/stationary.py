@@ -53,7 +53,7 @@ class StationarySequencer(wiring.Component):
         config = self.config
         # After the last vector, steps go on until its sums have passed all columns, and have left.
         tail = config.stationary_steps
-        skew = (config.columns - 1) * config.add_latency_cycles
+        skew = config.stationary_skew_steps
         active, left = Signal(), Signal(range(tail + 1))
         tiles, rounds, vectors, period = (Signal(COUNT_BITS, name=name) for name in ("tiles", "rounds", "vectors", "period"))
         tile, round_, step = (Signal(COUNT_BITS, name=name) for name in ("tile", "round_", "step"))

@@ -8,16 +8,14 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.commands import Pass, Update
+from hw.isa.microarchitecture import SINK_WORDS
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.pregenerate import Pregenerate
 from hw.sore import kept_slots
 from hw.vector import PLACES_BITS
-from hw.vpu import NUMBER, PASS, VPU, is_on
+from hw.vpu import NUMBER, VPU, is_on
 
-FIFO_WORDS = 4
-OPTION_BITS = 4
-COPY_BITS = 3
 SINKS = ("results", "copy", "forward", "backward")
 
 WORK = data.StructLayout({"update": 1, "fields": max(command_layout(kind).size for kind in (Pass, Update))})
@@ -108,7 +106,7 @@ class VectorUnit(wiring.Component):
         engine = self._updates(m, platform, update, updating)
         m.d.comb += taken.eq(Mux(work.update, engine.i_master.valid & engine.i_master.ready, vpu.i.valid & vpu.i.ready))
         sinks = self._sinks(m, left)
-        self._give(m, work.update, update.copies[0], vpu, engine, sinks)
+        self._give(m, work.update, update.copies.dense, vpu, engine, sinks)
 
         legal = Mux(work.update, self._is_update(update), _is_pass(step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
@@ -125,9 +123,9 @@ class VectorUnit(wiring.Component):
             packed = self._packed_words(m, update)
             due = {
                 "results": words,
-                "copy": Mux(update.copies[0], words, 0),
-                "forward": Mux(update.copies[1], packed, 0),
-                "backward": Mux(update.copies[2], packed, 0),
+                "copy": Mux(update.copies.dense, words, 0),
+                "forward": Mux(update.copies.forward, packed, 0),
+                "backward": Mux(update.copies.backward, packed, 0),
             }
             m.d.sync += [active.eq(legal), to_come.eq(words)]
             m.d.sync += [left[name].eq(Mux(work.update | (name == "results"), due[name], 0)) for name in SINKS]
@@ -137,17 +135,18 @@ class VectorUnit(wiring.Component):
             m.d.sync += [work.eq(self.i.payload), active.eq(1), checking.eq(1)]
 
         wild = Cat(vpu.i.payload[lane][BINARY32.mantissa_bits : -1].all() for lane in range(self.config.vpu_lanes)).any()
-        watched = ~work.update & step.options[3] & taken
+        watched = ~work.update & step.options.note_overflow & taken
         m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
         return m
 
     def _passes(self, m: Module, platform: object, step: data.View, passing: Value) -> VPU:
         """The VPU with the operands that the pass uses."""
         vpu: VPU = place(m, platform, lambda: VPU(self.config), module="vpu", name="vpu")
-        from_sums, factored = step.options[0], step.options[1] | step.options[2]
+        options = step.options
+        from_sums, factored = options.from_sums, options.shift_factor | options.scale_factor
         storage = self.config.storage_format
         m.d.comb += [
-            Value.cast(vpu.steps).eq(step.steps),
+            Value.cast(vpu.steps).eq(step.steps.as_value()),
             vpu.i.valid.eq(passing & Mux(from_sums, self.i_sums.valid, self.i_elements.valid)),
             Value.cast(vpu.i.payload).eq(Mux(from_sums, Value.cast(self.i_sums.payload), Value.cast(self.i_elements.payload))),
             self.i_sums.ready.eq(passing & from_sums & vpu.i.ready),
@@ -162,7 +161,7 @@ class VectorUnit(wiring.Component):
             factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.largest)
             m.d.comb += [
                 vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
-                vpu.i_factors.payload[lane].scale.eq(Mux(step.options[2], factor[NUMBER:], step.scale)),
+                vpu.i_factors.payload[lane].scale.eq(Mux(options.scale_factor, factor[NUMBER:], step.scale)),
                 vpu.i_mask.payload[lane].eq(mask),
             ]
         with m.If(passing):
@@ -181,7 +180,7 @@ class VectorUnit(wiring.Component):
             *(engine.rates[name].eq(update[name]) for name in rates),
             engine.ratio.n.eq(update.n),
             engine.ratio.m.eq(update.m),
-            engine.skip.eq(~update.copies[1:COPY_BITS]),
+            engine.skip.eq(~Cat(update.copies.forward, update.copies.backward)),
             engine.i_gradient.valid.eq(both),
             engine.i_master.valid.eq(both),
             Value.cast(engine.i_gradient.payload).eq(self.i_elements.payload),
@@ -198,7 +197,7 @@ class VectorUnit(wiring.Component):
         sinks = {}
         for name in SINKS:
             port = getattr(self, f"o_{name}")
-            m.submodules[name] = sinks[name] = sink = SyncFIFO(width=len(Value.cast(port.payload)), depth=FIFO_WORDS)
+            m.submodules[name] = sinks[name] = sink = SyncFIFO(width=len(Value.cast(port.payload)), depth=SINK_WORDS)
             m.d.comb += [Value.cast(port.payload).eq(sink.r_data), port.valid.eq(sink.r_rdy), sink.r_en.eq(port.ready)]
             m.d.sync += left[name].eq(left[name] - (sink.w_en & sink.w_rdy))
         return sinks
@@ -241,10 +240,10 @@ class VectorUnit(wiring.Component):
         kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(self.config))
         blocks = (update.words & (self.config.turned_block_words - 1)) == 0
         places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
-        packs = ~update.copies[1:COPY_BITS].any() | powers & kept & blocks
-        return (update.words != 0) & (update.copies >> COPY_BITS == 0) & places & packs
+        packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
+        return (update.words != 0) & (update.copies.undefined == 0) & places & packs
 
 
 def _is_pass(step: data.View) -> Value:
     """Whether the VPU can do it."""
-    return (step.words != 0) & (step.options >> OPTION_BITS == 0) & (step.steps >> PASS.size == 0)
+    return (step.words != 0) & (step.options.undefined == 0) & (step.steps.undefined == 0)

@@ -6,32 +6,16 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.isa.bits import PassStep
 from hw.modules import place
+from hw.parts.layouts import flags_layout
 from hw.streams import advance, join
 from hw.vector import VectorArithmetic
 
 NUMBER = BINARY32.width
 
-PASS = data.StructLayout({"widen": 1, "scale": 1, "shift": 1, "residual": 1, "narrow": 1, "relu": 1, "gate": 1})
-"""Which operations a pass does; they are done in this order.
-
-Members
--------
-widen : 1
-    The elements come in the storage format, in the low bits; otherwise in binary32.
-scale : 1
-    x ← x · a, one rounding.
-shift : 1
-    x ← x + b, one rounding: a bias, or the shift of a batch norm.
-residual : 1
-    x ← x + r, one rounding; r in the storage format.
-narrow : 1
-    x ← x in the storage format, one rounding.
-relu : 1
-    x ← +0 where x <= 0, so that of zeros and negatives nothing is left; NaN passes. What is compared is the rounded number.
-gate : 1
-    x ← +0 where the mask is low: the gradient of a ReLU.
-"""
+PASS = flags_layout(PassStep)
+"""Which operations a pass does, in the order of `hw.isa.bits.PassStep`."""
 
 FACTORS = data.StructLayout({"scale": NUMBER, "shift": NUMBER})
 """a and b of an element."""

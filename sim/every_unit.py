@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.machine.walks import NO_LIMIT
 from hw.errors import SimulationError
-from hw.isa.checks import FROM_SUMS
+from hw.isa.bits import PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import LOOPS, Command, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode, Unit
@@ -36,13 +36,13 @@ STALLS, WATCHDOG_CYCLES = 30, 3000
 
 _ONCE = (Loop(),) * (LOOPS - 1)
 
-WIDEN, SCALE, SHIFT, RESIDUAL, NARROW, _, GATE = (1 << bit for bit in range(7))
 SIZES_LOG2 = range(4)
+WIDEN, NARROW = PassStep.WIDEN, PassStep.NARROW
 STREAMS = {
     Source.ELEMENTS: Pass(steps=WIDEN | NARROW),
-    Source.FACTORS: Pass(steps=SCALE | SHIFT, options=6),
-    Source.RESIDUAL: Pass(steps=WIDEN | RESIDUAL | NARROW),
-    Source.GATE: Pass(steps=WIDEN | NARROW | GATE),
+    Source.FACTORS: Pass(steps=PassStep.SCALE | PassStep.SHIFT, options=PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR),
+    Source.RESIDUAL: Pass(steps=WIDEN | PassStep.RESIDUAL | NARROW),
+    Source.GATE: Pass(steps=WIDEN | NARROW | PassStep.GATE),
 }
 """Streams of words, and for each a pass that uses them."""
 
@@ -114,7 +114,9 @@ def _operands(random: Random) -> Iterator[list[Command]]:
                 }
                 product = Product(rounds=group, part_rounds=group, group_rounds=group, dense=1, **share)
                 loads = [Load(source=source, **place) for source in (Source.WEIGHTS, Source.ACTIVATIONS)]
-                sums = Pass(words=lines, options=1, columns=lines, column_tile=lines, rows=lines, row_tile=lines)
+                sums = Pass(
+                    words=lines, options=PassOption.FROM_SUMS, columns=lines, column_tile=lines, rows=lines, row_tile=lines
+                )
                 yield [*loads, product, sums, *_store(random, lines), Halt()]
 
 
@@ -172,7 +174,14 @@ def _updates(random: Random) -> Iterator[list[Command]]:
     ]
     for m in (2, 4, 8, 16):
         for _ in range(WALKS):
-            update = Update(words=words, copies=7, n=random.choice([1, 2]), m=m, momentum=0x3F000000, learning_rate=0x3F000000)
+            update = Update(
+                words=words,
+                copies=union(UpdateCopy),
+                n=random.choice([1, 2]),
+                m=m,
+                momentum=0x3F000000,
+                learning_rate=0x3F000000,
+            )
             packed = words // m * update.n
             places = {Sink.RESULTS: words, Sink.COPY: words, Sink.FORWARD: packed, Sink.BACKWARD: packed}
             stores = [
@@ -216,7 +225,7 @@ def _play_fields(memory: Bytes, commands: Sequence[Command]) -> None:
     """The first command of each kind with each field that cannot be."""
     programs, due, seen = list[list[Command]](), list[tuple[ErrorCode, int]](), set[tuple[type, int, bool]]()
     for number, command in enumerate(commands):
-        kind = type(command), command.unit, isinstance(command, Pass) and bool(command.options & FROM_SUMS)
+        kind = type(command), command.unit, isinstance(command, Pass) and bool(command.options & PassOption.FROM_SUMS)
         if kind in seen:
             continue
         seen.add(kind)

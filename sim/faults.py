@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS, FROM_SUMS, PACKED_COPIES
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
+from hw.isa.checks import COUNT_BITS
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode, Unit
@@ -226,11 +227,11 @@ def impossible(command: Command) -> Iterator[tuple[Command, int]]:
         yield from each(Unit.ARRAY, rounds=[0, 1 << COUNT_BITS], part_rounds=[0], slot_rows=[0, 1 << 8], group_rounds=[1 << 8])
         yield from each(Unit.ARRAY, inner=[0, command.inner + 1], outer=[0], weight_shares=[0])
     elif isinstance(command, Pass):
-        yield from each(Unit.VECTOR, words=[0], steps=[1 << 7], options=[1 << 4])
-        if command.options & FROM_SUMS:
+        yield from each(Unit.VECTOR, words=[0], steps=[1 << len(PassStep)], options=[1 << len(PassOption)])
+        if command.options & PassOption.FROM_SUMS:
             yield from each(Unit.ARRAY, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
     elif isinstance(command, Update):
-        yield from each(Unit.VECTOR, words=[0], copies=[1 << 3], unscale=[-129, 128])
+        yield from each(Unit.VECTOR, words=[0], copies=[1 << len(UpdateCopy)], unscale=[-129, 128])
         if command.copies & PACKED_COPIES:
             yield from each(Unit.VECTOR, words=[command.words + 1], n=[0, 5], m=[0, 12])
 

@@ -18,9 +18,13 @@ def commands() -> Iterator[str]:
         summary = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
         yield from ("", f"### {opcode.name}", "", f"Opcode {opcode.value}, {words} words. {summary}")
         own = [(field.name, field.bits, field.signed, field.doc) for field in fields if not field.name.startswith("walk.")]
+        flags = [(field.name, bit) for field in fields for bit in field.flags or ()]
         bits = sum(field.bits for field in layout(Walk))
         walk = [("walk", bits, False, "see below")] if len(own) < len(fields) else []
         yield from _fields([*walk, *own])
+        if flags:
+            rows = (f"| `{name}` | {bit.bit_length() - 1} | `{bit.key}` | {bit.doc} |" for name, bit in flags)
+            yield from ("", "| bits of | bit | name | meaning |", "|---|---|---|---|", *rows)
     yield from ("", "### A walk", "", "Then `u` and `v`, four loops each, the innermost first.")
     yield from _fields((f.name, f.bits, f.signed, f.doc) for f in layout(Walk) if f.name.count(".") == 0)
     yield from ("", "### A loop")

@@ -7,7 +7,7 @@ from struct import pack as pack_bytes
 from struct import unpack as unpack_bytes
 
 from dataflow.interleave import choose_interleave
-from dataflow.machine import products, updates
+from dataflow.machine import updates
 from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
 from dataflow.machine.passes import Chain, Part, sums_of
@@ -18,6 +18,7 @@ from dataflow.network import Network
 from dataflow.program import Loop, MatrixView, Product, Program, Stage, Update, Vector
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
 from hw.ratio import DENSE
 
@@ -133,7 +134,7 @@ class _Assembler:
             elif isinstance(command, Update):
                 for product in pending:
                     yield from self._product(
-                        product, Drain(steps=0, tensor=product.output.region, options=products.NOTE_OVERFLOW)
+                        product, Drain(steps=0, tensor=product.output.region, options=PassOption.NOTE_OVERFLOW)
                     )
                 yield from self._bias_gradient(command.layer)
                 pending = []
@@ -193,7 +194,7 @@ class _Assembler:
         columns = tuple(Loop(size, axis) for axis, size in enumerate(pixels, 1))
         weights = MatrixView(source, (0,) * (len(pixels) + 2), rows, columns)
         output = MatrixView(target, (0, 0), (Loop(batch, 0), Loop(channels, 1)), (Loop(1, 0),))
-        drain = Drain(steps=products.SCALE | products.NARROW, tensor=target, scale=binary32(1 / prod(pixels)))
+        drain = Drain(steps=PassStep.SCALE | PassStep.NARROW, tensor=target, scale=binary32(1 / prod(pixels)))
         yield from self._ones(layer, Stage.FORWARD, weights, output, drain)
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
@@ -203,7 +204,7 @@ class _Assembler:
         columns = tuple(Loop(size, axis) for axis, size in enumerate(shape[:-1]))
         weights = MatrixView(f"{layer}.output_gradient", (0,) * len(shape), (Loop(shape[-1], len(shape) - 1),), columns)
         output = MatrixView(f"{layer}.bias_gradient", (0,), (Loop(shape[-1], 0),), (Loop(1, 0),))
-        drain = Drain(steps=0, tensor=f"{layer}.bias_gradient", options=products.NOTE_OVERFLOW)
+        drain = Drain(steps=0, tensor=f"{layer}.bias_gradient", options=PassOption.NOTE_OVERFLOW)
         yield from self._ones(layer, Stage.WEIGHT_GRADIENT, weights, output, drain)
 
     def _flat(self, name: str) -> Walk:
@@ -242,7 +243,7 @@ class _Assembler:
         elements = self._flat(source)
         if "spread mean" in part.names:
             elements, scale = self._spread(source, target), binary32(1 / self._pixels(target))
-        steps = part.steps | products.WIDEN | products.NARROW
+        steps = part.steps | PassStep.WIDEN | PassStep.NARROW
         beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))
         commands: list[Command] = [
             Load(source=Source.ELEMENTS, walk=elements),

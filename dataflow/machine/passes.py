@@ -10,17 +10,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from dataflow.machine import products
 from dataflow.program import Vector
 from hw.errors import InputError
+from hw.isa.bits import PassStep
 
 STEPS = {
-    "bias": products.SHIFT,
-    "add": products.RESIDUAL,
-    "spread mean": products.SCALE,
-    "convert": products.NARROW,
-    "relu": products.RELU,
-    "mask": products.GATE,
+    "bias": PassStep.SHIFT,
+    "add": PassStep.RESIDUAL,
+    "spread mean": PassStep.SCALE,
+    "convert": PassStep.NARROW,
+    "relu": PassStep.RELU,
+    "mask": PassStep.GATE,
 }
 """What the vector unit does, in the order in which a pass can."""
 

@@ -8,18 +8,13 @@ from dataflow.machine.walks import access
 from dataflow.program import Dataflow, Loop, MatrixView, Product
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.bits import PassOption
 from hw.isa.checks import most_vectors
 from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Product as ProductCommand
 
 MOST_SHARES = 4
 """Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
-
-FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR, NOTE_OVERFLOW = 1, 2, 4, 8
-"""Bits of `hw.isa.commands.Pass.options`."""
-
-WIDEN, SCALE, SHIFT, RESIDUAL, NARROW, RELU, GATE = (1 << bit for bit in range(7))
-"""Bits of `hw.isa.commands.Pass.steps`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +256,7 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
     yield Pass(
         words=product.n * chunks,
         steps=drain.steps,
-        options=drain.options | FROM_SUMS | (SHIFT_FACTOR if drain.bias else 0),
+        options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
         scale=drain.scale,
         outer=tiling.tiles_n,
         middle=tiling.tiles_m,

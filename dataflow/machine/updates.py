@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from dataflow.machine.memory import Tensor
 from dataflow.machine.walks import NO_LIMIT, Step, loops
 from hw.config import AcceleratorConfig
+from hw.isa.bits import UpdateCopy, union
 from hw.isa.commands import Command, Counter, Load, Sink, Source, Store, Walk
 from hw.isa.commands import Update as UpdateCommand
 from hw.ratio import Ratio
-
-DENSE_COPY, FORWARD_COPY, BACKWARD_COPY = 1, 2, 4
-"""Bits of `hw.isa.commands.Update.copies`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,7 @@ def emit_flat(
         )
 
     yield from _around(walk, master, gradient)
-    yield _update(rates, -(-elements // config.wuve_lanes), DENSE_COPY if copy else 0, Ratio(1, 1))
+    yield _update(rates, -(-elements // config.wuve_lanes), UpdateCopy.DENSE if copy else 0, Ratio(1, 1))
     yield Store(conditional=True, sink=Sink.RESULTS, walk=walk(master))
     if copy:
         yield Store(conditional=True, sink=Sink.COPY, walk=walk(copy))
@@ -83,7 +81,7 @@ def emit_packed(
     """
     blocks = _Blocks(config, ratio, tensors[0])
     yield from _around(blocks.dense, *tensors)
-    bits = sum(bit for bit, copy in zip((DENSE_COPY, FORWARD_COPY, BACKWARD_COPY), copies, strict=True) if copy)
+    bits = union(bit for bit, copy in zip(UpdateCopy, copies, strict=True) if copy)
     yield _update(rates, blocks.words, bits, ratio)
     yield Store(conditional=True, sink=Sink.RESULTS, walk=blocks.dense(tensors[0]))
     for copy, sink, walk in zip(

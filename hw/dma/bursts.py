@@ -5,10 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.isa.microarchitecture import PAGE_BYTES
 from hw.walker import REQUEST, least
-
-PAGE_BYTES = 4096
-"""No burst crosses a multiple of this (AMBA AXI, A3.4.1)."""
 
 BURST = data.StructLayout({"address": 32, "beats": 8})
 """Byte address in the window of the first beat, a multiple of the beat's size; beats less one."""

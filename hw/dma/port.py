@@ -8,14 +8,10 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST
 from hw.dma.writer import beat_layout
+from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
 ID_BITS = 4
 ADDRESS_BITS = 64
-OUTSTANDING_BURSTS = 64
-"""Of each reader and writer: bursts of one beat keep the port busy as long as the memory's latency is less."""
-
-WRITES_AHEAD = 4
-"""Write bursts whose addresses may have been given before their beats."""
 
 FAULT = data.StructLayout({"valid": 1, "stream": ID_BITS, "address": 32})
 """A response that is an error: which reader's or writer's, and the address in the window of its burst."""

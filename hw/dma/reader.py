@@ -9,12 +9,10 @@ from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
 from hw.isa.commands import Walk
+from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.walker import POSITION_BITS, Walker, between, chunk_layout
-
-REQUEST_FIFO_WORDS = 4
-OUTPUT_FIFO_WORDS = 4
 
 
 def elements_layout(element_bits: int, max_elements: int) -> data.StructLayout:
@@ -101,10 +99,10 @@ class Reader(wiring.Component):
             m, platform, lambda: Walker(config, self.max_elements), module=f"walker_{self.max_elements}", name="walker"
         )
         splitter = place(m, platform, lambda: Splitter(config), module="splitter", name="splitter")
-        m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_FIFO_WORDS)
+        m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_WORDS)
         m.submodules.chunks = chunks = SyncFIFOBuffered(width=len(walker.o.payload.as_value()), depth=config.axi_fifo_beats)
         m.submodules.beats = beats = SyncFIFOBuffered(width=config.axi_data_bits, depth=config.axi_fifo_beats)
-        m.submodules.out = out = SyncFIFO(width=len(Value.cast(self.o.payload)), depth=OUTPUT_FIFO_WORDS)
+        m.submodules.out = out = SyncFIFO(width=len(Value.cast(self.o.payload)), depth=OUTPUT_WORDS)
         wiring.connect(m, wiring.flipped(self.i), walker.i)
         m.d.comb += [
             requests.w_data.eq(walker.requests.payload),

@@ -8,16 +8,13 @@ from amaranth.lib.wiring import In, Out
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
-from hw.dma.reader import REQUEST_FIFO_WORDS
 from hw.fp.pipeline import wire
 from hw.isa.commands import Walk
+from hw.isa.microarchitecture import REQUEST_WORDS, UNFINISHED_WALKS
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.uspe import select
 from hw.walker import Walker, between, chunk_layout
-
-UNFINISHED_WALKS = 4
-"""Walks that may wait for the answers of their last writes."""
 
 COUNT_BITS = 16
 """Of counters of beats, far more than may wait for their answers."""
@@ -86,8 +83,8 @@ class Writer(wiring.Component):
         config = self.config
         walker = place(m, platform, lambda: Walker(config, self.lanes), module=f"walker_{self.lanes}", name="walker")
         splitter = place(m, platform, lambda: Splitter(config), module="splitter", name="splitter")
-        depth = 2 * config.axi_burst_beats
-        m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_FIFO_WORDS)
+        depth = config.writer_beats
+        m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_WORDS)
         m.submodules.chunks = chunks = SyncFIFOBuffered(width=len(walker.o.payload.as_value()), depth=depth)
         m.submodules.beats = beats = SyncFIFO(width=beat_layout(config).size, depth=depth)
         wiring.connect(m, wiring.flipped(self.i), walker.i)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.ratio import MAX_KEPT, Ratio
 
@@ -21,9 +22,6 @@ MOST_PLACES = 127
 
 MOST_AFTER = 0x7FFF
 """Stores that a command can come after."""
-
-FROM_SUMS, OPTIONS, STEPS, COPIES = 1, 1 << 4, 1 << 7, 1 << 3
-PACKED_COPIES = 6
 
 
 def check(config: AcceleratorConfig, command: Command) -> None:
@@ -70,9 +68,9 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
         yield from _product(config, command)
     elif isinstance(command, Pass):
         yield from _within(command, 1, 0xFFFFFFFF, "words")
-        yield from _within(command, 0, STEPS - 1, "steps")
-        yield from _within(command, 0, OPTIONS - 1, "options")
-        if command.options & FROM_SUMS:
+        yield from _within(command, 0, union(PassStep), "steps")
+        yield from _within(command, 0, union(PassOption), "options")
+        if command.options & PassOption.FROM_SUMS:
             yield from _within(command, 1, LARGEST, "outer", "middle", "columns", "column_tile", "rows", "row_tile")
             yield from _within(command, 1, 0xFFFF, "slot_rows")
             yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
@@ -136,7 +134,7 @@ def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:
 
 def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
     yield from _within(update, 1, 0xFFFFFFFF, "words")
-    yield from _within(update, 0, COPIES - 1, "copies")
+    yield from _within(update, 0, union(UpdateCopy), "copies")
     yield from _within(update, -MOST_PLACES - 1, MOST_PLACES, "unscale")
     if not update.copies & PACKED_COPIES:
         return

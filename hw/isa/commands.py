@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, ClassVar
 
+from hw.isa.bits import Bits, PassOption, PassStep, UpdateCopy
+
 LOOPS = 4
 """Loops of each of a walk's two spaces."""
 
@@ -61,7 +63,12 @@ class Counter(IntEnum):
 
 def word(doc: str, bits: int = 32, *, signed: bool = False, default: int = 0) -> Any:  # noqa: ANN401 (a dataclass field)
     """A field of a command: its width and what it means."""
-    return field(default=default, metadata={"bits": bits, "signed": signed, "doc": doc})
+    return field(default=default, metadata={"bits": bits, "signed": signed, "doc": doc, "flags": None})
+
+
+def flags(kind: type[Bits]) -> Any:  # noqa: ANN401 (a dataclass field)
+    """A field of half a word whose bits say something each."""
+    return field(default=0, metadata={"bits": 16, "signed": False, "doc": kind.described(), "flags": kind})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,11 +235,9 @@ class Pass(Command):
 
     OPCODE = Opcode.PASS
     words: int = word("words of lanes that pass", default=1)
-    steps: int = word("bits of hw.vpu.PASS: widen, scale, shift, residual, narrow, relu, gate", 16)
-    options: int = word(
-        "bit 0: from sums; 1: shift is a factor's first number; 2: scale is its second; 3: note an overflow", 16
-    )
-    scale: int = word("binary32 factor where bit 2 of options is 0")
+    steps: int = flags(PassStep)
+    options: int = flags(PassOption)
+    scale: int = word("binary32 factor a, unless `scale_factor`")
     outer: int = word("sums: tiles along columns", default=1)
     middle: int = word("and rows", default=1)
     columns: int = word("sums: columns of the result", default=1)
@@ -253,7 +258,7 @@ class Update(Command):
     OPCODE = Opcode.UPDATE
     words: int = word("words of lanes that pass, whole blocks where there are packed copies", default=1)
     unscale: int = word("exponent of 1 / loss scale, -128 to 127", 16, signed=True)
-    copies: int = word("bit 0: dense copy; 1: forward; 2: backward packed copy", 16)
+    copies: int = flags(UpdateCopy)
     weight_decay: int = word("binary32")
     momentum: int = word("binary32")
     learning_rate: int = word("binary32")
@@ -269,19 +274,20 @@ STREAMS: dict[type[Command], tuple[str, type[Source] | type[Sink]]] = {Load: ("s
 
 @dataclass(frozen=True)
 class Field:
-    """A field as it stands in a command: dotted name, bits, whether signed, what it means."""
+    """A field as it stands in a command: dotted name, bits, whether signed, what it means, and each bit of it."""
 
     name: str
     bits: int
     signed: bool
     doc: str
+    flags: type[Bits] | None = None
 
 
 def layout(kind: type) -> Iterator[Field]:
     """The fields of a command, or of a part of one, in the order of their encoding."""
     for entry in fields(kind):
         if "bits" in entry.metadata:
-            yield Field(entry.name, entry.metadata["bits"], entry.metadata["signed"], entry.metadata["doc"])
+            yield Field(entry.name, **entry.metadata)
         elif entry.type in (Walk, "Walk"):
             yield from (Field(f"walk.{part.name}", part.bits, part.signed, part.doc) for part in layout(Walk))
         elif "doc" in entry.metadata:

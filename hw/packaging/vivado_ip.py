@@ -6,7 +6,7 @@ from string import Template
 from typing import Any
 
 from hw.config import AcceleratorConfig
-from hw.dma.port import OUTSTANDING_BURSTS
+from hw.isa.microarchitecture import OUTSTANDING_BURSTS
 from hw.isa.registers import ADDRESS_BITS
 from hw.packaging import PART, VENDOR
 

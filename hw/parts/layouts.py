@@ -7,6 +7,7 @@ from amaranth.lib import data
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.isa.bits import Bits
 from hw.isa.checks import COUNT_BITS
 from hw.isa.commands import LOOPS, Loop, Walk
 
@@ -16,12 +17,20 @@ def command_layout(kind: type) -> data.StructLayout:
     members: dict[str, ShapeLike] = {}
     for entry in fields(kind):
         if "bits" in entry.metadata:
-            bits = entry.metadata["bits"]
-            members[entry.name] = signed(bits) if entry.metadata["signed"] else bits
+            bits, flags = entry.metadata["bits"], entry.metadata["flags"]
+            members[entry.name] = flags_layout(flags, bits) if flags else signed(bits) if entry.metadata["signed"] else bits
         elif entry.name == "walk":
             members[entry.name] = command_layout(Walk)
         elif "doc" in entry.metadata:
             members[entry.name] = data.ArrayLayout(command_layout(Loop), LOOPS)
+    return data.StructLayout(members)
+
+
+def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout:
+    """A signal for each bit; in a field of `bits`, those above are `undefined`."""
+    members: dict[str, ShapeLike] = {bit.key: 1 for bit in kind}
+    if bits is not None:
+        members["undefined"] = bits - len(members)
     return data.StructLayout(members)
 
 

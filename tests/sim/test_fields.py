@@ -9,6 +9,7 @@ from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
+from hw.isa.bits import PACKED_COPIES, PassOption
 from hw.isa.commands import LOOPS, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode, Unit
@@ -108,8 +109,8 @@ OPERAND = {
 LOADED = [Load(source=Source.WEIGHTS, **OPERAND), Load(source=Source.ACTIVATIONS, **OPERAND)]
 PRODUCT = Product(rounds=8, part_rounds=8, group_rounds=8, dense=1, weight_shares=2, weight_share_words=1, weight_line_words=1,
                   activation_shares=2, activation_share_words=1, activation_line_words=1)  # fmt: skip
-SUMS = Pass(words=4, options=1, columns=4, column_tile=4, rows=4, row_tile=4)
-UPDATE = Update(words=64, copies=6, n=2, m=8)
+SUMS = Pass(words=4, options=PassOption.FROM_SUMS, columns=4, column_tile=4, rows=4, row_tile=4)
+UPDATE = Update(words=64, copies=PACKED_COPIES, n=2, m=8)
 
 
 def cases():

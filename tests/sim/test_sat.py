@@ -10,6 +10,7 @@ from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
+from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.isa.encoding import decode, encode
 from hw.isa.registers import OFFSETS, ErrorCode, Unit
@@ -19,6 +20,8 @@ from training.machine.executor import Executor
 TINY = PRESETS["tiny"]
 LANES = TINY.vpu_lanes
 COUNT = 37
+STORED = PassStep.WIDEN | PassStep.NARROW
+FACTORED, FACTORS = PassStep.SCALE | PassStep.SHIFT, PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
 
 
 def walk(base, count=COUNT, **more):
@@ -158,9 +161,9 @@ def test_elements_of_all_sizes_are_cut_or_padded(size_log2):
     memory = np.random.default_rng(size_log2).integers(0, 256, 4096).astype(np.uint8)
     passes = {
         Source.ELEMENTS: Pass(words=-(-COUNT // LANES)),
-        Source.FACTORS: Pass(words=-(-COUNT // LANES), steps=2 | 4, options=2 | 4),
-        Source.RESIDUAL: Pass(words=-(-COUNT // LANES), steps=1 | 8 | 16),
-        Source.GATE: Pass(words=-(-COUNT // LANES), steps=1 | 16 | 64),
+        Source.FACTORS: Pass(words=-(-COUNT // LANES), steps=FACTORED, options=FACTORS),
+        Source.RESIDUAL: Pass(words=-(-COUNT // LANES), steps=STORED | PassStep.RESIDUAL),
+        Source.GATE: Pass(words=-(-COUNT // LANES), steps=STORED | PassStep.GATE),
     }
     for source, step in passes.items():
         loads = [Load(source=Source.ELEMENTS, walk=walk(0x10))] if source is not Source.ELEMENTS else []

@@ -6,6 +6,7 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.bits import PassOption
 from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from training.exact import Float32
@@ -139,7 +140,7 @@ class Executor:
             for sink, words in results.items():
                 given[sink].append(words)
             return
-        from_sums = work.options & vector.FROM_SUMS
+        from_sums = work.options & PassOption.FROM_SUMS
         elements = array.sum_words(work, streams.tiles, self.config.vpu_lanes) if from_sums else operands[Source.ELEMENTS]
         if len(elements) != work.words:
             raise InputError(f"a pass of {work.words} words has tiles of {len(elements)}")

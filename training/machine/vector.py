@@ -7,15 +7,13 @@ from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
 from hw.formats import FloatFormat
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.ratio import Ratio
 from training.machine.walks import Words
 from training.nm import Packed, pack
 from training.numbers import canonical, from_bits, to_bits
 
-STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate")
-FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR, NOTE_OVERFLOW = 1, 2, 4, 8
-DENSE, FORWARD, BACKWARD = 1, 2, 4
 EXPONENT = np.uint32(0x7F800000)
 
 Bits32 = NDArray[np.uint32]
@@ -26,10 +24,10 @@ def sources(work: Pass | Update) -> list[Source]:
     if isinstance(work, Update):
         return [Source.ELEMENTS, Source.FACTORS]
     used = {
-        Source.ELEMENTS: not work.options & FROM_SUMS,
-        Source.FACTORS: work.options & (SHIFT_FACTOR | SCALE_FACTOR),
-        Source.RESIDUAL: work.steps & 1 << STEPS.index("residual"),
-        Source.GATE: work.steps & 1 << STEPS.index("gate"),
+        Source.ELEMENTS: not work.options & PassOption.FROM_SUMS,
+        Source.FACTORS: work.options & (PassOption.SHIFT_FACTOR | PassOption.SCALE_FACTOR),
+        Source.RESIDUAL: work.steps & PassStep.RESIDUAL,
+        Source.GATE: work.steps & PassStep.GATE,
     }
     return [source for source, is_used in used.items() if is_used]
 
@@ -40,26 +38,26 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
     factors = operands.get(Source.FACTORS, np.zeros(value.shape, np.uint64))
     scale = (
         (factors >> np.uint64(32)).astype(np.uint32)
-        if step.options & SCALE_FACTOR
+        if step.options & PassOption.SCALE_FACTOR
         else np.full(value.shape, step.scale, np.uint32)
     )
     gate = operands.get(Source.GATE)
     results, _ = passed(
         config.storage_format,
-        {name for bit, name in enumerate(STEPS) if step.steps >> bit & 1},
+        step.steps,
         value,
         scale=scale,
         shift=(factors & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         residual=operands.get(Source.RESIDUAL),
         mask=None if gate is None else ~(from_bits(gate.astype(np.int64), config.storage_format) <= 0),
     )
-    watched = bool(step.options & NOTE_OVERFLOW) and bool((value & EXPONENT == EXPONENT).any())
+    watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((value & EXPONENT == EXPONENT).any())
     return results.astype(np.uint64), watched
 
 
 def passed(
     storage: FloatFormat,
-    steps: set[str],
+    steps: int,
     value: Bits32,
     *,
     scale: Bits32 | None = None,
@@ -67,27 +65,27 @@ def passed(
     residual: NDArray[np.integer] | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> tuple[Bits32, NDArray[np.bool_]]:
-    """What a lane makes of elements, see `hw.vpu.PASS`, and whether its ReLU would let each pass; all bits, of one shape."""
+    """What a lane makes of elements by the bits of `PassStep`, and whether its ReLU would let each pass; bits, of one shape."""
     low = value & np.uint32((1 << storage.width) - 1 & 0xFFFFFFFF)
-    x = from_bits(low, storage).astype(np.float32) if "widen" in steps else value.view(np.float32)
+    x = from_bits(low, storage).astype(np.float32) if steps & PassStep.WIDEN else value.view(np.float32)
     with np.errstate(all="ignore"):
-        if "scale" in steps:
+        if steps & PassStep.SCALE:
             assert scale is not None
             x = canonical(x * scale.view(np.float32))
-        if "shift" in steps:
+        if steps & PassStep.SHIFT:
             assert shift is not None
             x = canonical(x + shift.view(np.float32))
-        if "residual" in steps:
+        if steps & PassStep.RESIDUAL:
             assert residual is not None
             x = canonical(x + from_bits(residual.astype(np.int64), storage).astype(np.float32))
         bits = np.ascontiguousarray(x).view(np.uint32)
-        if "narrow" in steps:
+        if steps & PassStep.NARROW:
             bits = to_bits(x, storage)
             x = from_bits(bits, storage)
         on = ~(x <= 0)
-    if "relu" in steps:
+    if steps & PassStep.RELU:
         bits = np.where(on, bits, np.uint32(0))
-    if "gate" in steps:
+    if steps & PassStep.GATE:
         assert mask is not None
         bits = np.where(mask, bits, np.uint32(0))
     return bits, on
@@ -107,13 +105,13 @@ def run_update(config: AcceleratorConfig, update: Update, gradients: Words, mast
     given = {
         Sink.RESULTS: weight.view(np.uint32).astype(np.uint64) | velocity.view(np.uint32).astype(np.uint64) << np.uint64(32)
     }
-    if update.copies & DENSE:
+    if update.copies & UpdateCopy.DENSE:
         given[Sink.COPY] = copy.astype(np.uint64)
-    if update.copies & (FORWARD | BACKWARD):
+    if update.copies & PACKED_COPIES:
         ratio = Ratio(update.n, update.m)
-        if update.copies & FORWARD:
+        if update.copies & UpdateCopy.FORWARD:
             given[Sink.FORWARD] = _forward(config, copy, ratio)
-        if update.copies & BACKWARD:
+        if update.copies & UpdateCopy.BACKWARD:
             given[Sink.BACKWARD] = _backward(config, copy, ratio)
     return given
 

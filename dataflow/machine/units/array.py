@@ -6,8 +6,8 @@ from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.stationary import Passing
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Load, Pass, Product
+from hw.isa.microarchitecture import FEED_WORDS, PART_WORDS, RESULT_TILES, TILE_WORDS
 
-FEED_WORDS, PART_WORDS, TILE_WORDS, RESULT_TILES = 4, 2, 2, 8
 TOKEN_CYCLES = 3
 """From a block's last chunk until the tile loops know of it."""
 READ_CYCLES = 2
@@ -198,7 +198,7 @@ class TileLoops(Unit):
         if product.vectors:
             config, blocks = self.config, -(-rounds // self.config.columns)
             weights, groups = blocks * config.columns, blocks * max(product.vectors, config.stationary_period_steps)
-            skew = (config.columns - 1) * config.add_latency_cycles
+            skew = config.stationary_skew_steps
             return (weights, groups + skew * flushes), (weights, groups + skew)
         columns, rows = product.slot_columns, product.slot_rows
         words = rounds * columns * rows, -(-rounds // product.group_rounds) if columns == 1 else rounds * columns

@@ -5,14 +5,13 @@ from typing import Any
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.reader import Reader
+from hw.isa.bits import PassOption
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.isa.encoding import words
+from hw.isa.microarchitecture import QUEUED_COMMANDS, QUIET_CYCLES
 
-QUIET_CYCLES = 4
-QUEUED = 2
 ALONE_CYCLES = 8
 """Longer than a unit that is done with its work takes to be idle."""
-FROM_SUMS = 1
 
 
 class Stored:
@@ -81,9 +80,9 @@ class Dispatch(Unit):
         self.i.sink = self
         names: list[Source | Sink] = [*(source for source in Source if source is not Source.FETCH), *Sink]
         self.stored = Stored(clock)
-        self.walks = {(type(name), name): WaitingFifo(clock, QUEUED, self.stored) for name in names}
-        self.placements = {source: Fifo(clock, QUEUED) for source in (Source.WEIGHTS, Source.ACTIVATIONS)}
-        self.product, self.tiles, self.work = (Fifo(clock, QUEUED) for _ in range(3))
+        self.walks = {(type(name), name): WaitingFifo(clock, QUEUED_COMMANDS, self.stored) for name in names}
+        self.placements = {source: Fifo(clock, QUEUED_COMMANDS) for source in (Source.WEIGHTS, Source.ACTIVATIONS)}
+        self.product, self.tiles, self.work = (Fifo(clock, QUEUED_COMMANDS) for _ in range(3))
         self._queues = [*self.walks.values(), *self.placements.values(), self.product, self.tiles, self.work]
         for queue in self._queues:
             queue.source = self
@@ -143,7 +142,7 @@ class Dispatch(Unit):
             parts.append((self.product, command))
         elif isinstance(command, Pass | Update):
             parts.append((self.work, command))
-            if isinstance(command, Pass) and command.options & FROM_SUMS:
+            if isinstance(command, Pass) and command.options & PassOption.FROM_SUMS:
                 parts.append((self.tiles, command))
         if all(queue.ready for queue, _ in parts):
             for queue, word in parts:

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 from dataflow.machine.units.clock import Clock, Unit
 from dataflow.machine.units.reader import Reader, Writer
-
-OUTSTANDING_BURSTS = 64
-"""Of each reader and writer."""
-
-WRITES_AHEAD = 4
-"""Write bursts whose addresses may have been given before their beats."""
+from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
 MEMORY_BURSTS = 64
 """Reads that the memory has taken and not served."""

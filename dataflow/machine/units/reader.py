@@ -6,11 +6,7 @@ from collections.abc import Callable
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.walker import Walker
 from hw.config import AcceleratorConfig
-
-PAGE_BYTES = 4096
-REQUEST_WORDS = 4
-OUTPUT_WORDS = 4
-UNFINISHED_WALKS = 4
+from hw.isa.microarchitecture import OUTPUT_WORDS, PAGE_BYTES, REQUEST_WORDS, UNFINISHED_WALKS
 
 
 class Splitter(Unit):
@@ -214,7 +210,7 @@ class Writer(Unit):
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, lanes: int, i: Fifo, words: Fifo, port: Unit) -> None:
         super().__init__(clock)
-        self.depth = 2 * config.axi_burst_beats
+        self.depth = config.writer_beats
         self.words, self.port = words, port
         self.chunks = Fifo(clock, self.depth, buffered=True)
         self.requests = Fifo(clock, REQUEST_WORDS)

@@ -25,7 +25,7 @@ class Passing:
         rounds = -(-product.rounds // config.columns)
         self.tile_steps = rounds * self.period
         self.steps = product.outer * product.middle * self.tile_steps
-        self.tail = config.stationary_steps
+        self.tail, self.skew = config.stationary_steps, config.stationary_skew_steps
         self._last_vector = (rounds - 1) * self.period + product.vectors - 1
         self._step = 0
 
@@ -44,7 +44,7 @@ class Passing:
         """Take a step, if its operands are there."""
         column, beside = divmod(self._step % self.period, self.apart)
         weights = self._step < self.steps and not beside and column < self.columns
-        groups = self._step < self.steps + (self.columns - 1) * self.apart
+        groups = self._step < self.steps + self.skew
         if (weights and not self.weights.valid) or (groups and not self.groups.valid):
             return False
         if weights:

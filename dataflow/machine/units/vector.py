@@ -4,13 +4,13 @@ from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from hw.config import AcceleratorConfig
+from hw.isa.bits import PassOption, PassStep, UpdateCopy
 from hw.isa.commands import Pass, Sink, Source, Update
+from hw.isa.microarchitecture import SINK_WORDS
 
-SINK_WORDS = 4
-FROM_SUMS, SHIFT_FACTOR, SCALE_FACTOR = 1, 2, 4
-"""Bits of a pass's options."""
-SCALE, SHIFT, RESIDUAL, GATE = 2, 4, 8, 64
-"""Bits of a pass's steps."""
+FACTORED = PassStep.SCALE | PassStep.SHIFT
+FACTORS = PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
+COPY_SINKS = (Sink.COPY, Sink.FORWARD, Sink.BACKWARD)
 
 
 class Pipeline:
@@ -84,7 +84,7 @@ class VectorUnit(Unit):
         super().__init__(clock)
         self.i, self.sums, self.inputs = i, sums, inputs
         self.latencies = config.vpu_latency_cycles, config.wuve_latency_cycles
-        self.block_words = config.max_group * config.max_group // min(config.wuve_lanes, config.max_group)
+        self.block_words = config.turned_block_words
         self.sinks = {sink: Fifo(clock, SINK_WORDS) for sink in Sink}
         i.sink = sums.sink = self
         for fifo in inputs.values():
@@ -135,15 +135,15 @@ class VectorUnit(Unit):
             self._pipeline = Pipeline(self.latencies[1])
             self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]
             packed = work.words // work.m * work.n
-            for bit, (sink, words) in enumerate(((Sink.COPY, work.words), (Sink.FORWARD, packed), (Sink.BACKWARD, packed))):
-                self._left[sink] = words if work.copies >> bit & 1 else 0
+            for copy, sink, words in zip(UpdateCopy, COPY_SINKS, (work.words, packed, packed), strict=True):
+                self._left[sink] = words if work.copies & copy else 0
             return
         self._pipeline = Pipeline(self.latencies[0])
-        self._operands = [self.sums if work.options & FROM_SUMS else inputs[Source.ELEMENTS]]
-        if work.options & (SHIFT_FACTOR | SCALE_FACTOR) and work.steps & (SCALE | SHIFT):
+        self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
+        if work.options & FACTORS and work.steps & FACTORED:
             self._operands.append(inputs[Source.FACTORS])
-        self._operands += [inputs[Source.RESIDUAL]] * bool(work.steps & RESIDUAL)
-        self._operands += [inputs[Source.GATE]] * bool(work.steps & GATE)
+        self._operands += [inputs[Source.RESIDUAL]] * bool(work.steps & PassStep.RESIDUAL)
+        self._operands += [inputs[Source.GATE]] * bool(work.steps & PassStep.GATE)
 
     def _take(self) -> bool:
         """Take a word of each operand, if all have one."""
@@ -174,9 +174,9 @@ class VectorUnit(Unit):
         forward, backward = self._packers[Sink.FORWARD], self._packers[Sink.BACKWARD]
         blocks = self._turned_in // self.block_words - self._turned_out // self.block_words
         ready = (
-            room[Sink.RESULTS] and (room[Sink.COPY] or not work.copies & 1),
-            not work.copies & 2 or forward.ready(work.m, room[Sink.FORWARD]),
-            not work.copies & 4 or blocks != 2,
+            room[Sink.RESULTS] and (room[Sink.COPY] or not work.copies & UpdateCopy.DENSE),
+            not work.copies & UpdateCopy.FORWARD or forward.ready(work.m, room[Sink.FORWARD]),
+            not work.copies & UpdateCopy.BACKWARD or blocks != 2,
         )
         offers = self._pipeline.offers
         goes = [offers and free and not done for free, done in zip(ready, self._forked, strict=True)]
@@ -184,17 +184,17 @@ class VectorUnit(Unit):
         gives = all(self._forked)
         if goes[0]:
             self._give(Sink.RESULTS)
-            if work.copies & 1:
+            if work.copies & UpdateCopy.DENSE:
                 self._give(Sink.COPY)
         turned = blocks != 0 and backward.ready(work.m, room[Sink.BACKWARD])
         for sink, packer, takes in (
-            (Sink.FORWARD, forward, bool(goes[1] and work.copies & 2)), (Sink.BACKWARD, backward, turned),
+            (Sink.FORWARD, forward, bool(goes[1] and work.copies & UpdateCopy.FORWARD)), (Sink.BACKWARD, backward, turned),
         ):  # fmt: skip
             packs = bool(packer.left) and room[sink]
             packer.step(work.n, work.m, takes=takes, gives=packs)
             if packs:
                 self._give(sink)
-        self._turned_in += bool(goes[2] and work.copies & 4)
+        self._turned_in += bool(goes[2] and work.copies & UpdateCopy.BACKWARD)
         self._turned_out += turned
         if gives or not offers:
             self._pipeline.advance(gives=gives, takes=self._take())

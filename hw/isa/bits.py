@@ -1,0 +1,66 @@
+"""The bits of commands' fields, in the order of their places."""
+
+from collections.abc import Iterable
+from enum import IntFlag
+
+
+class Bits(IntFlag):
+    """Bits of a field, each with what it means."""
+
+    doc: str
+
+    def __new__(cls, value: int, doc: str = "") -> "Bits":
+        """A bit; or several of them, which say nothing."""
+        member = int.__new__(cls, value)
+        member._value_, member.doc = value, doc
+        return member
+
+    @classmethod
+    def described(cls) -> str:
+        """All of them by their names."""
+        return f"from bit 0 on {', '.join(bit.key for bit in cls)}"
+
+    @property
+    def key(self) -> str:
+        """What signals and Python call one bit."""
+        return str(self.name).lower()
+
+
+class PassStep(Bits):
+    """Which operations a pass does; they are done in this order, each with one rounding."""
+
+    WIDEN = 1, "elements come in the storage format, in the low bits; otherwise in binary32"
+    SCALE = 2, "x ← x · a"
+    SHIFT = 4, "x ← x + b: a bias, or the shift of a batch norm"
+    RESIDUAL = 8, "x ← x + r; r in the storage format"
+    NARROW = 16, "x ← x in the storage format"
+    RELU = 32, "x ← +0 where x <= 0, so that of zeros and negatives nothing is left; NaN passes. The rounded number is compared"
+    GATE = 64, "x ← +0 where the mask is low: the gradient of a ReLU"
+
+
+class PassOption(Bits):
+    """Where a pass's operands come from, and what is watched."""
+
+    FROM_SUMS = 1, "elements are the array's sums, as tiles end; otherwise they come from memory"
+    SHIFT_FACTOR = 2, "b is the first number of each factor"
+    SCALE_FACTOR = 4, "a is the second number of each factor; otherwise it is the field `scale`"
+    NOTE_OVERFLOW = 8, "elements that are infinite or NaN are noted as an overflow"
+
+
+class UpdateCopy(Bits):
+    """Which copies of the masters an update makes for the next step."""
+
+    DENSE = 1, "dense"
+    FORWARD = 2, "packed along input channels"
+    BACKWARD = 4, "packed along output channels"
+
+
+PACKED_COPIES = UpdateCopy.FORWARD | UpdateCopy.BACKWARD
+
+
+def union(bits: Iterable[Bits]) -> int:
+    """All of these bits."""
+    whole = 0
+    for bit in bits:
+        whole |= bit
+    return whole
