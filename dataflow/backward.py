@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dataflow import operations as op
 from dataflow.axes import Affine, AxisPool, Combine, Lookup, Reduce
 from dataflow.forward import Forward, Step
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
@@ -103,16 +104,15 @@ class Backward:
     def _weighted(self, layer: Weighted, gradient: Gradient) -> None:
         self.output_gradients[layer.name] = gradient.tensor
         if layer.bias and gradient.step is not None:
-            gradient.step.join("bias sums")
+            gradient.step.join(op.BiasSums(layer=layer.name))
         if layer.inputs[0] in self.learning:
             self.propagated.add(layer.name)
             self.steps.extend(self.input_gradients(layer))
-            self._send(layer, self._begin(layer, layer.inputs[0], ["convert"], fused=True))
+            self._send(layer, self._begin(layer, layer.inputs[0], op.Convert(layer=layer.name), fused=True))
         self.steps.extend(self.weight_gradient(layer))
 
     def _relu(self, layer: Relu, gradient: Gradient) -> None:
-        step = self._change(layer, gradient, "mask")
-        self._send(layer, step.read(f"{layer.name}.mask", self.sizes.mask_bytes(layer.name)))
+        self._send(layer, self._change(layer, gradient, op.Mask(layer=layer.name, mask=self.sizes.mask(layer.name))))
 
     def _matmul(self, layer: MatMul, gradient: Gradient) -> None:
         """Gradient of the left operand, then of the right, each written as it leaves the array."""
@@ -121,16 +121,17 @@ class Backward:
         for side, product, source in zip(("left", "right"), products, layer.inputs, strict=True):
             if source in self.learning:
                 self.steps.append(product)
-                step = self._begin(layer, source, ["convert"], fused=True)
-                step.stage, step.tensor = product.stage, f"{layer.name}.{side}_gradient"
-                self.pending[source].append(Gradient(step.tensor, step))
+                step = self._begin(layer, source, op.Convert(layer=layer.name), fused=True)
+                step.stage = product.stage
+                step.join(tensor=f"{layer.name}.{side}_gradient")
+                self.pending[source].append(Gradient(step.target.tensor, step))
 
     def _activation(self, layer: Activation, gradient: Gradient) -> None:
-        step = self._change(layer, gradient, f"{layer.kind} gradient")
-        self._send(layer, step.read(f"{layer.name}.kept", self.sizes.bytes(layer.name)))
+        change = op.ActivationGradient(layer=layer.name, kind=layer.kind, kept=self.sizes.kept(layer.name))
+        self._send(layer, self._change(layer, gradient, change))
 
     def _affine(self, layer: Affine, gradient: Gradient) -> None:
-        self._send(layer, self._change(layer, gradient, f"{layer.kind}, gradient"))
+        self._send(layer, self._change(layer, gradient, op.MapGradient(layer=layer.name, kind=layer.kind)))
         self._update(layer)
 
     def _softmax(self, layer: Softmax, gradient: Gradient) -> None:
@@ -139,8 +140,9 @@ class Backward:
         if step is None or not gradient.owned or not self._whole_rows(step):
             self._normalise(layer, gradient)
             return
-        step.join("softmax gradient", tensor=f"{layer.name}.input_gradient")
-        self._send(layer, step.read(self.values[layer.name], self.sizes.bytes(layer.name)))
+        output = self.sizes.operand(self.values[layer.name], layer.name)
+        step.join(op.SoftmaxGradient(layer=layer.name, output=output), tensor=f"{layer.name}.input_gradient")
+        self._send(layer, step)
 
     def _whole_rows(self, step: Pass) -> bool:
         product = self.steps[self.steps.index(step) - 1]
@@ -149,11 +151,10 @@ class Backward:
         return product.n <= self.sizes.config.columns * product.interleave[1] and product.weights.region.endswith("_gradient")
 
     def _normalise(self, layer: BatchNorm | LayerNorm | Softmax, gradient: Gradient) -> None:
-        value, size = self.values[layer.inputs[0]], self.sizes.bytes(layer.name)
+        value = self.sizes.operand(self.values[layer.inputs[0]], layer.inputs[0])
         sums = gradient.step or self._over(layer, gradient, f"{layer.name}.gradient_sums")
-        sums.join("gradient sums").read(value, size)
-        step = self._begin(layer, layer.name, ["normalise gradient"]).read(gradient.tensor, size).read(value, size)
-        self._send(layer, step)
+        sums.join(op.GradientSums(layer=layer.name, value=value))
+        self._send(layer, self._pass(layer, gradient, layer.name, op.NormaliseGradient(layer=layer.name, value=value)))
         self._update(layer)
 
     def _update(self, layer: Layer) -> None:
@@ -171,36 +172,32 @@ class Backward:
         """Each input's gradient is the output's times the other input, summed where that one was repeated."""
         for name, other in zip(layer.inputs, reversed(layer.inputs), strict=True):
             if name in self.learning:
-                step = self._begin(layer, layer.name, [f"{layer.kind} gradient"])
-                step.read(gradient.tensor, self.sizes.bytes(layer.name)).read(self.values[other], self.sizes.bytes(other))
-                step.tensor, step.write_bytes = f"{layer.name}.{name}.gradient", self.sizes.bytes(name)
-                self.pending[name].append(Gradient(step.tensor, step))
+                operand = self.sizes.operand(self.values[other], other)
+                change = op.CombineGradient(layer=layer.name, kind=layer.kind, other=operand)
+                step = self._pass(layer, gradient, layer.name, change)
+                step.target = self.sizes.operand(f"{layer.name}.{name}.gradient", name)
+                self.pending[name].append(Gradient(step.target.tensor, step))
 
     def _pool(self, layer: MaxPool | AxisPool, gradient: Gradient) -> None:
-        largest = isinstance(layer, MaxPool) or layer.kind == "max"
-        step = self._begin(layer, layer.inputs[0], ["scatter to maxima" if largest else "spread means"])
-        step.read(gradient.tensor, self.sizes.bytes(layer.name))
-        if largest:
-            step.read(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
-        self._send(layer, step)
+        largest, change = isinstance(layer, MaxPool) or layer.kind == "max", op.PoolMeanGradient(layer=layer.name)
+        scatter = op.PoolMaxGradient(layer=layer.name, index=self.sizes.index(layer.name))
+        self._send(layer, self._pass(layer, gradient, layer.inputs[0], scatter if largest else change))
 
     def _embed(self, layer: Embed, gradient: Gradient) -> None:
         """Positions get the sums over the batch; the tokens' gradient is the rest of it as it stands."""
         sums = gradient.step or self._over(layer, gradient, f"{layer.name}.gradient_sums")
-        sums.join("sums over the batch")
+        sums.join(op.BatchSums(layer=layer.name))
         self.pending[layer.inputs[0]].append(Gradient(gradient.tensor, gradient.step, owned=False))
         self._update(layer)
 
     def _lookup(self, layer: Lookup, gradient: Gradient) -> None:
         """Each row's gradient is added to its place in that of the table, binary32."""
-        step = self._begin(layer, layer.name, ["add to rows"]).read(gradient.tensor, self.sizes.bytes(layer.name))
-        step.tensor, step.write_bytes = f"{layer.name}.table_gradient", 4 * self.sizes.elements(layer.name)
-        step.read(step.tensor, step.write_bytes)
+        rows = op.Operand(f"{layer.name}.table_gradient", layer.name, 4 * self.sizes.elements(layer.name))
+        self._pass(layer, gradient, layer.name, op.LookUpGradient(layer=layer.name, rows=rows)).target = rows
         self._update(layer)
 
     def _spread(self, layer: Select, gradient: Gradient) -> None:
-        step = self._begin(layer, layer.inputs[0], ["spread"])
-        self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
+        self._send(layer, self._pass(layer, gradient, layer.inputs[0], op.SelectGradient(layer=layer.name)))
 
     def _slice(self, layer: Slice, gradient: Gradient) -> None:
         self.pending[layer.inputs[0]].append(replace(gradient, part=self.sizes.elements(layer.name)))
@@ -211,8 +208,8 @@ class Backward:
                 self.pending[name].append(Gradient(gradient.tensor, None, owned=False))
 
     def _global_pool(self, layer: GlobalPool | Reduce, gradient: Gradient) -> None:
-        step = self._begin(layer, layer.inputs[0], [f"spread {layer.kind}"])
-        self._send(layer, step.read(gradient.tensor, self.sizes.bytes(layer.name)))
+        made = op.GlobalPoolGradient if isinstance(layer, GlobalPool) else op.ReduceGradient
+        self._send(layer, self._pass(layer, gradient, layer.inputs[0], made(layer=layer.name, kind=layer.kind)))
         self._update(layer)
 
     def _view(self, layer: Layer, gradient: Gradient) -> None:
@@ -231,62 +228,66 @@ class Backward:
         if last is None or late or any(self._position(part) > self._position(last) for part in parts):
             first = parts[0]
             layer = next(layer for layer in self.sizes.network.layers if layer.name == name)
-            last = Gradient(f"{name}.output_gradient", self._over(layer, first, f"{name}.output_gradient", write=True))
-            parts = [part for part in parts if part is not first]
+            step = self._over(layer, first, f"{name}.output_gradient", write=True)
+            others = [self.sizes.operand(part.tensor, name) for part in parts if part is not first]
+            step.join(*(op.Sum(layer=name, others=(other,)) for other in others))
+            return Gradient(step.target.tensor, step)
         assert last.step is not None
-        last.step.join("add", tensor=f"{name}.output_gradient")
-        for part in parts:
-            if part is not last:
-                last.step.read(part.tensor, self.sizes.bytes(name))
-        return Gradient(last.step.tensor, last.step)
+        others = [self.sizes.operand(part.tensor, name) for part in parts if part is not last]
+        last.step.join(op.Sum(layer=name, others=tuple(others)), tensor=f"{name}.output_gradient")
+        return Gradient(last.step.target.tensor, last.step)
 
     def _assemble(self, name: str, parts: list[Gradient]) -> list[Gradient]:
         """Gradients of slices as one: in their places already if they fill the whole, else a pass adds them up."""
         slices = [part for part in parts if part.part]
         layer = next(layer for layer in self.sizes.network.layers if layer.name == name)
-        step = self._begin(layer, name, ["parts in place"])
-        step.tensor = f"{name}.gradient_parts"
         fills = sum(part.part for part in slices) == self.sizes.elements(name)
+        element_bytes = 0 if fills else self.sizes.config.storage_format.width // 8
+        operands = tuple(op.Operand(part.tensor, name, part.part * element_bytes) for part in slices)
+        step = self._begin(layer, name, op.Gather(layer=name, parts=operands))
+        step.join(tensor=f"{name}.gradient_parts")
         if fills:
-            step.elements = step.write_bytes = 0
-        for part in slices:
-            step.read(part.tensor, 0 if fills else part.part * self.sizes.config.storage_format.width // 8)
-        return [Gradient(step.tensor, None if fills else step), *(part for part in parts if not part.part)]
+            step.elements, step.target = 0, replace(step.target, size_bytes=0)
+        return [Gradient(step.target.tensor, None if fills else step), *(part for part in parts if not part.part)]
 
     def _position(self, part: Gradient) -> int:
         return -1 if part.step is None else self.steps.index(part.step)
 
-    def _change(self, layer: Layer, gradient: Gradient, what: str) -> Pass:
+    def _change(self, layer: Layer, gradient: Gradient, change: op.Operation) -> Pass:
         """Join the pass that makes `gradient`, or begin one where somebody else needs it as it is."""
         if gradient.step is not None and gradient.owned:
-            return gradient.step.join(what, tensor=f"{layer.name}.input_gradient")
-        return self._begin(layer, layer.name, [what]).read(gradient.tensor, self.sizes.bytes(layer.name))
+            return gradient.step.join(change, tensor=f"{layer.name}.input_gradient")
+        return self._pass(layer, gradient, layer.name, change)
 
-    def _begin(self, layer: Layer, written: str, what: list[str], *, fused: bool = False) -> Pass:
+    def _pass(self, layer: Layer, gradient: Gradient, written: str, *changes: op.Operation) -> Pass:
+        """A new pass that reads `gradient`, of `layer`'s output, and writes the gradient of `written`."""
+        step = self._begin(layer, written, *changes)
+        step.source = self.sizes.operand(gradient.tensor, layer.name)
+        return step
+
+    def _begin(self, layer: Layer, written: str, *changes: op.Operation, fused: bool = False) -> Pass:
         """A new pass that writes the gradient of `written`, which `layer` reads."""
         step = Pass(
             layer=layer.name,
             stage=Stage.INPUT_GRADIENT,
             fused=fused,
             elements=self.sizes.elements(written),
-            what=what,
-            tensor=f"{layer.name}.input_gradient",
-            write_bytes=self.sizes.bytes(written),
+            target=self.sizes.operand(f"{layer.name}.input_gradient", written),
+            operations=list(changes),
         )
         self.steps.append(step)
         return step
 
     def _over(self, layer: Layer, gradient: Gradient, tensor: str, *, write: bool = False) -> Pass:
         """A new pass that reads `gradient`, which has the shape of `layer`'s output."""
-        step = self._begin(layer, layer.name, []).read(gradient.tensor, self.sizes.bytes(layer.name))
-        step.tensor = tensor
-        step.write_bytes = self.sizes.bytes(layer.name) if write else 0
+        step = self._pass(layer, gradient, layer.name)
+        step.target = self.sizes.operand(tensor, layer.name) if write else op.Operand(tensor, layer.name, 0)
         return step
 
     def _send(self, layer: Layer, step: Pass) -> None:
         """Hand the gradient that `step` makes to what `layer` reads."""
         if layer.inputs[0] in self.learning:
-            self.pending[layer.inputs[0]].append(Gradient(step.tensor, step))
+            self.pending[layer.inputs[0]].append(Gradient(step.target.tensor, step))
 
 
 def learning(sizes: Sizes) -> set[str]:

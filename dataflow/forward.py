@@ -11,8 +11,10 @@ in several tiles; everything element-wise joins the pass before it, and so does 
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from dataflow import operations as op
 from dataflow.axes import Affine, AxisPool, Combine, Lookup, Reduce
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, GlobalPool, Layer, MaxPool, Relu, Weighted
 from dataflow.passes import Pass
@@ -72,22 +74,24 @@ class Forward:
 
     def _product(self, layer: Weighted | MatMul) -> None:
         self.steps.append(self.product(layer))
-        bias = isinstance(layer, Weighted) and layer.bias
-        self._begin(layer, layer.name, ["bias", "convert"] if bias else ["convert"], fused=True)
+        step = self._begin(layer, layer.name, fused=True)
+        if isinstance(layer, Weighted) and layer.bias:
+            step.join(op.Bias(layer=layer.name))
+        step.join(op.Convert(layer=layer.name))
 
     def _relu(self, layer: Relu) -> None:
-        self._elementwise(layer, "relu").write(f"{layer.name}.mask", self.sizes.mask_bytes(layer.name))
+        self._elementwise(layer, op.Relu(layer=layer.name, mask=self.sizes.mask(layer.name)))
 
     def _activation(self, layer: Activation) -> None:
-        self._elementwise(layer, layer.kind).write(f"{layer.name}.kept", self.sizes.bytes(layer.name))
+        self._elementwise(layer, op.Activate(layer=layer.name, kind=layer.kind, kept=self.sizes.kept(layer.name)))
 
     def _affine(self, layer: Affine) -> None:
-        self._elementwise(layer, layer.kind)
+        self._elementwise(layer, op.Map(layer=layer.name, kind=layer.kind))
 
     def _softmax(self, layer: Softmax) -> None:
         step = self._open(layer.inputs[0])
         if step is not None and self._whole_rows(step):
-            self._elementwise(layer, "softmax")
+            self._elementwise(layer, op.Softmax(layer=layer.name))
         else:
             self._normalise(layer)
 
@@ -107,92 +111,106 @@ class Forward:
                 stage=Stage.FORWARD,
                 fused=False,
                 elements=self.sizes.elements(source),
-                what=[],
-                tensor=f"{layer.name}.statistics",
-            ).read(self.tensors[source], self.sizes.bytes(source))
+                source=self._operand(source),
+                target=op.Operand(f"{layer.name}.statistics", source, 0),
+            )
             self.steps.append(producer)
-        producer.join("statistics")
-        self._begin(layer, source, ["normalise"]).read(self.tensors[source], self.sizes.bytes(source))
+        producer.join(op.Statistics(layer=layer.name))
+        self._begin(layer, source, source).join(op.Normalise(layer=layer.name))
 
     def _add(self, layer: Add | Combine) -> None:
-        what = layer.kind if isinstance(layer, Combine) else "add"
         joinable = [name for name in layer.inputs if self._open(name) is not None]
         whole = [name for name in joinable if self.sizes.elements(name) == self.sizes.elements(layer.name)]
         last = max(whole, key=lambda name: self.steps.index(self.passes[name]), default=None)
         others = [name for name in layer.inputs if name != last]
         if last is not None and all(self._stands_before(name, last) for name in others):
-            step = self._elementwise(layer, what, last)
+            self._elementwise(layer, self._with(layer, *others), last)
+            return
+        first, *others = layer.inputs
+        step = self._begin(layer, layer.name, first)
+        if isinstance(layer, Combine):
+            step.join(self._with(layer, *others))
         else:
-            step, others = self._begin(layer, layer.name, [what]), list(layer.inputs)
-        for name in others:
-            step.read(self.tensors[name], self.sizes.bytes(name))
+            step.join(*(self._with(layer, name) for name in others))
+
+    def _with(self, layer: Add | Combine, *names: str) -> op.Operation:
+        """What is done with the other inputs."""
+        others = tuple(self._operand(name) for name in names)
+        if isinstance(layer, Combine):
+            return op.Combine(layer=layer.name, kind=layer.kind, others=others)
+        return op.Sum(layer=layer.name, others=others)
 
     def _pool(self, layer: MaxPool | AxisPool) -> None:
         source = layer.inputs[0]
         largest = isinstance(layer, MaxPool) or layer.kind == "max"
-        step = self._begin(layer, source, ["maximum of windows" if largest else "mean of windows"])
-        step.read(self.tensors[source], self.sizes.bytes(source))
+        step = self._begin(layer, source, source)
         if largest:
-            step.write(f"{layer.name}.index", self.sizes.index_bytes(layer.name))
+            step.join(op.PoolMax(layer=layer.name, index=self.sizes.index(layer.name)))
+        else:
+            step.join(op.PoolMean(layer=layer.name))
         step.joinable = False
 
     def _global_pool(self, layer: GlobalPool | Reduce) -> None:
         source = layer.inputs[0]
-        what = f"global {layer.kind}" if isinstance(layer, GlobalPool) else layer.kind
+        made = op.GlobalPool if isinstance(layer, GlobalPool) else op.Reduce
         step = self.passes.get(source)
         if step is None:
-            step = self._begin(layer, source, [what]).read(self.tensors[source], self.sizes.bytes(source))
+            step = self._begin(layer, source, source).join(made(layer=layer.name, kind=layer.kind))
             step.joinable = False
             return
-        step.join(what).write(f"{layer.name}.output", self.sizes.bytes(layer.name))
+        output = self.sizes.operand(f"{layer.name}.output", layer.name)
+        step.join(made(layer=layer.name, kind=layer.kind, output=output))
         self.tensors[layer.name] = f"{layer.name}.output"
 
     def _lookup(self, layer: Lookup) -> None:
         """Rows are read from the table and written as they are."""
-        step = self._begin(layer, layer.name, ["look up"])
-        step.read(f"{layer.name}.table", self.sizes.bytes(layer.name))
+        rows = self.sizes.operand(f"{layer.name}.table", layer.name)
+        self._begin(layer, layer.name).join(op.LookUp(layer=layer.name, rows=rows))
 
     def _embed(self, layer: Embed) -> None:
         grown = self.sizes.bytes(layer.name) - self.sizes.bytes(layer.inputs[0])
-        self._elementwise(layer, "embed").write(f"{layer.name}.class_tokens", grown)
+        class_tokens = op.Operand(f"{layer.name}.class_tokens", layer.name, grown)
+        self._elementwise(layer, op.Embed(layer=layer.name, class_tokens=class_tokens))
 
     def _concat(self, layer: Concat) -> None:
         """No work: a command that is done when all parts are in their places."""
-        step = self._begin(layer, layer.name, ["parts in place"])
-        step.elements = step.write_bytes = 0
+        parts = tuple(op.Operand(self.tensors[name], name, 0) for name in layer.inputs)
+        step = self._begin(layer, layer.name).join(op.Gather(layer=layer.name, parts=parts))
+        step.elements, step.target = 0, replace(step.target, size_bytes=0)
         step.joinable = False
-        for name in layer.inputs:
-            step.read(self.tensors[name], 0)
         del self.passes[layer.name]
 
     def _view(self, layer: Layer) -> None:
         self.tensors[layer.name] = self.tensors[layer.inputs[0]]
 
-    def _elementwise(self, layer: Layer, what: str, source: str | None = None) -> Pass:
+    def _operand(self, name: str) -> op.Operand:
+        """A layer's output, as it stands in memory."""
+        return self.sizes.operand(self.tensors[name], name)
+
+    def _elementwise(self, layer: Layer, operation: op.Operation, source: str | None = None) -> Pass:
         """Join the pass that makes `source`, or begin one where somebody else needs that value as it is."""
         source = source or layer.inputs[0]
         step = self._open(source)
         if step is None:
-            return self._begin(layer, layer.name, [what]).read(self.tensors[source], self.sizes.bytes(source))
-        step.join(what, tensor=f"{layer.name}.output")
+            return self._begin(layer, layer.name, source).join(operation)
+        step.join(operation, tensor=f"{layer.name}.output")
         self.passes[layer.name] = step
-        self.tensors[layer.name] = step.tensor
+        self.tensors[layer.name] = step.target.tensor
         return step
 
-    def _begin(self, layer: Layer, counted: str, what: list[str], *, fused: bool = False) -> Pass:
-        """A new pass for `layer`, over as many elements as the output of `counted` has."""
+    def _begin(self, layer: Layer, counted: str, source: str | None = None, *, fused: bool = False) -> Pass:
+        """A new pass for `layer`, over as many elements as the output of `counted` has; they are the output of `source`."""
         step = Pass(
             layer=layer.name,
             stage=Stage.FORWARD,
             fused=fused,
             elements=self.sizes.elements(counted),
-            what=what,
-            tensor=f"{layer.name}.output",
-            write_bytes=self.sizes.bytes(layer.name),
+            source=self._operand(source) if source else None,
+            target=self.sizes.operand(f"{layer.name}.output", layer.name),
         )
         self.steps.append(step)
         self.passes[layer.name] = step
-        self.tensors[layer.name] = step.tensor
+        self.tensors[layer.name] = step.target.tensor
         return step
 
     def _open(self, name: str) -> Pass | None:

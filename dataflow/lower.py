@@ -106,19 +106,23 @@ class Site:
     def regions(self) -> Iterator[Region]:
         """What the products read and write."""
         layer = self.geometry
-        yield Region(f"{layer.name}.input", layer.input_shape, "storage")
-        yield Region(f"{layer.name}.output", layer.output_shape, "binary32")
-        yield Region(f"{layer.name}.output_gradient", layer.output_shape, "storage")
-        yield Region(f"{layer.name}.weight_gradient", layer.weight_shape, "binary32")
+
+        def region(name: str, shape: tuple[int, ...], kind: str) -> Region:
+            return Region(f"{layer.name}.{name}", shape, kind, layer.name)
+
+        yield region("input", layer.input_shape, "storage")
+        yield region("output", layer.output_shape, "binary32")
+        yield region("output_gradient", layer.output_shape, "storage")
+        yield region("weight_gradient", layer.weight_shape, "binary32")
         if self.forward.is_dense or self.backward.is_dense:
-            yield Region(f"{layer.name}.weight", layer.weight_shape, "storage")
+            yield region("weight", layer.weight_shape, "storage")
         if not self.forward.is_dense:
             shape = products.packed_shape(self.forward, layer.outputs, layer.kernel_shape, layer.group_inputs)
-            yield Region(f"{layer.name}.weight_forward", shape, "packed")
-        yield Region(f"{layer.name}.input_gradient", layer.input_shape, "binary32")
+            yield region("weight_forward", shape, "packed")
+        yield region("input_gradient", layer.input_shape, "binary32")
         if not self.backward.is_dense:
             shape = products.packed_shape(self.backward, layer.inputs, layer.kernel_shape, layer.group_outputs)
-            yield Region(f"{layer.name}.weight_backward", shape, "packed")
+            yield region("weight_backward", shape, "packed")
 
 
 def _site(
@@ -200,7 +204,7 @@ class _Lowering:
         check(self.pins, ((step.layer, step.stage) for step in steps if isinstance(step, Product)))
         commands = tuple(step.freeze() if isinstance(step, Pass) else step for step in steps)
         used = {name for step in steps if isinstance(step, Product) for name in step.regions}
-        used |= {name for name in self.regions if name.rpartition(".")[0] in backward.propagated}
+        used |= {name for name, region in self.regions.items() if region.layer in backward.propagated}
         regions = {name: region for name, region in self.regions.items() if name in used}
         program = Program(
             network=self.network.name,
@@ -227,8 +231,8 @@ class _Lowering:
 def _matmul_regions(layer: BatchMatMul) -> Iterator[Region]:
     """What the products of two activations read and write."""
     for name, shape in layer.shapes.items():
-        yield Region(f"{layer.name}.{name}", shape, "binary32" if name == "output" else "storage")
-        yield Region(f"{layer.name}.{name}_gradient", shape, "storage" if name == "output" else "binary32")
+        yield Region(f"{layer.name}.{name}", shape, "binary32" if name == "output" else "storage", layer.name)
+        yield Region(f"{layer.name}.{name}_gradient", shape, "storage" if name == "output" else "binary32", layer.name)
 
 
 def _partial(commands: tuple[object, ...], regions: dict[str, Region]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """One pass of the vector unit while it is being put together: neighbouring element-wise work joins it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dataflow.operations import Operand, Operation
 from dataflow.program import Stage, Vector
 
 
@@ -11,12 +12,10 @@ class Pass:
 
     Parameters
     ----------
-    layer, stage, fused, elements
-        As in `Vector`.
-    what : list of str
-        Operations so far.
-    tensor : str
-        What it writes; joining an operation renames it, because only the last value is kept.
+    layer, stage, fused, elements, source, target
+        As in `Vector`; joining an operation renames the target, because only the last value is kept.
+    operations : list of Operation
+        So far.
     joinable : bool
         Whether an element-wise operation may still join.
     """
@@ -25,42 +24,26 @@ class Pass:
     stage: Stage
     fused: bool
     elements: int
-    what: list[str]
-    tensor: str
+    target: Operand
+    source: Operand | None = None
+    operations: list[Operation] = field(default_factory=list)
     joinable: bool = True
-    read_bytes: int = 0
-    write_bytes: int = 0
-    reads: list[str] = field(default_factory=list)
-    extras: list[str] = field(default_factory=list)
 
-    def join(self, what: str, *, tensor: str | None = None) -> "Pass":
-        """Do `what` as well, and write the result under the name `tensor` if it is a new value."""
-        self.what.append(what)
-        self.tensor = tensor or self.tensor
-        return self
-
-    def read(self, tensor: str, size_bytes: int) -> "Pass":
-        """Read a further operand from memory."""
-        self.reads.append(tensor)
-        self.read_bytes += size_bytes
-        return self
-
-    def write(self, tensor: str, size_bytes: int) -> "Pass":
-        """Write a side result, such as a mask, to memory."""
-        self.extras.append(tensor)
-        self.write_bytes += size_bytes
+    def join(self, *operations: Operation, tensor: str | None = None) -> "Pass":
+        """Do these as well, and write the result under the name `tensor` if it is a new value."""
+        self.operations += operations
+        if tensor:
+            self.target = replace(self.target, tensor=tensor)
         return self
 
     def freeze(self) -> Vector:
         """The finished command."""
         return Vector(
             layer=self.layer,
-            what=", ".join(self.what),
             stage=self.stage,
             fused=self.fused,
             elements=self.elements,
-            read_bytes=self.read_bytes,
-            write_bytes=self.write_bytes,
-            reads=tuple(self.reads),
-            writes=(self.tensor, *self.extras),
+            source=self.source,
+            operations=tuple(self.operations),
+            target=self.target,
         )

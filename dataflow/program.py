@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+from dataflow.operations import Operand, Operation
 from dataflow.stages import Dataflow, Stage
 from dataflow.techniques import ALL, Techniques
 from hw.errors import InputError
@@ -28,11 +29,14 @@ class Region:
         packed region ends in (groups, N, rows).
     kind : str
         ``"storage"`` for operands, ``"packed"`` for N:M values with an index each, ``"binary32"`` for results.
+    layer : str
+        Whose it is.
     """
 
     name: str
     shape: tuple[int, ...]
     kind: str
+    layer: str
 
     @property
     def size(self) -> int:
@@ -186,29 +190,63 @@ class Vector:
     ----------
     layer : str
         The first of the network's layers that it works for.
-    what : str
-        The operations in order, such as ``"normalise, relu"``.
     stage : Stage
         `FORWARD`, or `INPUT_GRADIENT` for backward work.
     fused : bool
         Whether the elements come from the drain of the products right before it; they are then not read from memory.
     elements : int
         Elements that pass through the lanes.
-    read_bytes, write_bytes : int
-        Memory traffic of the whole pass.
-    reads, writes : tuple of str
-        Tensors, ``<layer>.output`` or ``<layer>.output_gradient`` of any layer of the network.
+    source : Operand, optional
+        Where else they come from.
+    operations : tuple of Operation
+        What is done with them, in order.
+    target : Operand
+        Where they go.
     """
 
     layer: str
-    what: str
     stage: Stage
     fused: bool
     elements: int
-    read_bytes: int
-    write_bytes: int
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    target: Operand
+    source: Operand | None = None
+
+    @property
+    def what(self) -> str:
+        """The operations in words."""
+        return ", ".join(operation.text for operation in self.operations)
+
+    @property
+    def operands_read(self) -> tuple[Operand, ...]:
+        """All that it reads."""
+        own = (self.source,) if self.source else ()
+        return (*own, *(operand for operation in self.operations for operand in operation.reads))
+
+    @property
+    def operands_written(self) -> tuple[Operand, ...]:
+        """All that it writes: the target first, then what operations leave beside it."""
+        return (self.target, *(operand for operation in self.operations for operand in operation.writes))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Tensors that it reads."""
+        return tuple(operand.tensor for operand in self.operands_read)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Tensors that it writes."""
+        return tuple(operand.tensor for operand in self.operands_written)
+
+    @property
+    def read_bytes(self) -> int:
+        """Memory traffic of the whole pass."""
+        return sum(operand.size_bytes for operand in self.operands_read)
+
+    @property
+    def write_bytes(self) -> int:
+        """As `read_bytes`."""
+        return sum(operand.size_bytes for operand in self.operands_written)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from dataflow.network import Network
+from dataflow.operations import Operand
 from hw.config import AcceleratorConfig
 
 
@@ -23,10 +24,18 @@ class Sizes:
         """Bytes of a layer's output in the storage format."""
         return self.elements(name) * self.config.storage_format.width // 8
 
-    def mask_bytes(self, name: str) -> int:
-        """Bytes of one bit an element: the sign that a ReLU's gradient needs."""
-        return -(-self.elements(name) // 8)
+    def operand(self, tensor: str, layer: str) -> Operand:
+        """A tensor of the shape of a layer's output, in the storage format."""
+        return Operand(tensor, layer, self.bytes(layer))
 
-    def index_bytes(self, name: str) -> int:
-        """Bytes of one byte an element: the position of a window's maximum."""
-        return self.elements(name)
+    def mask(self, layer: str) -> Operand:
+        """One bit an element: the sign that a ReLU's gradient needs."""
+        return Operand(f"{layer}.mask", layer, -(-self.elements(layer) // 8))
+
+    def index(self, layer: str) -> Operand:
+        """One byte an element: the position of a window's maximum."""
+        return Operand(f"{layer}.index", layer, self.elements(layer))
+
+    def kept(self, layer: str) -> Operand:
+        """What the gradient of an activation function needs."""
+        return self.operand(f"{layer}.kept", layer)

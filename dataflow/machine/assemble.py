@@ -10,7 +10,7 @@ from dataflow.interleave import choose_interleave
 from dataflow.machine import updates
 from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
-from dataflow.machine.passes import Chain, Part, sums_of
+from dataflow.machine.passes import Chain, Part, output_of, sums_of
 from dataflow.machine.products import Drain, emit
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import Step, loops
@@ -69,6 +69,7 @@ class _Assembler:
         self.layers = {layer.name: layer for layer in network.layers}
 
     def run(self) -> Assembled:
+        self._check()
         self._place()
         split = next(
             (
@@ -87,22 +88,35 @@ class _Assembler:
                 backward += self._update(command)
         return Assembled((*forward, Halt()), (*backward, Halt()), self.memory)
 
+    def _check(self) -> None:
+        """`InputError` names what cannot be told to the accelerator."""
+        for command in self.program.commands:
+            if isinstance(command, Update) and command.writes:
+                raise InputError(
+                    f"layer {command.layer!r}: the accelerator packs weights only while it updates them; {command.writes[0]} is"
+                    " selected by itself, as the technique 'pregenerate' is left out"
+                )
+
     def _place(self) -> None:
         """A place for every tensor: what products read and write in memory, and what is beside them."""
-        add, batch = self.memory.add, self.program.batch
+        add = self.memory.add
+        gradients = {product.output.region for product in self.program.products if product.stage is Stage.WEIGHT_GRADIENT}
         for name, region in self.program.regions.items():
-            if region.kind != "binary32" or name.endswith(".weight_gradient"):
-                groups = getattr(self.layers[name.rpartition(".")[0]], "groups", 1)
-                add(name, region.kind, region.shape, groups)
+            if region.kind != "binary32" or name in gradients:
+                add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
+        longest = 1
         for command in self.program.commands:
             if isinstance(command, Vector):
-                chain, target = Chain.of(command), command.writes[0]
-                for name in (*command.writes, *chain.kept):
-                    if not name.endswith(".mask"):
-                        add(name, "storage", self._shape(name, batch))
+                chain, target = Chain.of(command), command.target
+                add(target.tensor, "storage", self._shape(target.layer))
+                if chain.mean:
+                    add(chain.mean.tensor, "storage", self._shape(chain.mean.layer))
+                    averaged = target if chain.parts or not command.source else command.source
+                    longest = max(longest, prod(self._shape(averaged.layer)[1:-1]))
+                for layer in chain.kept:
+                    add(output_of(layer), "storage", self._shape(layer))
                 if any(len(part.residuals) > 1 for part in chain.parts):
-                    add(sums_of(target), "storage", self._shape(target, batch))
-        longest = 1
+                    add(sums_of(target.tensor), "storage", self._shape(target.layer))
         for command in self.program.commands:
             if isinstance(command, Update):
                 gradient = self.memory[f"{command.layer}.weight_gradient"]
@@ -112,16 +126,11 @@ class _Assembler:
                     add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
                 shape = self.memory[f"{command.layer}.output_gradient"].shape
                 longest = max(longest, prod(shape[:-1]))
-            elif isinstance(command, Vector) and "global mean" in command.what:
-                longest = max(longest, prod(self._shape(command.writes[0], batch)[1:-1]))
         add(ONES, "storage", (longest,))
 
-    def _shape(self, name: str, batch: int) -> tuple[int, ...]:
-        layer, _, kind = name.rpartition(".")
-        if layer not in self.layers:
-            raise InputError(f"{name}: the accelerator does not know what tensor this is")
-        of = layer if kind in ("output", "output_gradient") else self.layers[layer].inputs[0]
-        return (batch, *self.network.shapes[of])
+    def _shape(self, layer: str) -> tuple[int, ...]:
+        """Of a layer's output for the whole batch."""
+        return (self.program.batch, *self.network.shapes[layer])
 
     def _has_bias(self, layer: str) -> bool:
         return bool(getattr(self.layers[layer], "bias", False))
@@ -159,23 +168,22 @@ class _Assembler:
 
     def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
-        chain, target = Chain.of(vector), vector.writes[0]
+        chain, target = Chain.of(vector), vector.target.tensor
         source, rest = chain.source, list(enumerate(chain.parts))
         if source is None:
             _, first = rest.pop(0)
             source = chain.written(0, target)
-            bias = f"{vector.layer}.bias" if "bias" in first.names else None
+            bias = f"{first.bias}.bias" if first.bias else None
             drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=first.gate)
             if any(product.output.region in self.program.cleared for product in pending):
                 yield from self._zeros(source)
             for product in pending:
                 yield from self._product(product, drain)
         for number, part in rest:
-            if part.names:
-                yield from self._pass(part, source, chain.written(number, target))
-                source = chain.written(number, target)
-        if "global mean" in vector.what.split(", "):
-            yield from self._mean(source, vector.writes[-1], vector.layer)
+            yield from self._pass(part, source, chain.written(number, target))
+            source = chain.written(number, target)
+        if chain.mean:
+            yield from self._mean(source, chain.mean.tensor, vector.layer)
 
     def _ones(self, layer: str, stage: Stage, weights: MatrixView, output: MatrixView, drain: Drain) -> Iterator[Command]:
         """Sums along the rows of a view, in the order of the array, as a product with ones."""
@@ -236,12 +244,12 @@ class _Assembler:
         if len(residuals) > 1:
             others = sums_of(target)
             for number, name in enumerate(residuals[1:]):
-                yield from self._pass(Part(["add"], [name]), others if number else residuals[0], others)
+                yield from self._pass(Part(PassStep.RESIDUAL, residuals=[name]), others if number else residuals[0], others)
             residuals = [others]
         residual = residuals[0] if residuals else None
         flat, scale = self._flat(target), 0
         elements = self._flat(source)
-        if "spread mean" in part.names:
+        if part.steps & PassStep.SCALE:
             elements, scale = self._spread(source, target), binary32(1 / self._pixels(target))
         steps = part.steps | PassStep.WIDEN | PassStep.NARROW
         beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))

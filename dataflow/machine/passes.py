@@ -2,30 +2,32 @@
 
 ::
 
-    sums ──► bias, convert ──memory──► add, convert, relu ──memory──► mask          a pass ends where the next operation
-             └── drain ───┘            └───── in place ─────┘                       would have to come before it
+    sums ──► bias, convert ──memory──► add, relu ──memory──► mask          a pass ends where the next operation
+             └── drain ───┘            └─ in place ─┘                      would have to come before it
 """
 
-from collections import deque
 from dataclasses import dataclass, field
-from itertools import groupby
 
+from dataflow import operations as op
+from dataflow.operations import Operand, Operation
 from dataflow.program import Vector
 from hw.errors import InputError
 from hw.isa.bits import PassStep
 
-STEPS = {
-    "bias": PassStep.SHIFT,
-    "add": PassStep.RESIDUAL,
-    "spread mean": PassStep.SCALE,
-    "convert": PassStep.NARROW,
-    "relu": PassStep.RELU,
-    "mask": PassStep.GATE,
+STEPS: dict[type[Operation], PassStep] = {
+    op.Bias: PassStep.SHIFT,
+    op.Convert: PassStep.NARROW,
+    op.Sum: PassStep.RESIDUAL | PassStep.NARROW,
+    op.GlobalPoolGradient: PassStep.SCALE | PassStep.NARROW,
+    op.Relu: PassStep.RELU,
+    op.Mask: PassStep.GATE,
 }
-"""What the vector unit does, in the order in which a pass can."""
+"""What a pass does for each operation."""
 
-BESIDE = ("bias sums", "global mean")
+BESIDE = (op.BiasSums, op.GlobalPool)
 """Operations that are products with ones of their own."""
+
+NO_STEPS = PassStep(0)
 
 
 @dataclass
@@ -34,30 +36,39 @@ class Part:
 
     Parameters
     ----------
-    names : list of str
-        Its operations, of `STEPS`.
+    steps : PassStep
+        As in `hw.isa.commands.Pass`; passes over memory widen, too.
+    bias : str, optional
+        The layer whose bias is added.
     residuals : list of str
         What is added; several are added up first, in their order.
     gate : str, optional
         The tensor where whose elements are above zero, or NaN, the result passes.
     kept : str, optional
-        The output of a ReLU whose mask the backward half needs.
+        The layer of a ReLU whose output says what its mask would.
     """
 
-    names: list[str] = field(default_factory=list)
+    steps: PassStep = NO_STEPS
+    bias: str | None = None
     residuals: list[str] = field(default_factory=list)
     gate: str | None = None
     kept: str | None = None
 
-    @property
-    def steps(self) -> int:
-        """As in `hw.isa.commands.Pass`, but for widening."""
-        return sum(STEPS[name] for name in self.names)
+    def takes(self, steps: PassStep) -> bool:
+        """Whether all of these come behind all that the pass does already; it does them in the order of their bits."""
+        return steps & -steps > self.steps
 
-    def takes(self, name: str) -> bool:
-        """Whether the operation can still come in this pass."""
-        order = list(STEPS)
-        return all(order.index(one) < order.index(name) for one in self.names)
+    def add(self, operation: Operation) -> None:
+        """Do this as well."""
+        self.steps |= STEPS[type(operation)]
+        if isinstance(operation, op.Bias):
+            self.bias = operation.layer
+        elif isinstance(operation, op.Sum):
+            self.residuals += [operand.tensor for operand in operation.others]
+        elif isinstance(operation, op.Mask):
+            self.gate = output_of(operation.layer)
+        elif isinstance(operation, op.Relu):
+            self.kept = operation.layer
 
 
 @dataclass(frozen=True)
@@ -70,46 +81,38 @@ class Chain:
         The tensor that the first pass reads; None where its elements come from the drain of products.
     parts : list of Part
         The passes; the last one writes the operation's tensor, and the others do, too, unless they have one to keep.
+    mean : Operand, optional
+        Where the mean of all pixels of the result goes; of the source, where there are no passes.
     """
 
     source: str | None
     parts: list[Part]
+    mean: Operand | None = None
 
     @classmethod
     def of(cls, vector: Vector) -> "Chain":
         """The passes of `vector`; `InputError` names what the accelerator cannot do."""
-        names, reads = vector.what.split(", "), deque(vector.reads)
-        kept = deque(_output(name) for name in vector.writes if name.endswith(".mask"))
-        source = None if vector.fused else reads.popleft()
-        parts = [Part()]
-        for name, run in groupby(name for name in names if name not in BESIDE):
-            if name not in STEPS:
-                allowed = ", ".join((*STEPS, *BESIDE))
-                raise InputError(
-                    f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {name!r}; allowed: {allowed}"
-                )
-            times, begins = len(list(run)), not parts[0].names
-            for residuals in _residuals(vector, times, reads, begins=begins) if name == "add" else [[]] * times:
-                if not parts[-1].takes(name):
+        parts: list[Part] = []
+        mean = None
+        for operation in vector.operations:
+            _check(vector, operation)
+            if isinstance(operation, op.GlobalPool):
+                mean = operation.output or vector.target
+            elif not isinstance(operation, BESIDE):
+                if not parts or not parts[-1].takes(STEPS[type(operation)]):
                     parts.append(Part())
-                part = parts[-1]
-                part.names.append(name)
-                part.residuals += residuals
-                if name == "mask":
-                    part.gate = _output(reads.popleft())
-                elif name == "relu":
-                    part.kept = kept.popleft()
-        return cls(source, parts)
+                parts[-1].add(operation)
+        return cls(vector.source.tensor if vector.source else None, parts, mean)
 
     @property
     def kept(self) -> list[str]:
-        """The outputs of ReLUs that a later pass goes on from."""
+        """Layers of ReLUs whose outputs a later pass goes on from."""
         return [part.kept for part in self.parts[:-1] if part.kept]
 
     def written(self, number: int, target: str) -> str:
         """The tensor that a pass writes."""
         kept = self.parts[number].kept
-        return kept if kept and number < len(self.parts) - 1 else target
+        return output_of(kept) if kept and number < len(self.parts) - 1 else target
 
 
 def sums_of(target: str) -> str:
@@ -117,18 +120,15 @@ def sums_of(target: str) -> str:
     return f"{target}.others"
 
 
-def _residuals(vector: Vector, adds: int, reads: deque[str], *, begins: bool) -> list[list[str]]:
-    """What each of the additions that follow each other adds."""
-    found = []
-    while reads and not reads[0].endswith(".mask"):
-        found.append(reads.popleft())
-    if adds == len(found) or (begins and adds == 1):  # one after the other, as the trainer adds gradients up
-        return [[name] for name in found]
-    if adds == 1:
-        return [found]
-    raise InputError(f"layer {vector.layer!r}, {vector.stage}: {adds} additions of {len(found)} tensors cannot be told apart")
+def output_of(layer: str) -> str:
+    """The tensor of a ReLU's output, which is above zero where its mask is set."""
+    return f"{layer}.output"
 
 
-def _output(mask: str) -> str:
-    """The tensor that says what a ReLU's mask would."""
-    return mask.replace(".mask", ".output")
+def _check(vector: Vector, operation: Operation) -> None:
+    known: tuple[type[Operation], ...] = (*STEPS, *BESIDE)
+    if type(operation) not in known or getattr(operation, "kind", "mean") != "mean":
+        allowed = ", ".join(kind.TEXT.format(kind="mean") for kind in known)
+        raise InputError(
+            f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {operation.text!r}; allowed: {allowed}"
+        )

@@ -114,4 +114,5 @@ def test_no_choice_is_predicted_to_be_faster():
 def regions(product):
     """The regions that a linear layer's product reads."""
     m, k = product.weights.shape
-    return {"l.weight": Region("l.weight", (k, m), "storage"), "l.input": Region("l.input", (product.n, k), "storage")}
+    shapes = {"weight": (k, m), "input": (product.n, k)}
+    return {f"l.{name}": Region(f"l.{name}", shape, "storage", "l") for name, shape in shapes.items()}

@@ -7,6 +7,7 @@ from stream_bench import on_amaranth, on_verilog, run
 
 from dataflow.array import ArrayUnit
 from dataflow.costs import update_cost, vector_cost
+from dataflow.operations import Operand
 from dataflow.program import Dataflow, Stage, Update, Vector
 from hw.config import AcceleratorConfig
 from hw.pregenerate import Pregenerate
@@ -48,9 +49,8 @@ def costs_span(cost):
 @pytest.mark.parametrize("config, on", [(DOT, on_amaranth), (DEEP, on_amaranth), (DEEP, on_verilog)])
 def test_a_pass_of_the_vector_engine(config, on):
     traffic = run(VPU(config), {"i": list(range(30))}, {"o": 30}, inputs={"steps": 0}, on=on)
-    vector = Vector(
-        layer="l", what="relu", stage=Stage.FORWARD, fused=False, elements=60, read_bytes=0, write_bytes=0, reads=(), writes=()
-    )
+    target = Operand("l.output", "l", 0)
+    vector = Vector(layer="l", stage=Stage.FORWARD, fused=False, elements=60, operations=(), target=target)
     assert span(traffic, "i", "o") == costs_span(vector_cost(config, vector))
 
 
