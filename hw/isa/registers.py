@@ -6,6 +6,7 @@ from typing import Any
 
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Sink, Source
+from hw.isa.microarchitecture import PAGE_BYTES
 
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
@@ -164,7 +165,7 @@ def _table() -> tuple[Register, ...]:
         ("error_unit", False, "", (), unit_numbers()),
         ("error_address", False, "where: a byte in the window, of an illegal setting the offset of its register, or 0"),
         ("error_command", False, "commands that had been begun, the last one included"),
-        ("window_base_low", True, "address of the window", (), None, 4096),
+        ("window_base_low", True, "address of the window", (), None, PAGE_BYTES),
         ("window_base_high", True, "its upper half"),
         ("window_bytes", True, "length of the window", (), None, 4),
         ("program_address", True, "byte in the window of the program's first word", (), None, 4),
