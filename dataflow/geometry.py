@@ -1,12 +1,16 @@
 """A weighted layer's axes: what is windowed and what is not."""
 
 from dataclasses import dataclass
+from math import prod
 
 from dataflow.axes import Axis, AxisConv
 from dataflow.network import Conv, Linear, Network, Weighted
 from dataflow.sliding import Window
 from dataflow.tokens import MatMul
 from hw.errors import InputError
+
+MOST_PHASES = 4096
+"""Strides of a window, multiplied: the gradient of its input takes as many products."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,15 @@ def measure(network: Network, layer: Weighted, batch: int) -> Geometry:
         Window(size, outputs, axis.kernel, axis.stride, axis.before, axis.dilation)
         for axis, size, outputs in zip(_axes(layer), source[:-1], result[:-1], strict=True)
     )
+    check_phases(f"layer {layer.name!r}", windows)
     return Geometry(layer.name, (batch,), windows, source[-1], result[-1], layer.groups)
+
+
+def check_phases(what: str, windows: tuple[Window, ...]) -> None:
+    """`InputError` where strides make more phases, and so products, than anyone would schedule."""
+    phases = prod(min(window.stride, window.size) for window in windows)
+    if phases > MOST_PHASES:
+        raise InputError(f"{what}: strides of {phases:,} phases are too large: at most {MOST_PHASES:,}")
 
 
 def _axes(layer: Conv | AxisConv) -> tuple[Axis, ...]:

@@ -10,10 +10,18 @@ from functools import cached_property
 from math import prod
 
 from hw.errors import InputError
+from hw.inputs import shown
 
 Shape = tuple[int, ...]
 INPUT = "input"
 """The name by which layers refer to the network's input."""
+
+MOST_LAYERS, MOST_NAME = 20_000, 200
+"""Layers of a network, characters of a layer's name."""
+MOST_SIZE, MOST_ELEMENTS = 1 << 24, 1 << 40
+"""Of an axis of a tensor or a window, and of a tensor, of one sample."""
+MOST_BATCH = 1 << 20
+"""Samples of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +202,8 @@ class Network:
     def __post_init__(self) -> None:
         if not self.layers:
             raise InputError(f"network {self.name!r} has no layers")
+        if len(self.layers) > MOST_LAYERS:
+            raise InputError(f"network {self.name!r}: {len(self.layers):,} layers are too many: at most {MOST_LAYERS:,}")
         known = {INPUT}
         for layer in self.layers:
             missing = [name for name in layer.inputs if name not in known]
@@ -201,15 +211,22 @@ class Network:
                 raise InputError(f"layer {layer.name!r} reads {missing[0]!r}, which no earlier layer makes")
             if layer.name in known:
                 raise InputError(f"layer {layer.name!r} stands twice in network {self.name!r}")
+            if not 0 < len(layer.name) <= MOST_NAME or not layer.name.isprintable():
+                raise InputError(f"layer {shown(layer.name)}: a name must be 1 to {MOST_NAME} printable characters")
             known.add(layer.name)
+        check_shape(f"network {self.name!r}: input", self.input_shape)
         _ = self.shapes
+        for layer in self.weighted():
+            check_shape(f"layer {layer.name!r}: weights", self.weight_shape(layer))
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Output shape of every layer by name, and of `INPUT`."""
         shapes = {INPUT: self.input_shape}
         for layer in self.layers:
-            shapes[layer.name] = layer.output_shape(*(shapes[name] for name in layer.inputs))
+            shape = layer.output_shape(*(shapes[name] for name in layer.inputs))
+            check_shape(f"layer {layer.name!r}", shape)  # at once: sizes that grow from layer to layer take ever longer
+            shapes[layer.name] = shape
         return shapes
 
     @property
@@ -248,8 +265,31 @@ class Network:
         return layer.weight_shape(self.shapes[layer.inputs[0]][-1])
 
 
+def check_shape(what: str, shape: Shape) -> None:
+    """`InputError` unless `shape` is of at least one axis, each of 1 to `MOST_SIZE`, of `MOST_ELEMENTS` together."""
+    if not shape or not all(type(size) is int and size >= 1 for size in shape):
+        raise InputError(f"{what}: each axis must be a whole number of at least 1, not {shown(shape)}")
+    if max(shape) > MOST_SIZE or prod(shape) > MOST_ELEMENTS:
+        raise InputError(
+            f"{what}: {shown(shape)} is too large: at most {MOST_SIZE:,} an axis and {MOST_ELEMENTS:,} elements a sample"
+        )
+
+
+def check_batch(batch: int) -> None:
+    """`InputError` unless a step can have so many samples."""
+    if batch < 1:
+        raise InputError(f"batch must be at least 1, not {shown(batch)}")
+    if batch > MOST_BATCH:
+        raise InputError(f"batch {shown(batch)} is too large: at most {MOST_BATCH:,}")
+
+
 def window(layer: Layer, size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Positions of a sliding window along an axis of `size`; `InputError` where there is none."""
+    if min(kernel, stride, dilation) < 1 or padding < 0 or max(kernel, stride, padding, dilation) > MOST_SIZE:
+        raise InputError(
+            f"layer {layer.name!r}: kernel, stride and dilation must be in 1..{MOST_SIZE:,}, padding in 0..{MOST_SIZE:,}, not"
+            f" {shown((kernel, stride, dilation, padding))}"
+        )
     span = dilation * (kernel - 1) + 1
     if size + 2 * padding < span:
         raise InputError(f"layer {layer.name!r}: a window of {span} does not fit an axis of {size} with padding {padding}")

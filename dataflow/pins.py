@@ -9,7 +9,6 @@
 Products that the file does not name are scheduled as usual; so is each choice that an entry leaves out.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dataflow.stages import Dataflow, Stage
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
+from hw.inputs import parse_json, read_text, shown
 
 ORDERS = ("keep weights", "keep activations", "stream")
 """Loop orders of a product."""
@@ -62,12 +62,7 @@ def save(path: Path, network: str, config: str, rows: Iterable[Mapping[str, Any]
 
 def read(path: Path, config: AcceleratorConfig) -> dict[tuple[str, Stage], Choice]:
     """Choices by layer and stage; `InputError` names the entry and what is allowed."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
+    data = parse_json(read_text(path), str(path))
     entries = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(entries, list):
         raise InputError(f"{path}: must be an object with a list 'choices'")
@@ -94,7 +89,7 @@ def _entry(where: str, entry: Any, config: AcceleratorConfig) -> tuple[tuple[str
         raise InputError(f"{where}: must be an object that names a 'layer'")
     for name in entry:
         if name not in FIELDS:
-            raise InputError(f"{where}: unknown field {name!r}; allowed: {', '.join(FIELDS)}")
+            raise InputError(f"{where}: unknown field {shown(name)}; allowed: {', '.join(FIELDS)}")
     stage = _one_of(where, "stage", str(entry.get("stage")), tuple(map(str, Stage)))
     dataflow = _one_of(where, "dataflow", entry["dataflow"], tuple(map(str, Dataflow))) if "dataflow" in entry else None
     order = _one_of(where, "order", entry["order"], ORDERS) if "order" in entry else None
@@ -105,7 +100,7 @@ def _entry(where: str, entry: Any, config: AcceleratorConfig) -> tuple[tuple[str
 
 def _one_of(where: str, name: str, value: T, allowed: Sequence[T]) -> T:
     if value not in allowed:
-        raise InputError(f"{where}: {name} must be one of {', '.join(map(str, allowed))}, not {value!r}")
+        raise InputError(f"{where}: {name} must be one of {', '.join(map(str, allowed))}, not {shown(value)}")
     return value
 
 
@@ -115,10 +110,10 @@ def _interleave(where: str, value: object, config: AcceleratorConfig) -> tuple[i
     if (
         not isinstance(value, list)
         or len(value) != 2
-        or not all(isinstance(part, int) and part >= 1 for part in value)
+        or not all(type(part) is int and part >= 1 for part in value)
         or value[0] * value[1] > slots
     ):
         raise InputError(
-            f"{where}: interleave must be two numbers of at least 1 with a product of at most {slots}, not {value!r}"
+            f"{where}: interleave must be two numbers of at least 1 with a product of at most {slots}, not {shown(value)}"
         )
     return value[0], value[1]

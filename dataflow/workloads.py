@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from dataflow.lower import lower
-from dataflow.network import Network, Weighted
+from dataflow.network import Layer, Network, Weighted
 from dataflow.program import Product, Program, Stage
 from hw.config import AcceleratorConfig
 
@@ -25,7 +25,8 @@ def describe(network: Network, config: AcceleratorConfig) -> dict[str, Any]:
     """
     program = lower(network, config, batch=1)
     word = config.storage_format.width // 8
-    rows = [_layer(network, name, products, word) for name, products in _by_layer(program).items()]
+    layers = {layer.name: layer for layer in network.layers}
+    rows = [_layer(network, layers[name], products, word) for name, products in _by_layer(program).items()]
     return {
         "name": network.name,
         "input_shape": list(network.input_shape),
@@ -48,8 +49,8 @@ def _by_layer(program: Program) -> dict[str, list[Product]]:
     return dict(layers)
 
 
-def _layer(network: Network, name: str, products: list[Product], word_bytes: int) -> dict[str, Any]:
-    layer = next(layer for layer in network.layers if layer.name == name)
+def _layer(network: Network, layer: Layer, products: list[Product], word_bytes: int) -> dict[str, Any]:
+    name = layer.name
     shapes = network.input_shapes(layer)
     weights = prod(layer.weight_shape(shapes[0][-1])) if isinstance(layer, Weighted) else 0
     forward = products[0]

@@ -1,16 +1,16 @@
 """One frozen description of an accelerator, which every layer of the project takes unchanged (plain Python)."""
 
 import re
-import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
+from hw.inputs import SHOWN, parse_toml, read_text, shown
 from hw.ratio import Ratio
 
 SELECT_LATENCY_CYCLES = 1
@@ -22,7 +22,21 @@ TURN_LATENCY_CYCLES = 1
 MOST_ADD_LATENCY_CYCLES = 14
 """An adder's result is back in the reduction unit's memory before the sixteenth word behind its operand."""
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+FILE_BYTES = 1 << 16
+"""Of a configuration file, at most."""
+
+
+def _upto(most: int, *, least: int = 1) -> Any:  # noqa: ANN401 (pydantic's type is its own affair)
+    """A whole number from `least` to `most`: what lies beyond is a slip, and would only be found out by waiting for it."""
+    return Field(ge=least, le=most, strict=True)
+
+
+Edge = Annotated[int, _upto(1024)]
+"""USPEs along an edge of the array, or lanes of an engine."""
+Depth = Annotated[int, _upto(64)]
+"""Pipeline registers."""
+Buffer = Annotated[int, _upto(1 << 30, least=16)]
+"""Bytes of an on-chip buffer."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -66,26 +80,26 @@ class AcceleratorConfig:
     """
 
     name: str
-    rows: Count
-    columns: Count
-    max_group: Annotated[int, Field(strict=True)] = 16
+    rows: Edge
+    columns: Edge
+    max_group: Annotated[int, _upto(32, least=2)] = 16
     storage: str = "binary16"
-    multiply_latency_cycles: Count = 2
-    add_latency_cycles: Annotated[int, Field(ge=1, le=MOST_ADD_LATENCY_CYCLES, strict=True)] = 4
-    clock_hz: Annotated[float, Field(gt=0)] = 200e6
-    sore_lanes: Count = 4
-    wuve_lanes: Count = 4
-    vpu_lanes: Count = 4
-    w2e_buffer_bytes: Count = 64 * 1024
-    n2s_buffer_bytes: Count = 64 * 1024
-    output_buffer_bytes: Count = 64 * 1024
-    partial_sum_words: Count = 512
-    dram_channels: Count = 1
-    dram_channel_bytes_per_second: Annotated[float, Field(gt=0)] = 19.2e9
-    dram_latency_cycles: Count = 40
-    axi_data_bits: Annotated[int, Field(strict=True)] = 64
-    axi_burst_beats: Annotated[int, Field(ge=1, le=256, strict=True)] = 16
-    axi_fifo_beats: Count = 64
+    multiply_latency_cycles: Depth = 2
+    add_latency_cycles: Annotated[int, _upto(MOST_ADD_LATENCY_CYCLES)] = 4
+    clock_hz: Annotated[float, Field(ge=1e3, le=1e11, allow_inf_nan=False)] = 200e6
+    sore_lanes: Edge = 4
+    wuve_lanes: Edge = 4
+    vpu_lanes: Edge = 4
+    w2e_buffer_bytes: Buffer = 64 * 1024
+    n2s_buffer_bytes: Buffer = 64 * 1024
+    output_buffer_bytes: Buffer = 64 * 1024
+    partial_sum_words: Annotated[int, _upto(1 << 20)] = 512
+    dram_channels: Annotated[int, _upto(1024)] = 1
+    dram_channel_bytes_per_second: Annotated[float, Field(ge=1e3, le=1e15, allow_inf_nan=False)] = 19.2e9
+    dram_latency_cycles: Annotated[int, _upto(1 << 20)] = 40
+    axi_data_bits: Annotated[int, _upto(512, least=64)] = 64
+    axi_burst_beats: Annotated[int, _upto(256)] = 16
+    axi_fifo_beats: Annotated[int, _upto(1 << 16)] = 64
 
     def __post_init__(self) -> None:
         if self.axi_data_bits not in (64, 128, 256, 512):
@@ -98,9 +112,9 @@ class AcceleratorConfig:
             raise ValueError(f"max_group must be 2, 4, 8, 16 or 32, not {self.max_group}")
         if self.storage not in FORMATS or FORMATS[self.storage].width > 16:
             narrow = [name for name, known in FORMATS.items() if known.width <= 16]
-            raise ValueError(f"storage must be one of {', '.join(narrow)}, not {self.storage!r}")
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
-            raise ValueError(f"name must be a letter, then letters, digits, '_' or '-', not {self.name!r}")
+            raise ValueError(f"storage must be one of {', '.join(narrow)}, not {shown(self.storage)}")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", self.name):
+            raise ValueError(f"name must be a letter, then at most 63 letters, digits, '_' or '-', not {shown(self.name)}")
 
     @property
     def axi_data_bytes(self) -> int:
@@ -272,14 +286,8 @@ def load_config(name: str) -> AcceleratorConfig:
     path = Path(name)
     if path.suffix != ".toml":
         raise InputError(f"unknown configuration {name!r}; allowed: {', '.join(PRESETS)}, or a .toml file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: {error}") from None
+    text = read_text(path, most_bytes=FILE_BYTES)
+    values = parse_toml(text, str(path))
     values.setdefault("name", re.sub(r"[^A-Za-z0-9_-]", "_", path.stem))
     try:
         return TypeAdapter(AcceleratorConfig).validate_python(values)
@@ -294,10 +302,14 @@ def _describe(path: Path, text: str, error: ValidationError) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "unexpected_keyword_argument":
         message = f"no such field; allowed: {', '.join(f.name for f in fields(AcceleratorConfig))}"
+    elif fault["type"] == "missing":
+        message = "is required"
+    elif fault["type"] == "less_than_equal":
+        message = f"{shown(fault['input'])} is too large: at most {fault['ctx']['le']:,.15g}"
     elif field:
-        message = f"{message[0].lower()}{message[1:]}, not {fault['input']!r}" if fault["type"] != "missing" else "is required"
+        message = f"{message[0].lower()}{message[1:]}, not {shown(fault['input'])}"
     field = field or message.split()[0]
     lines = (number for number, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*{re.escape(field)}\s*=", line))
     line = next(lines, None)
     where = f"{path}:{line}" if line else f"{path}"
-    return f"{where}: {field}: {message}"
+    return f"{where}: {field[:SHOWN]}: {message}"

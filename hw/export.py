@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.files import hash_files
 from hw.functions import FunctionUnit
 from hw.modules import ModuleLibrary, port_name
 from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
@@ -166,9 +167,4 @@ def _sha256(text: str) -> str:
 def source_hash() -> str:
     """SHA-256 over the hardware's source files, names and contents, in order."""
     folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    return hash_files(folder, folder.rglob("*.py"))

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from hw.errors import InputError
+from hw.inputs import shown, whole
 
 MAX_KEPT = 4
 """The largest N of the supported ratios."""
+
+MOST = 1024
+"""Of M: groups of more are no structure that hardware could use."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class Ratio:
     m: int
 
     def __post_init__(self) -> None:
-        if self.m < 1:
-            raise InputError(f"m must be at least 1, not {self.m}")
+        if not 1 <= self.m <= MOST:
+            raise InputError(f"m must be in 1..{MOST}, not {shown(self.m)}")
         if not 1 <= self.n <= self.m:
-            raise InputError(f"n must be in 1..m, not {self.n} (m = {self.m})")
+            raise InputError(f"n must be in 1..m, not {shown(self.n)} (m = {self.m})")
 
     @property
     def is_dense(self) -> bool:
@@ -71,8 +75,8 @@ def parse_ratio(text: str) -> Ratio:
         return DENSE
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None:
-        raise InputError(f"ratio must be 'dense' or N:M with N kept of M, such as 2:8, not {text!r}")
+        raise InputError(f"ratio must be 'dense' or N:M with N kept of M, such as 2:8, not {shown(text)}")
     try:
-        return Ratio(int(match[1]), int(match[2]))
+        return Ratio(whole(match[1], MOST), whole(match[2], MOST))
     except InputError as error:
-        raise InputError(f"ratio {text!r}: {error}") from None
+        raise InputError(f"ratio {shown(text)}: {error}") from None

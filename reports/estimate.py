@@ -1,14 +1,13 @@
 """An estimate's page and files."""
 
-import csv
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from hw.files import write_json, write_whole
+from hw.files import csv_text, json_text, write_set
 from reports import sections
 from reports.causes import causes
 from reports.html import Section, render
@@ -49,16 +48,7 @@ def page(result: dict[str, Any], *, command: str = "") -> str:
 
 def layers_csv(result: dict[str, Any]) -> str:
     """The layers as comma-separated values; names of columns carry their units."""
-    return rows_csv(result["layers"])
-
-
-def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of the same keys as comma-separated values."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(result["layers"])
 
 
 def write(
@@ -68,21 +58,21 @@ def write(
     html: str,
     data: dict[str, Any] | None = None,
     timeline: dict[str, Any] | None = None,
+    more: Mapping[str, str | bytes] = MappingProxyType({}),
 ) -> list[Path]:
-    """Write ``report.html``, ``report.json`` (`data`, or the result), ``layers.csv``, the plots, and the timeline if given.
+    """Write ``report.html``, ``report.json`` (`data`, or the result), ``layers.csv``, plots, the timeline if given, and `more`.
 
     Returns their paths.
     """
     from reports.plots import draw  # matplotlib takes longer to import than the estimate to make
 
-    write_json(folder / "report.json", result if data is None else data)
-    write_whole(folder / "layers.csv", layers_csv(result))
-    write_whole(folder / "report.html", html)
-    plots = draw(result)
-    for name, image in plots.items():
-        write_whole(folder / name, image)
-    names = ["report.html", "report.json", "layers.csv", *plots]
+    files: dict[str, str | bytes] = {
+        "report.html": html,
+        "report.json": json_text(result if data is None else data),
+        "layers.csv": layers_csv(result),
+        **draw(result),
+        **more,
+    }
     if timeline is not None:
-        write_whole(folder / "timeline.json", json.dumps(timeline, separators=(",", ":")) + "\n")
-        names.append("timeline.json")
-    return [folder / name for name in names]
+        files["timeline.json"] = json.dumps(timeline, separators=(",", ":")) + "\n"
+    return write_set(folder, files)

@@ -60,7 +60,7 @@ def sensitivity(
     axes[0].set_ylabel("images/s")
     axes[0].set_xticks([p["bytes_per_second"] / 1e9 for p in bandwidths])
     axes[1].legend(frameon=False)
-    figure.suptitle(f"{workload}: memory is busier than the array left of the dots", fontsize=10)
+    figure.suptitle(f"{workload}: memory is busier than the array left of the dots", fontsize=10, parse_math=False)
     return {f"sensitivity-{workload}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
 
 
@@ -123,7 +123,7 @@ def _by_layer(result: Result, height: float) -> tuple[Figure, Axes, list[str]]:
     """A figure with a place for each layer, and their names."""
     names = list(dict.fromkeys(row["name"] for row in result["layers"]))
     figure, axes = _figure(max(6.0, 2 + 0.34 * len(names)), height)
-    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90, parse_math=False)
     axes.set_xlim(-0.7, len(names) - 0.3)
     return figure, axes, names
 

@@ -16,6 +16,9 @@ from sim.rtl import play_products
 from training import exact, nm
 from training.numbers import from_bits, to_bits, to_storage
 
+MOST_MACS = 1 << 28
+"""Of a product: about a minute of simulation on the smallest array."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gemm:
@@ -47,6 +50,8 @@ class Gemm:
     stall_probability: float = 0.0
 
     def __post_init__(self) -> None:
+        if min(self.m, self.n, self.k) >= 1 and self.m * self.n * self.k > MOST_MACS:
+            raise InputError(f"m x n x k is too large: at most {MOST_MACS:,} multiply-accumulates")
         for name in ("m", "n", "k"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")

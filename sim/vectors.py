@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hw.errors import InputError
 from hw.formats import FloatFormat
+from hw.inputs import read_text
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,9 @@ def read_vectors(path: Path, operands: int, source: FloatFormat, target: FloatFo
     InputError
         With file and line where a line is something else, and where there is no vector at all.
     """
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: cannot be read: not ASCII text") from None
+    lines = read_text(path, encoding="ascii").splitlines()
     widths = [source.width] * operands + [target.width]
-    pattern = re.compile(r"\s*" + r"\s+".join([r"([0-9a-fA-F]+)"] * len(widths)) + r"(?:\s+[0-9a-fA-F]+)?\s*")
+    pattern = re.compile(r"\s*" + r"\s+".join([r"([0-9a-fA-F]{1,16})"] * len(widths)) + r"(?:\s+[0-9a-fA-F]{1,16})?\s*")
     matches = [pattern.fullmatch(line) for line in lines]
     numbers = [number for number, line in enumerate(lines, 1) if line.strip()]
     if not numbers:

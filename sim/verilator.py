@@ -23,7 +23,7 @@ from cocotb_tools.runner import get_runner
 
 from hw.errors import InputError, SimulationError
 from hw.files import write_whole
-from sim.cli.common import log
+from sim.cli.common import log, working
 
 VERILATOR_FLAGS = [
     *("--cc", "--exe", "--quiet", "-O3"),
@@ -326,7 +326,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _progress(message: str) -> Iterator[None]:
     """Say what takes so long, with a spinner where somebody may be watching."""
     if log.is_terminal:
-        with log.status(message):
+        with working(message):
             yield
     else:
         log.print(message)

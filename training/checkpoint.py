@@ -48,12 +48,22 @@ def read_checkpoint(path: Path, model: Model, optimiser: Optimiser) -> dict[str,
         model.restore(below(arrays, "model/"))
     except (KeyError, ValueError):
         raise InputError(f"{path}: the checkpoint of another network") from None
+    try:
+        _restore(model, optimiser, arrays, text)
+        return dict(text["notes"])
+    except Exception as error:  # a damaged one fails in as many ways as there are bytes
+        raise InputError(f"{path}: a damaged checkpoint: {type(error).__name__}: {error}") from None
+
+
+def _restore(model: Model, optimiser: Optimiser, arrays: dict[str, Any], text: dict[str, Any]) -> None:
+    """All but the masters and statistics."""
     optimiser.restore(below(arrays, "optimiser/"))
-    optimiser.loss_scale.scale, optimiser.loss_scale.good_steps = text["loss_scale"]
+    scale, good_steps = text["loss_scale"]
+    optimiser.loss_scale.scale, optimiser.loss_scale.good_steps = float(scale), int(good_steps)
     for layer, site in model.sites.items():
         site.memory.update(below(arrays, f"site/{layer}/"))
-    model.moment = Moment(*text["moment"])
+    step, steps = text["moment"]
+    model.moment = Moment(int(step), int(steps))
     model.prepare()
     for name, rng in model.generators().items():
         rng.bit_generator.state = text["generators"][name]
-    return text["notes"]

@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-from hw.files import write_whole
 
-
-def write_curves(path: Path, epochs: Sequence[dict[str, Any]], title: str) -> None:
-    """Draw loss and accuracies over epochs, side by side, as a PNG; whole or not at all.
+def draw_curves(epochs: Sequence[dict[str, Any]], title: str) -> bytes:
+    """Draw loss and accuracies over epochs, side by side, as a PNG.
 
     Parameters
     ----------
-    path : Path
-        Where to.
     epochs : sequence of dict
         With ``epoch``, ``train_loss``, ``train_accuracy`` and ``test_accuracy``.
     title : str
@@ -23,7 +18,7 @@ def write_curves(path: Path, epochs: Sequence[dict[str, Any]], title: str) -> No
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     loss, accuracy = figure.subplots(1, 2)
     places = [epoch["epoch"] for epoch in epochs]
     marker = "o" if len(places) < 3 else ""
@@ -35,4 +30,4 @@ def write_curves(path: Path, epochs: Sequence[dict[str, Any]], title: str) -> No
     accuracy.legend(loc="lower right")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
-    write_whole(path, picture.getvalue())
+    return picture.getvalue()

@@ -18,6 +18,7 @@ from training.adamw import AdamW
 from training.backend import ExactBackend, FastBackend
 from training.data import load_data
 from training.exchange.files import load_into
+from training.identity import contents
 from training.journal import Journal
 from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
@@ -97,7 +98,7 @@ class Experiment:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The fields as JSON holds them."""
+        """The fields as JSON holds them; `training.identity` says what its names stand for."""
         return asdict(self) | {"ratio": str(self.ratio)}
 
 
@@ -132,6 +133,9 @@ def run(
     network, _ = load_network(experiment.model)
     data = load_data(experiment.data, experiment.form)
     check_fit(network, data)
+    content = contents(network, data, [Path(name) for name in (experiment.model, experiment.init) if name])
+    if journal:
+        journal.identity = journal.identity | content
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
     model = build_model(experiment, weights_rng)
@@ -140,7 +144,7 @@ def run(
     outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
     used: dict[str, Any] = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}
     used |= {"normalisation": asdict(data.normalise) if data.normalise else None}
-    return model, outcome | experiment.identity | {"ratio": str(model.ratio)} | used
+    return model, outcome | experiment.identity | content | {"ratio": str(model.ratio)} | used
 
 
 def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:

@@ -55,6 +55,8 @@ class Journal:
             return None
         path = self.folder / CHECKPOINT
         notes = read_checkpoint(path, model, optimiser)
+        if not isinstance(notes.get("identity"), dict) or not isinstance(notes.get("standing"), dict):
+            raise InputError(f"{path}: a damaged checkpoint: it does not say of which training, or where that stands")
         other = [name for name, value in self.identity.items() if notes["identity"].get(name) != value]
         if other:
             was, now = notes["identity"].get(other[0]), self.identity[other[0]]

@@ -191,9 +191,24 @@ class Training:
         model.moment = Moment(0, options.epochs * -(-self.count // options.batch))
         notes = journal.resume(model, optimiser)
         if notes:
-            self.standing = Standing(**notes)
+            self.standing = self._resumed(notes)
         else:
             model.prepare()
+
+    def _resumed(self, notes: dict[str, Any]) -> Standing:
+        """Where the training stood; `InputError` where the notes cannot be those of one."""
+        try:
+            standing = Standing(**notes)
+            self.rng.bit_generator.state = standing.generator
+            known = {"epoch", "train_loss", "train_accuracy", "test_accuracy"}
+            numbers = [float(epoch[name]) for epoch in standing.epochs for name in known]
+            counts = standing.trained, standing.correct, standing.skipped
+            fits = all(type(count) is int and count >= 0 for count in counts) and standing.trained <= self.count
+            if not fits or not all(map(isfinite, [*numbers, float(standing.loss)])):
+                raise ValueError("a count that cannot be")
+        except Exception as error:
+            raise InputError(f"a damaged checkpoint: where it stands: {type(error).__name__}: {error}") from None
+        return standing
 
     def run(self) -> Result:
         """All epochs that are left."""

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from hw.errors import InputError
+from hw.files import write_whole
 from hw.formats import parse_format
 from hw.ratio import DENSE, Ratio, parse_ratio
-from training.archive import below, read_archive, write_archive
+from training.archive import below, pack, read_archive
 from training.backend import ExactBackend, FastBackend
 from training.data import Data, Normalise
 from training.layers.weighted import Weighted
@@ -57,12 +58,15 @@ class Saved:
 
 
 def write_model(path: Path | str, model: Model, metrics: dict[str, Any]) -> None:
-    """Write a trained model, whole or not at all; equal models, equal bytes.
+    """Write the bytes of `model_bytes`, whole or not at all."""
+    write_whole(Path(path), model_bytes(model, metrics))
+
+
+def model_bytes(model: Model, metrics: dict[str, Any]) -> bytes:
+    """A trained model as an ``.npz``, whose entries the module's docstring lists; equal models, equal bytes.
 
     Parameters
     ----------
-    path : Path
-        An ``.npz``; the module's docstring lists its entries.
     model : Model
         As it was evaluated.
     metrics : dict
@@ -89,7 +93,7 @@ def write_model(path: Path | str, model: Model, metrics: dict[str, Any]) -> None
         "exact": isinstance(model.backend, ExactBackend),
         "metrics": metrics,
     }
-    write_archive(Path(path), arrays, text)
+    return pack(arrays, text)
 
 
 def read_model(path: Path | str, *, threads: int = 1) -> Saved:
@@ -118,10 +122,10 @@ def read_model(path: Path | str, *, threads: int = 1) -> Saved:
             forward, backward = (_read_operand(f"{name}.{side}", arrays, text["ratios"]) for side in SIDES)
             module.take(forward, backward, arrays.get(f"{name}.order"))
             module.site.memory.update(below(arrays, f"{name}.memory."))
-        return Saved(model, text)
+        return Saved(model, text | {"metrics": dict(text["metrics"]), "method": str(text["method"])})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except Exception:  # a damaged one fails in as many ways as there are bytes
         raise InputError(f"{path}: not a trained model, or a damaged one") from None
 
 

@@ -1,26 +1,30 @@
 """Many trainings of one table: methods by ratios by seeds, resumable."""
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from hw.errors import InputError
-from hw.files import write_json, write_whole
+from hw.files import alone_in, append_line, csv_text, json_text, write_set, write_whole
+from hw.inputs import parse_json, read_text
 from hw.ratio import Ratio, parse_ratio
 from training import methods
-from training.experiment import Experiment
+from training.data import load_data
+from training.experiment import Experiment, load_network
 from training.experiment import run as train
+from training.identity import contents
 from training.table import markdown
 
 Run = dict[str, Any]
+OUTCOME = ("test_accuracy", "train_loss")
+MOST_CASES = 100_000
+"""Trainings of a sweep."""
 COLUMNS = ("model", "method", "ratio", "wide", "seeds", "mean", "deviation", "least", "most", "lost_points")
 
 
@@ -56,7 +60,10 @@ class Sweep:
     wide: bool = False
 
     def cases(self) -> list[Experiment]:
-        """Every training, seeds innermost; `InputError` for an unknown method."""
+        """Every training, seeds innermost; `InputError` for an unknown method, or where they are too many."""
+        count = len(self.models) * self.seeds * sum(1 for _ in self._rules())
+        if not 1 <= count <= MOST_CASES:
+            raise InputError(f"{count:,} trainings: at least 1 model, method and ratio, and at most {MOST_CASES:,} of them")
         return [
             Experiment(
                 data=self.data,
@@ -97,21 +104,28 @@ def run(
     dict
         ``sweep``, its fields; ``rows``, one a model, method and ratio; ``runs``, one a training.
     """
+    with alone_in(out):
+        return _run(sweep, out, jobs, progress)
+
+
+def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None]) -> dict[str, Any]:
     cases = sweep.cases()
+    data = load_data(sweep.data)
+    content = {model: contents(load_network(model)[0], data, [Path(model)]) for model in sweep.models}
+    keys = {case: _key(case, content[case.model]) for case in cases}
     known = _read(out / "runs.jsonl")
-    left = [case for case in cases if _key(case) not in known]
+    left = [case for case in cases if keys[case] not in known]
     progress(len(cases) - len(left), "")
     for done, (case, outcome) in enumerate(_train_all(left, jobs), len(cases) - len(left) + 1):
-        _append(out / "runs.jsonl", _key(case), outcome)
-        known[_key(case)] = outcome
+        append_line(out / "runs.jsonl", json.dumps({"experiment": json.loads(keys[case]), "outcome": outcome}))
+        known[keys[case]] = outcome
         progress(done, f"{case.model} {case.method} {case.ratio} {outcome['test_accuracy']:.2%}")
-    runs = [_describe(case) | known[_key(case)] for case in cases]
+    runs = [_describe(case) | known[keys[case]] for case in cases]
     fields = asdict(sweep) | {"ratios": [str(ratio) for ratio in sweep.ratios]}
     rows = summarise(runs)
     result: dict[str, Any] = {"sweep": fields, "rows": rows, "runs": runs}
-    write_json(out / "accuracy.json", result)
-    write_whole(out / "accuracy.csv", _csv(rows))
-    write_whole(out / "accuracy.md", markdown(rows))
+    texts = {"accuracy.json": json_text(result), "accuracy.csv": csv_text(rows, COLUMNS), "accuracy.md": markdown(rows)}
+    write_set(out, texts)
     return result
 
 
@@ -162,9 +176,9 @@ def _describe(case: Experiment) -> Run:
     return {"model": case.model, "method": case.method, "ratio": str(case.ratio), "wide": case.wide, "seed": case.seed}
 
 
-def _key(case: Experiment) -> str:
+def _key(case: Experiment, content: dict[str, str]) -> str:
     """Everything that the outcome depends on, as text."""
-    return json.dumps(asdict(case) | {"ratio": str(case.ratio)}, sort_keys=True)
+    return json.dumps(case.identity | content, sort_keys=True)
 
 
 def _read(path: Path) -> dict[str, Run]:
@@ -172,28 +186,14 @@ def _read(path: Path) -> dict[str, Run]:
     known: dict[str, Run] = {}
     if not path.exists():
         return known
-    lines = path.read_text().split("\n")
+    lines = read_text(path).split("\n")
     for number, line in enumerate(lines[:-1], 1):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, str(path))
             parse_ratio(entry["experiment"]["ratio"])
-            known[json.dumps(entry["experiment"], sort_keys=True)] = entry["outcome"]
-        except (ValueError, KeyError, TypeError):
+            known[json.dumps(entry["experiment"], sort_keys=True)] = {name: float(entry["outcome"][name]) for name in OUTCOME}
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise InputError(f"{path}, line {number}: not a training of a sweep") from None
     if lines[-1]:
         write_whole(path, "".join(f"{line}\n" for line in lines[:-1]))
     return known
-
-
-def _append(path: Path, key: str, outcome: Run) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps({"experiment": json.loads(key), "outcome": outcome}) + "\n")
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -8,6 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from dataflow.importers.onnx_limits import MOST_NODES
+from hw.errors import InputError
+
 Constants = Mapping[str, NDArray[Any] | None]
 
 MOST_ROUNDS = 512
@@ -21,6 +24,8 @@ def expand(graph: onnx.GraphProto, constants: Constants) -> bool:
     for node in graph.node:
         body = _branch(graph, node, constants) if node.op_type == "If" else _rounds(graph, node, constants)
         nodes += body if body is not None else [node]
+        if len(nodes) > MOST_NODES:
+            raise InputError(f"graph {graph.name!r}: its loops have too many nodes: at most {MOST_NODES:,}")
         changed |= body is not None
     if changed:
         copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,26 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
-from onnx.checker import ValidationError
-from onnx.external_data_helper import load_external_data_for_tensor
 from onnx.reference import ReferenceEvaluator
 
 from dataflow.importers.onnx_branches import expand
+from dataflow.importers.onnx_constants import MASK_ELEMENTS, is_here, is_mask
+from dataflow.importers.onnx_limits import MOST_FILE_BYTES, check_limits
 from hw.errors import InputError
+from hw.inputs import read_bytes
 
 Shape = tuple[int, ...]
 
 FOLDED_ELEMENTS = 65536
 """Constants up to this size are computed with; of larger ones, the weights, only the shape matters."""
 
-MASK_ELEMENTS, MASK_VALUES, SAMPLE = 1 << 22, 4, 4096
-"""A constant of up to so many elements is a mask where it has few values; the first ones tell most that are none."""
-
 FRACTIONS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
+
+SHRINKING = ("NonZero", "Unique", "Compress")
+"""Operators whose result depends on values and is no larger than what they read; of others inference says how large it is."""
+
+MOST_ROUNDS = 32
+"""Of inference and computing constants by turns."""
 
 SYMBOLIC_BATCH = 251
 """Stands for a batch of unknown size: a prime that is no size of anything else, so that the axis can be told."""
@@ -100,11 +105,12 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapp
         Of inputs with symbolic axes, batch included; an axis of the same name elsewhere gets the same size.
     """
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
+        model = onnx.load_model_from_string(read_bytes(path, most_bytes=MOST_FILE_BYTES))
+    except DecodeError as error:
         raise InputError(f"{path}: is not an ONNX model: {error}") from None
     if not model.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
+    check_limits(path.name, model)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = Graph(path.name, model)
@@ -112,7 +118,9 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapp
     _fix_input(graph, shapes or {})
     nodes = list(model.graph.node)
     known = (0, 0)
-    while known != (len(nodes), len(graph.shapes)):  # a shape may be computed from shapes that are
+    for _ in range(MOST_ROUNDS):  # a shape may be computed from shapes that are
+        if known == (len(nodes), len(graph.shapes)):
+            break
         known = len(nodes), len(graph.shapes)
         _infer(graph)
         nodes = [node for node in nodes if not _fold(graph, node)]
@@ -133,42 +141,17 @@ def _drop_weights(graph: Graph, folder: Path) -> None:
         if tensor.name in graph.shapes:
             continue
         shape = tuple(tensor.dims)
-        elements = np.prod(shape, dtype=np.int64)
+        elements = prod(shape)
         graph.shapes[tensor.name] = shape
-        here = elements <= MASK_ELEMENTS and _is_here(tensor, folder)
+        here = elements <= MASK_ELEMENTS and is_here(tensor, folder)
         values = numpy_helper.to_array(tensor) if here else None
-        if tensor.data_type in FRACTIONS and elements > 1 and not _is_mask(values):
-            graph.learned[tensor.name], graph.origin[tensor.name] = int(elements), tensor.name
+        if tensor.data_type in FRACTIONS and elements > 1 and not is_mask(values):
+            graph.learned[tensor.name], graph.origin[tensor.name] = elements, tensor.name
         small = here and elements <= FOLDED_ELEMENTS
         graph.constants[tensor.name] = values if small else None
         if not small:  # inference would copy them in every round
             for data in ("raw_data", "float_data", "double_data", "int32_data", "int64_data"):
                 tensor.ClearField(data)
-
-
-def _is_mask(values: NDArray[Any] | None) -> bool:
-    """Whether these are no numbers that training changes: two to four different ones, along two axes or more.
-
-    So are masks of attention and of windows. Scales and biases lie along one axis, and weights are all different, or all equal.
-    """
-    if values is None or sum(size > 1 for size in values.shape) < 2 or values.size <= MASK_VALUES:
-        return False
-    if len(np.unique(values.flat[:SAMPLE])) > MASK_VALUES:
-        return False
-    return 1 < len(np.unique(values)) <= MASK_VALUES
-
-
-def _is_here(tensor: onnx.TensorProto, folder: Path) -> bool:
-    """Whether the values of `tensor` are known, read from their own file where there is one."""
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
-        return True
-    try:
-        load_external_data_for_tensor(tensor, str(folder))
-    except (ValidationError, OSError, ValueError):
-        return False
-    tensor.data_location = onnx.TensorProto.DEFAULT
-    del tensor.external_data[:]
-    return True
 
 
 def _fix_input(graph: Graph, given: Mapping[str, Shape]) -> None:
@@ -249,15 +232,19 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
     used = [name for name in node.input if name]
     if not all(name in graph.constants for name in used) or any(a.HasField("g") for a in node.attribute):
         return False
+    sizes = [prod(graph.shapes[name]) if name in graph.shapes else None for name in filter(None, node.output)]
+    if None in sizes and node.op_type not in SHRINKING:
+        return False  # inference may know more in the next round
     values = {name: graph.constants[name] for name in used}
     known = {name: value for name, value in values.items() if value is not None}
-    results = _compute(graph, node, known) if len(known) == len(values) else None
+    small = all(size is None or size <= FOLDED_ELEMENTS for size in sizes)
+    results = _compute(graph, node, known) if small and len(known) == len(values) else None
     if results is None:
         graph.constants.update(dict.fromkeys(filter(None, node.output)))
     else:
         _know(graph, node, results)
     for name in used:
-        if graph.learned.get(name) == np.prod(graph.shapes.get(node.output[0], ()), dtype=np.int64):
+        if graph.learned.get(name) == prod(graph.shapes.get(node.output[0], ())):
             graph.learned[node.output[0]], graph.origin[node.output[0]] = graph.learned[name], graph.origin[name]
     return True
 

@@ -27,8 +27,17 @@ def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Mapping[str, Sh
     Raises
     ------
     InputError
-        Naming the node and what is allowed.
+        Naming the node and what is allowed; also for whatever a file has that the standard does not.
     """
+    try:
+        return _network(path, skip_unknown=skip_unknown, shapes=shapes)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        raise InputError(f"{path.name}: is not as the standard has it: {type(error).__name__}: {error}") from error
+
+
+def _network(path: Path, *, skip_unknown: bool, shapes: Mapping[str, Shape] | None) -> Imported:
     graph = read_graph(path, shapes=shapes)
     unknown = Counter(node.op_type for node in graph.nodes if node.op_type not in KNOWN)
     if unknown and not skip_unknown:

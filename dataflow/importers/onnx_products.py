@@ -6,6 +6,7 @@ from itertools import product as combinations
 from math import prod
 
 from dataflow.axes import Affine, Axis, AxisConv
+from dataflow.geometry import check_phases
 from dataflow.importers.onnx_einsum import einsum
 from dataflow.importers.onnx_reader import Node, Reader
 from dataflow.importers.onnx_sequences import attention, recurrent
@@ -44,6 +45,7 @@ def conv_transpose(reader: Reader, node: Node) -> None:
         Window(output, size, axis.kernel, axis.stride, _crop(node, axis, size, output), axis.dilation)
         for axis, size, output in zip(written, sizes, outputs, strict=True)
     ]
+    check_phases(node.where, tuple(windows))
     parts = []
     for phases in combinations(*(window.phases for window in windows)):
         axes = []

@@ -3,6 +3,7 @@
 from typing import Any
 
 from dataflow.axes import Axis
+from dataflow.network import MOST_SIZE
 from hw.errors import InputError
 
 AUTO_PAD = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
@@ -30,6 +31,8 @@ def read_windows(where: str, attributes: dict[str, Any], kernel: tuple[int, ...]
     if len(pads) != 2 * count or min(pads, default=0) < 0:
         raise InputError(f"{where}: pads must be {2 * count} numbers of at least 0, not {pads}")
     axes = []
+    if max((*kernel, *strides, *dilations, *pads), default=0) > MOST_SIZE:
+        raise InputError(f"{where}: a window is too large: kernel, strides, dilations and pads must be at most {MOST_SIZE:,}")
     for place, size in enumerate(sizes):
         before, after = pads[place], pads[count + place]
         if auto != "NOTSET":

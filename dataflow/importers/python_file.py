@@ -13,7 +13,9 @@ def read_network(path: Path) -> Network:
         names = runpy.run_path(str(path))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what ends a program
         raise InputError(f"{path}: {type(error).__name__}: {error}") from error
     network = names.get("network")
     if not isinstance(network, Network):

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from dataflow.axes import Axis, AxisConv
 from dataflow.importers import Imported
-from dataflow.network import INPUT, Layer, Linear, Network, Shape
+from dataflow.network import INPUT, MOST_LAYERS, MOST_SIZE, Layer, Linear, Network, Shape
 from dataflow.rearrange import Gap
 from hw.errors import InputError
+from hw.inputs import SHOWN, read_text, shown, whole
 
 _FILTERS = ("IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width", "Channels", "Num Filter")
 CONVOLUTION = (*_FILTERS, "Strides")
@@ -38,6 +39,8 @@ def read_topology(path: Path) -> Imported:
     columns = _columns(path, number, heading)
     if not rows:
         raise InputError(f"{path}:{number}: no layer follows the heading")
+    if len(rows) > MOST_LAYERS // 2:
+        raise InputError(f"{path}: {len(rows):,} layers are too many: at most {MOST_LAYERS // 2:,}")
     layers: list[Layer] = []
     shapes: list[Shape] = []
     taken: Counter[str] = Counter()
@@ -57,16 +60,16 @@ def read_topology(path: Path) -> Imported:
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Numbered lines that are not empty, as cells."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    lines = text.splitlines()
+    lines = read_text(path, encoding="utf-8-sig").splitlines()
     separator = "\t" if lines and "," not in lines[0] else ","
-    for number, cells in enumerate(csv.reader(lines, delimiter=separator), 1):
-        stripped = [cell.strip() for cell in cells]
-        if any(stripped):
-            yield number, stripped
+    rows = csv.reader(lines, delimiter=separator)
+    try:
+        for cells in rows:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                yield rows.line_num, stripped
+    except csv.Error as error:
+        raise InputError(f"{path}:{rows.line_num}: not a table: {error}") from None
 
 
 def _columns(path: Path, number: int, heading: list[str]) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ def _columns(path: Path, number: int, heading: list[str]) -> tuple[str, ...]:
     for columns in (CONVOLUTION, TWO_STRIDES, GEMM):
         if titles[: len(columns)] == [_plain(column) for column in columns]:
             return columns
-    raise InputError(f"{path}:{number}: heading must be {ALLOWED}, not {', '.join(heading)!r}")
+    raise InputError(f"{path}:{number}: heading must be {ALLOWED}, not {shown(', '.join(heading))}")
 
 
 def _plain(title: str) -> str:
@@ -90,9 +93,10 @@ def _row(path: Path, number: int, cells: list[str], columns: tuple[str, ...]) ->
         raise InputError(f"{path}:{number}: {cells[0]}: {len(columns)} numbers must follow the name, not {len(cells) - 1}")
     values = {}
     for column, cell in zip(columns, cells[1:], strict=False):
-        if not re.fullmatch(r"0*[1-9]\d*", cell):
-            raise InputError(f"{path}:{number}: {cells[0]}: {column} must be a whole number of at least 1, not {cell!r}")
-        values[column] = int(cell)
+        try:
+            values[column] = whole(cell, MOST_SIZE, least=1)
+        except InputError as error:
+            raise InputError(f"{path}:{number}: {cells[0][:SHOWN]}: {column} {error}") from None
     return cells[0], values
 
 

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from hw.errors import InputError
+from hw.inputs import shown
 from hw.isa.commands import COMMANDS, STREAMS, Command, Field, Opcode, Sink, Source, layout
 from hw.isa.encoding import build, values, words
 
 CONDITIONAL = "?"
+LONGEST = 80
+"""Characters of a number: 64 bits, as binary digits with their sign, prefix and separators."""
 HEXADECIMAL = {"walk.base", "walk.run_limit", "steps", "options", "scale", "weight_decay", "momentum", "learning_rate"}
 """Fields that are written so."""
 
@@ -80,7 +83,7 @@ def _command(parts: list[str], where: str) -> Command:
     head, *rest = parts
     name, _, stream = head.partition(".")
     if name not in Opcode.__members__:
-        raise InputError(f"{where}: {name!r} is no opcode; allowed: {', '.join(Opcode.__members__)}")
+        raise InputError(f"{where}: {shown(name)} is no opcode; allowed: {', '.join(Opcode.__members__)}")
     kind = COMMANDS[Opcode[name]]
     fields = list(layout(kind))
     numbers = dict(zip((field.name for field in fields), values(kind()), strict=True))
@@ -88,11 +91,13 @@ def _command(parts: list[str], where: str) -> Command:
     for part in rest[conditional:]:
         field, _, number = part.partition("=")
         if field not in numbers:
-            raise InputError(f"{where}: {name} has no field {field!r}; allowed: {', '.join(_short(fields))}")
+            raise InputError(f"{where}: {name} has no field {shown(field)}; allowed: {', '.join(_short(fields))}")
         try:
+            if len(number) > LONGEST:
+                raise ValueError
             numbers[field] = int(number, 0)
         except ValueError:
-            raise InputError(f"{where}: {field} must be a whole number, not {number!r}") from None
+            raise InputError(f"{where}: {field} must be a whole number, not {shown(number)}") from None
     return build(kind, iter(numbers.values()), conditional=conditional, **_stream(kind, stream, where))
 
 
@@ -100,12 +105,12 @@ def _stream(kind: type[Command], name: str, where: str) -> dict[str, Source | Si
     """The stream of a load or a store, by the name of its field."""
     if kind not in STREAMS:
         if name:
-            raise InputError(f"{where}: {kind.OPCODE.name} has no stream {name!r}")
+            raise InputError(f"{where}: {kind.OPCODE.name} has no stream {shown(name)}")
         return {}
     field, allowed = STREAMS[kind]
     known = {one.name: one for one in allowed if one is not Source.FETCH}
     if name not in known:
-        raise InputError(f"{where}: {kind.OPCODE.name} has no stream {name!r}; allowed: {', '.join(known)}")
+        raise InputError(f"{where}: {kind.OPCODE.name} has no stream {shown(name)}; allowed: {', '.join(known)}")
     return {field: known[name]}
 
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -27,6 +28,10 @@ COMMANDS = {
 }
 
 
+MOST_MESSAGE = 2000
+"""Characters of a message: what is wrong may be as long as its author likes."""
+
+
 class _Lazy(click.Group):
     """Imports a command's module when it is asked for, so that each starts fast."""
 
@@ -45,34 +50,66 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nmtrain")
-def cli() -> None:
+@click.option("--debug", is_flag=True, help="show the traceback of an unexpected failure")
+@click.pass_obj
+def cli(options: dict[str, bool] | None, debug: bool) -> None:
     """Design hardware for N:M sparse neural-network training.
 
     \b
     Example:
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8
     """
+    if options is not None:
+        options["debug"] = debug
 
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (a command line returns nothing to type)
-    """Run the command line: exit 0 on success, 1 where a comparison failed, 2 for bad input with one line."""
+    """Run the command line.
+
+    It exits with 0 on success, 1 where a comparison failed, 2 with one line for bad input or where the machine refuses (a full
+    disk, too little memory), and 70 with one line for what nobody foresaw, a fault of this program: ``--debug`` shows where.
+    """
     # The matrices of small networks are small: BLAS threads would mostly wait for each other, and the last bits would depend
     # on how many there are. Who trains large ones sets more.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    options = {"debug": False}
     try:
-        status = cli.main(arguments, prog_name="nmtrain", standalone_mode=False)
+        status = cli.main(arguments, prog_name="nmtrain", standalone_mode=False, obj=options)
+        sys.stdout.flush()
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except InputError as error:
         _fail(str(error), 2)
     except SimulationError as error:
-        click.echo(f"nmtrain: {error}", err=True)
+        click.echo("nmtrain: " + "\n".join(map(_printable, str(error).splitlines())), err=True)
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        _unforeseen(error, debug=options["debug"])
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _unforeseen(error: Exception, *, debug: bool) -> None:
+    """One line for what no command expects: where the machine refuses, and where this program is wrong."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        _fail("not enough memory for this", 2)
+    if isinstance(error, OSError) and error.errno:
+        _fail(f"{error.filename or 'the system'}: {error.strerror}", 2)
+    _fail(f"unexpected {type(error).__name__}: {error}; nmtrain --debug shows where", 70)
+
+
 def _fail(message: str, status: int) -> None:
-    click.echo(f"nmtrain: {' '.join(message.split())}", err=True)
+    text = _printable(" ".join(message.split()))
+    click.echo(f"nmtrain: {text[:MOST_MESSAGE]}{'…' if len(text) > MOST_MESSAGE else ''}", err=True)
     sys.exit(status)
+
+
+def _printable(text: str) -> str:
+    """`text` with escapes for what a terminal would act on, as names from outside may hold it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,22 +1,42 @@
 """What every command shares: options, and results as JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from hw.config import AcceleratorConfig, load_config
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
+from hw.inputs import shown, whole
 from hw.ratio import Ratio, parse_ratio
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-log = Console(stderr=True, highlight=False)
-"""Progress and tables go to standard error, so that ``--json`` owns standard output."""
+log = Console(stderr=True, highlight=False, markup=False, emoji=False)
+"""Progress and tables go to standard error, so that ``--json`` owns standard output. No text is markup."""
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Say beside a spinner what is being done; gives what changes the text."""
+    with log.status(Text(text)) as status:
+        yield lambda text: status.update(Text(text))
+
+
+def progress(*columns: "ProgressColumn", transient: bool = False) -> "Progress":
+    """A bar on standard error: what is being done, then `columns`."""
+    from rich.progress import BarColumn, Progress, TextColumn  # takes longer to import than most commands
+
+    return Progress(TextColumn("{task.description}", markup=False), BarColumn(), *columns, console=log, transient=transient)
 
 
 class ConfigType(click.ParamType):
@@ -66,7 +86,7 @@ class FormatType(click.ParamType):
         if isinstance(value, FloatFormat):
             return value
         if value not in self.allowed:
-            raise InputError(f"unknown format {value!r}; allowed: {', '.join(self.allowed)}")
+            raise InputError(f"unknown format {shown(value)}; allowed: {', '.join(self.allowed)}")
         return self._parse(value)
 
     def _parse(self, name: str) -> FloatFormat:
@@ -94,7 +114,7 @@ def data_options(command: F) -> F:
     for option in (
         click.option("--augment", is_flag=True, help="crop at random and mirror training images"),
         click.option("--normalise", default="", help="data, none, or MEAN:DEVIATION (commas between channels) of the images"),
-        click.option("--image-size", type=click.IntRange(min=0), default=0, help="side of folder:PATH's pictures as squares"),
+        click.option("--image-size", type=Count(4096, least=0), default=0, help="side of folder:PATH's pictures as squares"),
     ):
         command = option(command)
     return command
@@ -120,11 +140,37 @@ def _read_shape(text: str) -> tuple[str, tuple[int, ...]]:
     name, equals, sizes = text.rpartition("=")
     parts = sizes.split(",")
     if not (name and equals and all(part.strip().isascii() and part.strip().isdigit() and len(part) < 10 for part in parts)):
-        raise InputError(f"--input-shape must be NAME=sizes, such as x=1,3,224,224, not {text!r}")
+        raise InputError(f"--input-shape must be NAME=sizes, such as x=1,3,224,224, not {shown(text)}")
     shape = tuple(map(int, parts))
     if min(shape) < 1:
         raise InputError(f"--input-shape {name}: sizes must be at least 1, not {sizes}")
     return name, shape
+
+
+MOST_SEED, MOST_EPOCHS = (1 << 31) - 1, 1_000_000
+
+
+class Count(click.ParamType):
+    """A whole number within limits.
+
+    Parameters
+    ----------
+    most : int
+        What lies beyond is too large to wait for, or to hold.
+    least : int
+        The smallest.
+    """
+
+    name = "N"
+
+    def __init__(self, most: int, *, least: int = 1) -> None:
+        self.most, self.least = most, least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        try:
+            return whole(str(value), self.most, least=self.least)
+        except InputError as error:
+            raise InputError(f"{param.opts[0] if param else 'number'} {error}") from None
 
 
 def output_options(folder: str) -> Callable[[F], F]:

@@ -12,7 +12,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
 from hw.ratio import Ratio
-from sim.cli.common import config_option, log, output_options, ratio_option, show
+from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, config_option, log, output_options, ratio_option, show, working
 
 if TYPE_CHECKING:
     from dataflow.machine.units.port import Memory
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 @click.option("--model", default="cnn", show_default=True, help="network: mlp, cnn, or a Python file")
 @click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
 @ratio_option()
-@click.option("--steps", type=click.IntRange(min=1), default=1, show_default=True, help="training steps to check")
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
-@click.option("--epochs", type=click.IntRange(min=1), default=3, show_default=True, help="training before the first step")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of weights and batches")
+@click.option("--steps", type=Count(1_000), default=1, show_default=True, help="training steps to check")
+@click.option("--batch", type=Count(4096), default=32, show_default=True, help="images of a step")
+@click.option("--epochs", type=Count(MOST_EPOCHS), default=3, show_default=True, help="training before the first step")
+@click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products with --whole; default: the schedule's")
-@click.option("--latency", type=click.IntRange(min=0), default=20, show_default=True, help="of its memory, in cycles")
-@click.option("--interval", type=click.IntRange(min=1), default=1, show_default=True, help="cycles between beats of its memory")
+@click.option("--latency", type=Count(10_000, least=0), default=20, show_default=True, help="of its memory, in cycles")
+@click.option("--interval", type=Count(1_000), default=1, show_default=True, help="cycles between beats of its memory")
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
@@ -65,7 +65,7 @@ def command(
     config.check_ratio(ratio)
     if dataflow and not whole:
         raise InputError("--dataflow is for --whole")
-    with log.status(f"training {model} for {epochs} epochs"):
+    with working(f"training {model} for {epochs} epochs"):
         trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
     head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
@@ -83,7 +83,7 @@ def command(
             out,
             as_json,
         )
-    with log.status("") as status:
+    with working("") as status:
         checks = list(
             check_steps(
                 config,
@@ -93,7 +93,7 @@ def command(
                 steps=steps,
                 batch=batch,
                 rng=np.random.default_rng(seed),
-                progress=lambda step, what: status.update(f"step {step + 1} of {steps}: {what}"),
+                progress=lambda step, what: status(f"step {step + 1} of {steps}: {what}"),
             )
         )
     result = head | {"seed": seed} | summary(checks)
@@ -118,7 +118,7 @@ def _whole(
         raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")
     rng, found, stays = np.random.default_rng(head["seed"]), [], Dataflow(dataflow) if dataflow else None
     for number in range(steps):
-        with log.status(f"step {number + 1} of {steps} on the accelerator"):
+        with working(f"step {number + 1} of {steps} on the accelerator"):
             chosen = rng.choice(len(data.train_labels), batch, replace=False)
             images, labels = data.train_images[chosen], data.train_labels[chosen]
             found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE, timing, lambda _: stays))

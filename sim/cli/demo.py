@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
-from hw.files import write_json, write_whole
-from sim.cli.common import log, output_options, show
+from hw.files import json_text
+from sim.cli.common import log, output_options, progress, show
 
 
 @click.command(name="demo")
@@ -33,21 +33,19 @@ def command(out: Path, as_json: bool) -> int:
 
     scale = Scale()
     build_player(PRESETS[scale.array])
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=log, transient=True) as bar:
+    with progress(TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("", total=1)
         result = play(scale, lambda what, share: bar.update(task, description=what, completed=share))
         bar.update(task, description="writing the report", completed=0.95)
         verilog, manifest = export(PRESETS[scale.array])
-        write_whole(out / "sat.v", verilog)
-        write_json(out / "manifest.json", manifest)
-        _write_report(out, result)
+        _write_report(out, result, {"sat.v": verilog, "manifest.json": json_text(manifest)})
     show(result, as_json=as_json)
     log.print(products_table(result["cosim"]))
     log.print(_summary(result, out))
     return 0 if agrees(result["cosim"]) else 1
 
 
-def _write_report(out: Path, result: dict[str, Any]) -> None:
+def _write_report(out: Path, result: dict[str, Any], more: dict[str, str | bytes]) -> None:
     from markupsafe import Markup
 
     from reports import demo, estimate
@@ -83,7 +81,7 @@ def _write_report(out: Path, result: dict[str, Any]) -> None:
         subtitle=f"trained, played on the RTL, and estimated for {guess['workload']} on {guess['config']}",
         footer="Made by: nmtrain demo",
     )
-    estimate.write(out, guess, html=html, data=result)
+    estimate.write(out, guess, html=html, data=result, more=more)
 
 
 def _summary(result: dict[str, Any], out: Path) -> Table:

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from hw.config import AcceleratorConfig
-from hw.files import write_whole
-from sim.cli.common import config_option, log, output_options, show
+from hw.files import write_set
+from sim.cli.common import config_option, log, output_options, show, working
 
 
 @click.command(name="export")
@@ -32,10 +32,9 @@ def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> 
     """
     from hw.export import export_folder
 
-    with log.status(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
+    with working(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
         files = export_folder(config, block)
-    for name, text in files.items():
-        write_whole(out / name, text)
+    write_set(out, files)
     manifest = json.loads(files["manifest.json"])
     show(manifest, as_json=as_json)
     size = len(files[f"{block}.v"]) / 1024

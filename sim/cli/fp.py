@@ -6,7 +6,7 @@ import click
 
 from hw.files import write_json
 from hw.formats import FloatFormat
-from sim.cli.common import FormatType, log, output_options, show
+from sim.cli.common import Count, FormatType, log, output_options, show
 from sim.fp import LATENCY_CYCLES, OPERANDS, check_operation, run_vectors
 from sim.vectors import differing, read_vectors
 
@@ -20,7 +20,7 @@ MISMATCHES_SHOWN = 10
 @click.option(
     "--vectors", type=click.Path(path_type=Path), required=True, help="file: operands, result and perhaps flags on each line"
 )
-@click.option("--latency", type=click.IntRange(min=1), help="pipeline registers of the block  [default: 2, add: 4]")
+@click.option("--latency", type=Count(64), help="pipeline registers of the block  [default: 2, add: 4]")
 @output_options("out/fp")
 def command(
     op: str, source: FloatFormat, target: FloatFormat | None, vectors: Path, latency: int | None, out: Path, as_json: bool

@@ -8,22 +8,21 @@ from rich import box
 from rich.table import Table
 
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.files import write_json
 from hw.formats import FloatFormat
 from hw.ratio import Ratio
-from sim.cli.common import FormatType, config_option, log, output_options, ratio_option, show
+from sim.cli.common import MOST_SEED, Count, FormatType, config_option, log, output_options, ratio_option, show
 
 
 @click.command(name="gemm")
 @config_option()
-@click.option("--m", type=int, default=64, show_default=True, help="rows of the weights")
-@click.option("--n", type=int, default=64, show_default=True, help="columns of the result")
-@click.option("--k", type=int, default=256, show_default=True, help="reduction length before pruning")
+@click.option("--m", type=Count(1 << 16), default=64, show_default=True, help="rows of the weights")
+@click.option("--n", type=Count(1 << 16), default=64, show_default=True, help="columns of the result")
+@click.option("--k", type=Count(1 << 16), default=256, show_default=True, help="reduction length before pruning")
 @ratio_option()
 @click.option("--format", "storage", type=FormatType(most_bits=16), help="of the operands  [default: the configuration's]")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), default="os", show_default=True, help="what stays in a PE")
-@click.option("--seed", type=int, default=0, show_default=True, help="of the operands and the stalls")
+@click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the operands and the stalls")
 @click.option("--stall-probability", type=float, default=0.0, show_default=True, help="chance that a stream stalls in a cycle")
 @output_options("out/gemm")
 def command(
@@ -53,8 +52,6 @@ def command(
     from dataflow.program import Dataflow
     from sim.gemm import Gemm
 
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, not {seed}")
     if storage:
         config = replace(config, storage=storage.name)
     gemm = Gemm(

@@ -9,9 +9,10 @@ import click
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.files import write_json, write_whole
+from hw.files import json_text, write_set, write_whole
+from hw.inputs import read_bytes
 from hw.ratio import Ratio
-from sim.cli.common import config_option, log, output_options, ratio_option, show
+from sim.cli.common import MOST_SEED, Count, config_option, log, output_options, ratio_option, show, working
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -32,9 +33,9 @@ def command() -> None:
 @click.option("--model", default="mlp", show_default=True, help="network: a name or a file")
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
 @ratio_option()
-@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="images of a step")
+@click.option("--batch", type=Count(4096), default=8, show_default=True, help="images of a step")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products; default: the schedule's")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the images")
+@click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
     config: AcceleratorConfig, model: str, method: str, ratio: Ratio, batch: int, dataflow: str | None, seed: int,
@@ -74,10 +75,8 @@ def step(
     result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     result |= {"memory_bytes": len(memory), "tensors": tensors}
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
-    for name, commands in programs.items():
-        write_whole(out / f"{name}.bin", encode(commands))
-    write_whole(out / "memory.bin", memory.tobytes())
-    write_json(out / "memory.json", result)
+    files: dict[str, str | bytes] = {f"{name}.bin": encode(commands) for name, commands in programs.items()}
+    write_set(out, files | {"memory.bin": memory.tobytes(), "memory.json": json_text(result)})
     show(result, as_json=as_json)
     sizes = ", ".join(f"{name}.bin {one['commands']} commands" for name, one in result["programs"].items())
     log.print(f"{out}: {sizes}; memory.bin {len(memory):,} bytes, {len(tensors)} tensors")
@@ -114,7 +113,7 @@ def assemble(file: Path, target: Path) -> None:
     from hw.isa.listing import parse
 
     try:
-        text = _read(file).decode()
+        text = read_bytes(file).decode()
     except UnicodeDecodeError:
         raise InputError(f"{file}: is not text; a program's bytes are for nmtrain program show") from None
     commands = parse(text, str(file))
@@ -130,8 +129,8 @@ def assemble(file: Path, target: Path) -> None:
 @click.argument("file", type=FILE)
 @config_option()
 @click.option("--memory", "image", type=FILE, required=True, help="the memory's bytes at the start")
-@click.option("--latency", type=click.IntRange(min=0), default=20, show_default=True, help="of the memory, in cycles")
-@click.option("--interval", type=click.IntRange(min=1), default=1, show_default=True, help="cycles between beats of the memory")
+@click.option("--latency", type=Count(10_000, least=0), default=20, show_default=True, help="of the memory, in cycles")
+@click.option("--interval", type=Count(1_000), default=1, show_default=True, help="cycles between beats of the memory")
 @output_options("out/program")
 def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interval: int, out: Path, as_json: bool) -> int:
     """Run a program on the RTL, in NumPy and on the SimPy machine, and compare memory and counters.
@@ -147,11 +146,11 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
     from dataflow.machine.units.port import Memory
     from sim.program import run_program
 
-    (commands, behind), memory = _decoded(file), np.frombuffer(_read(image), np.uint8)
+    (commands, behind), memory = _decoded(file), np.frombuffer(read_bytes(image), np.uint8)
     _that_runs(file, commands)
     if behind:
         log.print(f"{file}: {len(behind)} bytes stand behind HALT, and have no effect")
-    with log.status(f"running {file} on {config.name}"):
+    with working(f"running {file} on {config.name}"):
         done = run_program(config, memory, commands, Memory(latency, interval), behind)
     different = sum(row["bytes_different"] for row in done.rows)
     result = {
@@ -163,8 +162,7 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
         "predicted": done.predicted,
         "operations": done.rows,
     }
-    write_whole(out / "after.bin", done.outcome.memory.tobytes())
-    write_json(out / "run.json", result)
+    write_set(out, {"after.bin": done.outcome.memory.tobytes(), "run.json": json_text(result)})
     show(result, as_json=as_json)
     log.print(
         f"{len(done.rows)} comparisons of all {len(memory):,} bytes: {different} different; "
@@ -173,18 +171,11 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
     return 0 if not different and done.counted == done.predicted else 1
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-
-
 def _decoded(file: Path) -> tuple[list[Any], bytes]:
     """The commands of a program, and the bytes that stand behind its HALT."""
     from hw.isa.encoding import decode, encode
 
-    program = _read(file)
+    program = read_bytes(file)
     try:
         commands = decode(program)
     except InputError as error:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+from rich.text import Text
 
+from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.ratio import Ratio
-from sim.cli.common import config_option, input_shape_option, log, output_options, ratio_option, show
+from sim.cli.common import Count, config_option, input_shape_option, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
     from dataflow.estimate import StepRun
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 @config_option("vcu1525")
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
 @ratio_option()
-@click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
+@click.option("--batch", type=Count(MOST_BATCH), default=512, show_default=True, help="samples of a step")
 @click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
 @input_shape_option
 @click.option("--schedule", type=click.Path(path_type=Path, dir_okay=False), help="pin the choices in this file")
@@ -94,8 +95,6 @@ def estimate(
     from dataflow.studies import NOTES
     from training import methods
 
-    if batch < 1:
-        raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
     stages = methods.load(method).sparse_stages
     found = importers.load(workload, skip_unknown=skip_unknown, shapes=shapes)
@@ -112,7 +111,7 @@ def estimate(
     notes = [*found.notes, *([NOTES[method]] if method in NOTES else [])]
     result["assumptions"] += notes
     for note in notes:
-        log.print(f"[yellow]note:[/yellow] {note}")
+        log.print(Text.assemble(("note:", "yellow"), f" {note}"))
     return result, sparse
 
 

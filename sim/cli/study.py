@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.ratio import Ratio
-from sim.cli.common import config_option, input_shape_option, log, output_options, ratio_option, show
+from sim.cli.common import Count, config_option, input_shape_option, log, output_options, ratio_option, show
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
     from reports.html import Section
@@ -25,7 +25,7 @@ KINDS = ("networks", "ablation", "ratios", "sensitivity")
 @click.argument("workloads", nargs=-1)
 @config_option("vcu1525")
 @ratio_option()
-@click.option("--batch", type=int, default=512, show_default=True, help="samples of a step")
+@click.option("--batch", type=Count(MOST_BATCH), default=512, show_default=True, help="samples of a step")
 @input_shape_option
 @output_options("out/study")
 def command(
@@ -51,8 +51,6 @@ def command(
     """
     from dataflow import importers
 
-    if batch < 1:
-        raise InputError(f"--batch must be at least 1, not {batch}")
     config.check_ratio(ratio)
     networks = [importers.load(name, shapes=shapes).network for name in workloads or FIVE]
     studies: dict[str, Callable[..., dict[str, Any]]] = {
@@ -123,15 +121,14 @@ def _with_progress(rows: Any, name: Callable[[dict[str, Any]], str]) -> list[dic
 
 def _write(out: Path, kind: str, result: dict[str, Any]) -> None:
     """JSON, CSV, the page, and what else there is of a kind."""
-    from hw.files import write_json, write_whole
+    from hw.files import csv_text, json_text, write_set
     from reports import studies
-    from reports.estimate import rows_csv
 
     subtitle = f"{result['config']}, {_what(result)}batch {result['batch']}"
     html = studies.page(
         kind.capitalize(), _sections(kind, result), subtitle=subtitle, command=shlex.join(["nmtrain", *sys.argv[1:]])
     )
-    files: dict[str, str | bytes] = {f"{kind}.csv": rows_csv(result["rows"]), f"{kind}.html": html}
+    files: dict[str, str | bytes] = {f"{kind}.csv": csv_text(result["rows"]), f"{kind}.html": html}
     if kind == "networks":
         files["networks.md"] = studies.headline_markdown(result["rows"])
     if kind == "sensitivity":
@@ -139,9 +136,7 @@ def _write(out: Path, kind: str, result: dict[str, Any]) -> None:
 
         for name, below in result["memory_bound_below"].items():
             files |= sensitivity(name, *_points(result, name), below)
-    write_json(out / f"{kind}.json", result)
-    for name, content in files.items():
-        write_whole(out / name, content)
+    write_set(out, {f"{kind}.json": json_text(result)} | files)
     log.print(f"wrote {kind}.json, {', '.join(files)} to {out}")
 
 

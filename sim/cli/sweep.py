@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from dataflow.network import MOST_BATCH
 from hw.ratio import Ratio
-from sim.cli.common import RatioType, log, output_options, show
+from sim.cli.common import MOST_EPOCHS, Count, RatioType, log, output_options, progress, show
 
 
 def _listed(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -22,9 +23,9 @@ def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--models", default="mlp,cnn", show_default=True, callback=_listed, help="networks")
 @click.option("--methods", default="all", show_default=True, callback=_listed, help="training methods, or all")
 @click.option("--ratios", default="2:4,2:8,2:16", show_default=True, callback=_ratios, help="N kept of M, each")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="repetitions, seeds 0 and up")
-@click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
+@click.option("--seeds", type=Count(1_000), default=5, show_default=True, help="repetitions, seeds 0 and up")
+@click.option("--epochs", type=Count(MOST_EPOCHS), default=25, show_default=True, help="passes over the images")
+@click.option("--batch", type=Count(MOST_BATCH), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option(
@@ -32,7 +33,7 @@ def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> t
     default=False,
     help="also each method with wider hidden layers, for the dense forward work",
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="trainings at a time")
+@click.option("--jobs", type=Count(256), default=1, show_default=True, help="trainings at a time")
 @output_options("out/sweep")
 def command(out: Path, as_json: bool, jobs: int, **fields: Any) -> None:  # noqa: ANN401 (the fields of Sweep)
     """Train every method at every ratio with several seeds; write accuracy.json and accuracy.csv.
@@ -57,12 +58,11 @@ def _progress_bar(total: int) -> Any:  # noqa: ANN401 (a context manager that gi
     """A bar on standard error: which training ended last, and how much time is left."""
     from contextlib import contextmanager
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     @contextmanager
     def shown() -> Any:  # noqa: ANN401
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=log) as bar:
+        with progress(MofNCompleteColumn(), TimeRemainingColumn()) as bar:
             task = bar.add_task("", total=total)
             yield lambda done, what: bar.update(task, completed=done, description=what)
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.files import write_json, write_whole
-from sim.cli.common import config_option, log, output_options, show
+from hw.files import json_text, write_set
+from sim.cli.common import config_option, log, output_options, show, working
 
 LABELS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "uram": "URAM"}
 DEEPEST = 3
@@ -42,17 +42,16 @@ def command(config: AcceleratorConfig, block: str, target: str, route: bool, out
 
     if route and target != "ecp5":
         raise InputError(f"--route is of ecp5 alone, whose place and route is a package; not of {target}")
-    with log.status(f"exporting {block} of {config.name}") as status:
+    with working(f"exporting {block} of {config.name}") as status:
         definitions = modules_of(config, block)
         count = len(definitions)
-        modules = synthesise(definitions, target, lambda done, name: status.update(f"{done} of {count} modules: {name}"))
+        modules = synthesise(definitions, target, lambda done, name: status(f"{done} of {count} modules: {name}"))
         clock_mhz = None
         if route:
-            status.update(f"placing and routing {block}")
+            status(f"placing and routing {block}")
             clock_mhz = routed_clock(block, "\n".join(definitions.values()))
     result = {"config": config.name, "block": block} | summary(modules, target) | {"fmax_mhz": clock_mhz}
-    write_json(out / "synth.json", result)
-    write_whole(out / "synth.md", markdown(result, DEEPEST))
+    write_set(out, {"synth.json": json_text(result), "synth.md": markdown(result, DEEPEST)})
     show(result, as_json=as_json)
     log.print(_table(result))
     if clock_mhz is not None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hw.errors import InputError
-from hw.files import write_json
-from sim.cli.common import data_options, log, output_options, ratio_option, show
+from dataflow.network import MOST_BATCH
+from hw.files import alone_in, json_text, write_set
+from hw.inputs import read_text
+from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, log, output_options, progress, ratio_option, show
 
 if TYPE_CHECKING:
     from training import loop
+    from training.experiment import Experiment
     from training.journal import Journal
 
 SECONDS_BETWEEN_LINES = 60
@@ -39,8 +41,8 @@ SECONDS_BETWEEN_LINES = 60
 @click.option("--init", default="", help="start from these weights: weights.npz, .safetensors, or PyTorch's .pt")
 @click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
 @ratio_option()
-@click.option("--epochs", type=click.IntRange(min=1), default=25, show_default=True, help="passes over the images")
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, help="images of a step")
+@click.option("--epochs", type=Count(MOST_EPOCHS), default=25, show_default=True, help="passes over the images")
+@click.option("--batch", type=Count(MOST_BATCH), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
 @click.option("--schedule", default="cosine", show_default=True, help="of the learning rate: cosine, step or constant")
 @click.option("--warm-up", type=float, default=0.0, show_default=True, help="share of the training in which the rate rises")
@@ -55,13 +57,15 @@ SECONDS_BETWEEN_LINES = 60
     show_default=True,
     help="binary16, bfloat16, float8_e4m3, float8_e4m3fn (OCP), float8_e5m2, binary32",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of the weights and the order of images")
+@click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of weights and order of images")
 @click.option("--exact", is_flag=True, help="multiply bit for bit as the accelerator does, instead of with BLAS")
 @click.option("--prune-first", is_flag=True, help="prune the first weighted layer too")
 @click.option("--prune-last", is_flag=True, help="prune the classifier too")
 @click.option("--wide", is_flag=True, help="wider hidden layers, for the dense forward work: Sparse-Wide")
 @click.option("--resume", is_flag=True, help="go on from the checkpoint in --out, if there is one")
-@click.option("--checkpoint-minutes", type=click.FloatRange(min=0), default=10.0, show_default=True, help="between checkpoints")
+@click.option(
+    "--checkpoint-minutes", type=click.FloatRange(min=0, max=1e6), default=10.0, show_default=True, help="between checkpoints"
+)
 @output_options("out/train")
 def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
     """Train a network in the accelerator's mixed precision; write metrics.json, weights.npz and curves.png.
@@ -74,26 +78,34 @@ def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, *
     Example:
       nmtrain train --data digits --model cnn --method bdwp --ratio 2:8 --seed 1 --out out/train
     """
-    from training.curves import write_curves
-    from training.experiment import Experiment, run
+    from training.experiment import Experiment
     from training.journal import Journal
-    from training.saved import write_model
 
-    _make_folder(out)
     experiment = Experiment(**fields)
     told = _say_epoch(experiment.epochs)
     journal = Journal(out, experiment.identity, goes_on=resume, minutes=checkpoint_minutes, told=told)
-    with _stopping(journal), _progress_bar() as progress:
-        model, metrics = run(experiment, progress, journal)
-    write_model(out / "weights.npz", model, metrics)
-    write_json(out / "metrics.json", metrics)
-    epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    write_curves(out / "curves.png", epochs, f"{metrics['model']}, {metrics['method']} {metrics['ratio']}, {metrics['data']}")
-    journal.close()
+    with alone_in(out):
+        metrics = _train(out, experiment, journal)
     show(metrics, as_json=as_json)
     log.print(
         f"{out / 'metrics.json'}: test accuracy {metrics['test_accuracy']:.2%}, {metrics['method']}, ratio {metrics['ratio']}"
     )
+
+
+def _train(out: Path, experiment: "Experiment", journal: "Journal") -> dict[str, Any]:
+    """Train, and write what came of it."""
+    from training.curves import draw_curves
+    from training.experiment import run
+    from training.saved import model_bytes
+
+    with _stopping(journal), _progress_bar() as advance:
+        model, metrics = run(experiment, advance, journal)
+    title = f"{metrics['model']}, {metrics['method']} {metrics['ratio']}, {metrics['data']}"
+    epochs = [json.loads(line) for line in read_text(out / "metrics.jsonl").splitlines()]
+    curves = draw_curves(epochs, title)
+    write_set(out, {"weights.npz": model_bytes(model, metrics), "metrics.json": json_text(metrics), "curves.png": curves})
+    journal.close()
+    return metrics
 
 
 @contextmanager
@@ -125,23 +137,15 @@ def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
     return told
 
 
-def _make_folder(out: Path) -> None:
-    """Find out before the training whether there is a place for its result."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
-
-
 @contextmanager
 def _progress_bar() -> Iterator[Callable[["loop.Progress"], None]]:
     """A bar on standard error from the first step on, with the running epoch's loss and accuracy, and images a second.
 
     Where that is no terminal, a line from time to time.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TimeRemainingColumn
 
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=log)
+    bar = progress(TimeRemainingColumn())
     task = bar.add_task("")
     start = perf_counter()
 

@@ -68,7 +68,7 @@ def test_gemm_table(tmp_path):
         ("", r":1: no heading; allowed: 'Layer, IFMAP Height"),
         ("Layer, A, B\nx, 1, 2\n", r":1: heading must be 'Layer, IFMAP Height.*not 'Layer, A, B'"),
         (CONV, r":1: no layer follows the heading"),
-        (CONV + "c, 8, 8, 3, 3, 4, 6, 0,\n", r":2: c: Strides must be a whole number of at least 1, not '0'"),
+        (CONV + "c, 8, 8, 3, 3, 4, 6, 0,\n", r":2: c: Strides must be a whole number of at least 1, not 0"),
         (CONV + "c, 8, 8, 3, 3, 4,\n", r":2: c: 7 numbers must follow the name, not 6"),
         (CONV + "c, 8, 8, 9, 3, 4, 6, 1,\n", r":2: c: Filter Height must be at most IFMAP Height 8, not 9"),
         ("Layer, IFMAP Height, M, N, K\n", r":1: heading must be .*not 'Layer, IFMAP Height, M, N, K'"),

@@ -44,8 +44,8 @@ def test_files_where_they_are_asked_for(tmp_path):
     [
         (["alexnet"], "unknown workload 'alexnet'; allowed: mlp, cnn, "),
         (["mlp", "--method", "magic"], "unknown method 'magic'; allowed: bdwp, "),
-        (["mlp", "--batch", "0"], "--batch must be at least 1, not 0"),
-        (["mlp", "--batch", "many"], "Invalid value for '--batch'"),
+        (["mlp", "--batch", "0"], "--batch must be a whole number of at least 1, not 0"),
+        (["mlp", "--batch", "many"], "--batch must be a whole number of at least 1, not 'many'"),
         (["mlp", "--ratio", "5:4"], "n must be in 1..m, not 5 (m = 4)"),
         (["mlp", "--ratio", "2:32"], "needs groups of 32, but vcu1525 is elaborated for max_group = 16"),
         (["mlp", "--config", "huge"], "unknown configuration 'huge'; allowed: tiny, "),

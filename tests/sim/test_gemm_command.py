@@ -37,8 +37,8 @@ def test_a_format_replaces_the_configurations(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--k", "0"], "k must be at least 1, not 0"),
-        (["--m", "-3"], "m must be at least 1, not -3"),
+        (["--k", "0"], "--k must be a whole number of at least 1, not 0"),
+        (["--m", "-3"], "--m must be a whole number of at least 1, not '-3'"),
         (["--ratio", "5:4"], "n must be in 1..m, not 5 (m = 4)"),
         (["--ratio", "2:32"], "needs groups of 32, but tiny is elaborated for max_group = 16"),
         (["--config", "huge"], "unknown configuration 'huge'; allowed: tiny, small, medium, vcu1525"),
@@ -47,7 +47,7 @@ def test_a_format_replaces_the_configurations(capsys, tmp_path):
             ["--format", "f32"],
             "unknown format 'f32'; allowed: binary16, bfloat16, float8_e4m3, float8_e4m3fn, float8_e5m2, f16, bf16, e4m3",
         ),
-        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--seed", "-1"], "--seed must be a whole number of at least 0"),
         (["--stall-probability", "1"], "must be in 0..0.95"),
     ],
 )

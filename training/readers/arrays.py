@@ -1,16 +1,18 @@
 """Data sets as arrays: an ``.npz`` of the user's, MNIST's IDX files."""
 
-import gzip
+import zlib
+from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
-from zlib import error as ZlibError
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
+from hw.inputs import read_bytes
+from training.archive import read_arrays
 from training.data import Data, Normalise
-from training.readers.files import member, members
+from training.readers.files import MOST_BYTES, member, members
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -22,17 +24,19 @@ def npz(path: Path) -> Data:
 
     Bytes become numbers of 0..1, floating-point numbers stay as they are. No pickle is read.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    content = read_bytes(path, most_bytes=MOST_BYTES)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name in NAMES}
-            found = list(archive.files)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, BadZipFile, EOFError, KeyError, ZlibError, AttributeError):
+        arrays = read_arrays(content, NAMES, most_bytes=MOST_BYTES)
+        found = list(ZipFile(BytesIO(content)).namelist())
+    except Exception:  # a damaged archive fails in as many ways as there are bytes
         raise InputError(f"{path}: not an .npz of plain arrays, or a damaged one") from None
     missing = [name for name in NAMES if name not in arrays]
     if missing:
-        raise InputError(f"{path}: array {missing[0]} is missing; it has {', '.join(found) or 'none'}")
+        raise InputError(
+            f"{path}: array {missing[0]} is missing; it has {', '.join(name.removesuffix('.npy') for name in found) or 'none'}"
+        )
     return from_arrays(str(path), *(arrays[name] for name in NAMES))
 
 
@@ -87,14 +91,18 @@ def _labels(where: str, labels: NDArray, count: int) -> NDArray[np.integer]:
     return labels.astype(np.int64)
 
 
-def _unpacked(found: dict[str, bytes], name: str, path: Path) -> bytes:
+def _unpacked(found: dict[str, bytes | Path], name: str, path: Path) -> bytes:
     if name in found:
-        return found[name]
+        return member(found, name, path)
     packed = member(found, f"{name}.gz", path)
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)  # of gzip
     try:
-        return gzip.decompress(packed)
-    except (OSError, EOFError, ZlibError):
-        raise InputError(f"{path}: {name}.gz: not a whole gzip file") from None
+        content = unpacking.decompress(packed, MOST_BYTES)
+    except zlib.error:
+        content = b""
+    if not unpacking.eof:
+        raise InputError(f"{path}: {name}.gz: not a whole gzip file of at most {MOST_BYTES:,} bytes")
+    return content
 
 
 def _idx(content: bytes, where: str) -> NDArray:

@@ -74,8 +74,9 @@ def _pickled(content: bytes, name: str, key: bytes) -> Split:
 
 def _integers(values: object) -> NDArray[np.int64] | None:
     """A sequence of integers as an array; None where it is anything else, or empty."""
+    flat = isinstance(values, np.ndarray) or (isinstance(values, list) and all(type(value) is int for value in values))
     try:
-        array = np.asarray(values)
+        array = np.asarray(values) if flat else np.empty(0)  # a list of lists of lists may unfold without end
     except (ValueError, OverflowError):
         return None
     return array.astype(np.int64) if array.ndim == 1 and array.size and array.dtype.kind in "iu" else None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
+from hw.inputs import read_text, shown
 from training.data import Data, Images, Normalise
 from training.readers.augment import CropAndFlip
 from training.readers.pictures import Pictures, square
@@ -81,17 +82,14 @@ def _annotated(path: Path, classes: list[str]) -> Files:
         file, _, rest = line.partition("\t")
         name = rest.split("\t")[0]
         if name not in classes:
-            raise InputError(f"{annotations}, line {number}: {name!r} is no class of wnids.txt")
+            raise InputError(f"{annotations}, line {number}: {shown(name)} is no class of wnids.txt")
         files.append(path / "images" / file)
         labels.append(classes.index(name))
     return files, np.array(labels)
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    lines = read_text(path).splitlines()
     if not lines:
         raise InputError(f"{path}: empty")
     return lines

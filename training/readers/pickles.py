@@ -29,11 +29,11 @@ def read_pickle(content: bytes, name: str) -> dict[bytes, Any]:
     """The dictionary with byte keys that `content` holds; `InputError` with the file's `name` where it is none."""
     try:
         read = _Unpickler(BytesIO(content), encoding="bytes").load()
+        if isinstance(read, dict):
+            return {key.encode() if isinstance(key, str) else key: value for key, value in read.items()}
     except Exception as error:  # a damaged pickle fails in as many ways as there are bytes
         raise InputError(f"{name}: not a data set's pickle: {error or type(error).__name__}") from None
-    if not isinstance(read, dict):
-        raise InputError(f"{name}: not a data set's pickle: it holds a {type(read).__name__}")
-    return {key.encode() if isinstance(key, str) else key: value for key, value in read.items()}
+    raise InputError(f"{name}: not a data set's pickle: it holds a {type(read).__name__}")
 
 
 def _empty(kind: type, shape: Any, code: Any) -> np.ndarray:  # noqa: ANN401 (what a pickle passes)

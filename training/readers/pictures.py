@@ -1,14 +1,16 @@
 """Pictures in files, decoded when a batch asks for them."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hw.errors import InputError
+from hw.inputs import read_bytes
 
 SCALES, ASPECTS, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
@@ -16,10 +18,12 @@ SCALES, ASPECTS, TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 def square(file: Path) -> int:
     """Side of a square picture; `InputError` where it is none."""
     try:
-        with Image.open(file) as picture:
+        with Image.open(BytesIO(read_bytes(file))) as picture:
             width, height = picture.size
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise InputError(f"{file}: not a whole picture: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged picture fails in as many ways as there are decoders
+        raise InputError(f"{file}: not a whole picture: {str(error).partition(' <')[0] or type(error).__name__}") from None
     if width != height:
         raise InputError(f"{file}: {width}x{height} is no square; --image-size makes one of each picture")
     return width
@@ -43,6 +47,12 @@ class Pictures:
         self.shape = (len(self.files), size, size, 3)
         self.dtype = np.dtype(np.uint8)
 
+    @property
+    def identity(self) -> str:
+        """Names, sizes and times of change of the files, and what becomes of them."""
+        states = [(str(file), state.st_size, state.st_mtime_ns) for file in self.files if (state := file.stat())]
+        return repr((self.size, self.scaled, states))
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -57,10 +67,12 @@ class Pictures:
     def _open(self, number: int) -> Image.Image:
         file = self.files[number]
         try:
-            with Image.open(file) as picture:
+            with Image.open(BytesIO(read_bytes(file))) as picture:
                 return picture.convert("RGB")
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise InputError(f"{file}: not a whole picture: {error}") from None
+        except Exception as error:  # a damaged picture fails in as many ways as there are decoders
+            raise InputError(
+                f"{file}: not a whole picture that can be decoded: {str(error).partition(' <')[0] or type(error).__name__}"
+            ) from None
 
     def _middle(self, picture: Image.Image) -> NDArray[np.uint8]:
         width, height = picture.size

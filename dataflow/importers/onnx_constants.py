@@ -1,0 +1,43 @@
+"""Constants of an ONNX file: whether their values are there, and whether training would change them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.checker import ValidationError
+from onnx.external_data_helper import load_external_data_for_tensor
+
+from hw.inputs import MOST_BYTES
+
+MASK_ELEMENTS, MASK_VALUES, SAMPLE = 1 << 22, 4, 4096
+"""A constant of up to so many elements is a mask where it has few values; the first ones tell most that are none."""
+
+
+def is_mask(values: NDArray[Any] | None) -> bool:
+    """Whether these are no numbers that training changes: two to four different ones, along two axes or more.
+
+    So are masks of attention and of windows. Scales and biases lie along one axis, and weights are all different, or all equal.
+    """
+    if values is None or sum(size > 1 for size in values.shape) < 2 or values.size <= MASK_VALUES:
+        return False
+    if len(np.unique(values.flat[:SAMPLE])) > MASK_VALUES:
+        return False
+    return 1 < len(np.unique(values)) <= MASK_VALUES
+
+
+def is_here(tensor: onnx.TensorProto, folder: Path) -> bool:
+    """Whether the values of `tensor` are known, read from their own file where there is one."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return True
+    named = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        if (folder / named.get("location", "")).stat().st_size > MOST_BYTES:
+            return False
+        load_external_data_for_tensor(tensor, str(folder))
+    except (ValidationError, OSError, ValueError):
+        return False
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+    return True
