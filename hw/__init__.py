@@ -16,10 +16,12 @@
 
     config, formats, ratio   what an accelerator is made of, number formats, N:M
     fp/                      multiply, add, convert, parametric in format and pipeline depth
+    mac/                     the cores of a USPE, and numbers between the array's edges
     isa/                     commands, their encoding and checks, registers
     parts/                   layouts of words that blocks share
     modules, export          Verilog, each distinct module once
     packaging/               what an FPGA's tools want beside it
 
-`config`, `formats`, `ratio`, `errors`, `files` and `isa` are plain Python: every other folder may import them without Amaranth.
+`config`, `cores`, `formats`, `ratio`, `errors`, `files` and `isa` are plain Python: every other folder may import them without
+Amaranth.
 """

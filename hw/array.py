@@ -7,18 +7,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.delay_line import delayed
+from hw.delay_line import delay, delayed
+from hw.mac.edges import Normalise, Pack, Unpack, convert
 from hw.modules import place
 from hw.parts.layouts import sums_layout, weights_layout
-from hw.uspe import USPE, delay, group_bits, row_link, slices
+from hw.uspe import USPE, group_bits, row_link, slices
 
 ALWAYS = Const(1)
 Element = type[wiring.Component]
 
 
 def groups_bits(config: AcceleratorConfig) -> int:
-    """Width of one step's activations: a group of M for each column, column 0 lowest."""
-    return group_bits(config) * config.columns
+    """Width of one step's activations in the storage format: a group of M for each column, column 0 lowest."""
+    return config.storage_format.width * config.max_group * config.columns
 
 
 class Row(wiring.Component):
@@ -35,14 +36,14 @@ class Row(wiring.Component):
     -------
     west, east : row_link
         What enters the first element and what leaves the last.
-    north, south : groups_bits
+    north, south : columns · group_bits
         A group for each element, to be handed down to the next row.
     """
 
     def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
         self.element = element
-        link, groups = row_link(config), groups_bits(config)
+        link, groups = row_link(config), group_bits(config) * config.columns
         super().__init__({"west": In(link), "east": Out(link), "north": In(groups), "south": Out(groups)})
 
     def elaborate(self, platform: object) -> Module:
@@ -66,7 +67,8 @@ class SystolicArray(wiring.Component):
 
     A *step* is one multiply-accumulate in every element. It is taken by the element in row r and column c exactly r + c
     cycles after `en` was high here, because operands and the enable itself move one element a cycle. Lines of registers at
-    the edges skew the operands so that here a step's operands stand side by side, and undo it for the sums.
+    the edges skew the operands so that here a step's operands stand side by side, and undo it for the sums. Behind them numbers
+    have the forms of `hw.mac`.
 
     Parameters
     ----------
@@ -140,28 +142,37 @@ class SystolicArray(wiring.Component):
 
     def _feed_west(self, m: Module, platform: object, rows: list) -> None:
         """Row r receives the enable, the flags, its weight and its sum so far r cycles later than row 0."""
+        storage = self.config.storage_format
+        width = storage.width
         flags = {name: getattr(self, name) for name in ("en", "stationary", "first", "last", "take")}
         for number, row in enumerate(rows):
             weight = self.weights[number]
-            operands = Cat(weight.value, weight.index, self.partial[number])
+            operands = delayed(m, platform, Cat(weight, self.partial[number]), number, f"west_{number}")
+            value, index, partial = operands[:width], operands[width : weight.shape().size], operands[weight.shape().size :]
             m.d.comb += [
                 *(getattr(row.west, name).eq(value) for name, value in flags.items()),
-                Cat(row.west.weight, row.west.index, row.west.drain).eq(
-                    delayed(m, platform, operands, number, f"west_{number}")
-                ),
+                row.west.weight.eq(convert(m, platform, Normalise, storage, value, f"weight_{number}")),
+                row.west.index.eq(index),
+                row.west.drain.eq(convert(m, platform, Unpack, storage, partial, f"partial_{number}")),
             ]
             flags = {name: delay(m, ALWAYS, value, 1, f"{name}_{number + 1}", reset=True) for name, value in flags.items()}
 
     def _feed_north(self, m: Module, platform: object, row: Row) -> None:
         """Column c receives its group c cycles later than column 0."""
         groups = slices(self.groups, self.config.columns)
-        skewed = [delayed(m, platform, group, column, f"north_{column}") for column, group in enumerate(groups)]
-        m.d.comb += row.north.eq(Cat(*skewed))
+        for column, group in enumerate(groups):
+            skewed = delayed(m, platform, group, column, f"north_{column}")
+            stored = slices(skewed, self.config.max_group)
+            operands = (
+                convert(m, platform, Normalise, self.config.storage_format, value, f"activation_{column}_{number}")
+                for number, value in enumerate(stored)
+            )
+            m.d.comb += slices(row.north, self.config.columns)[column].eq(Cat(operands))
 
     def _collect_east(self, m: Module, platform: object, rows: list) -> None:
         """The sums of row r leave r cycles after those of row 0: hold each back until the last row's are there."""
         for number, row in enumerate(rows):
-            sums = delayed(m, platform, row.east.drain, len(rows) - 1 - number, f"east_{number}")
-            m.d.comb += self.o[number].eq(sums)
+            total = convert(m, platform, Pack, self.config.storage_format, row.east.drain, f"sum_{number}")
+            m.d.comb += self.o[number].eq(delayed(m, platform, total, len(rows) - 1 - number, f"east_{number}"))
         for valid, emit in ((self.o_valid, self.emit), (self.partial_valid, self.emit_partial)):
             m.d.comb += valid.eq(delay(m, ALWAYS, self.en & emit, self.latency_cycles, valid.name, reset=True))

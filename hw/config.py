@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from hw.cores import DSP48E2, GENERIC, LATENCIES, check_core
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.inputs import SHOWN, parse_toml, read_text, shown
@@ -54,9 +55,12 @@ class AcceleratorConfig:
     storage : str
         Name of the storage format of operands, see `hw.formats.FORMATS`. Accumulation is always binary32.
     multiply_latency_cycles, add_latency_cycles : int
-        Pipeline registers in a USPE's multiplier and accumulator, each at least 1, the
-        accumulator's at most 14. The accumulator's latency is also the
-        number of *interleave slots*: independent outputs that a USPE keeps in flight, held in the adder's own pipeline.
+        Pipeline registers in a USPE's multiplier and accumulator, each at least 1, the accumulator's at most 14. The
+        accumulator's latency is also the number of *interleave slots*: independent outputs that a USPE keeps in flight, held in
+        the adder's own pipeline.
+    uspe_core : str
+        What a USPE multiplies and adds with: ``generic``, plain logic, or ``dsp48e2``, blocks of UltraScale+ devices. The bits
+        and the cycles are the same. The second has latencies of 2 and 4 cycles, and no bfloat16.
     clock_hz : float
         The clock.
     sore_lanes, wuve_lanes, vpu_lanes : int
@@ -86,6 +90,7 @@ class AcceleratorConfig:
     storage: str = "binary16"
     multiply_latency_cycles: Depth = 2
     add_latency_cycles: Annotated[int, _upto(MOST_ADD_LATENCY_CYCLES)] = 4
+    uspe_core: str = GENERIC
     clock_hz: Annotated[float, Field(ge=1e3, le=1e11, allow_inf_nan=False)] = 200e6
     sore_lanes: Edge = 4
     wuve_lanes: Edge = 4
@@ -113,6 +118,7 @@ class AcceleratorConfig:
         if self.storage not in FORMATS or FORMATS[self.storage].width > 16:
             narrow = [name for name, known in FORMATS.items() if known.width <= 16]
             raise ValueError(f"storage must be one of {', '.join(narrow)}, not {shown(self.storage)}")
+        check_core(self.uspe_core, self.storage, **{name: getattr(self, name) for name in LATENCIES})
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", self.name):
             raise ValueError(f"name must be a letter, then at most 63 letters, digits, '_' or '-', not {shown(self.name)}")
 
@@ -143,8 +149,8 @@ class AcceleratorConfig:
 
     @property
     def uspe_latency_cycles(self) -> int:
-        """Steps from a weight at a USPE's west to its sum leaving the drain chain: select, multiply, add, chain."""
-        return 1 + self.multiply_latency_cycles + self.add_latency_cycles + self.interleave_slots
+        """Steps from a weight at a USPE's west to its sum, which the link to the east then takes: keep, multiply, add."""
+        return 1 + self.multiply_latency_cycles + self.add_latency_cycles
 
     @property
     def drain_steps(self) -> int:
@@ -266,7 +272,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
             w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024, axi_data_bits=256,
         ),
         AcceleratorConfig(
-            name="vcu1525", rows=32, columns=32, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
+            name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
             w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
         ),
     )

@@ -1,12 +1,36 @@
 """Lines of registers, which tools take for shift registers of lookup tables."""
 
+from collections.abc import Mapping
 from functools import partial
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Module, Signal, Value, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.modules import place
+
+FLIP_FLOPS: Mapping[str, int | str] = {"keep": 1, "shreg_extract": "no"}
+"""Of registers that would become shift registers of lookup tables, where those are short and flip-flops are left over."""
+
+
+def delay(
+    m: Module,
+    en: ValueLike,
+    value: ValueLike,
+    steps: int,
+    name: str,
+    *,
+    reset: bool = False,
+    attributes: Mapping[str, int | str] | None = None,
+) -> Value:
+    """`value` as it was `steps` enabled cycles ago; without reset it can be a shift register of lookup tables."""
+    value = Value.cast(value)
+    if steps == 0:
+        return value
+    line = Signal(len(value) * steps, name=name, reset_less=not reset, attrs=attributes)
+    with m.If(en):
+        m.d.sync += line.eq(Cat(value, line))
+    return line[-len(value) :]
 
 
 def delayed(m: Module, platform: object, value: ValueLike, cycles: int, name: str) -> Value:
@@ -58,65 +82,5 @@ class DelayLine(wiring.Component):
   reg [{bits - 1}:0] line = {bits}'h0;
   always @(posedge clk) line <= {following};
   assign o = line[{bits - 1}:{kept}];
-endmodule
-"""
-
-
-class TappedLine(wiring.Component):
-    """What came in so many enabled cycles ago, or one; it has no reset, as shift registers have none.
-
-    A shift register of lookup tables gives out the bit at an address, so that the choice between the two costs nothing.
-
-    Parameters
-    ----------
-    width : int
-        Bits.
-    cycles : int
-        From 2 on.
-
-    Members
-    -------
-    en : In(1)
-        The line moves.
-    short : In(1)
-        `o` is what came in in the last enabled cycle.
-    i, o : In(width), Out(width)
-        The value, and an earlier one; 0 before.
-    """
-
-    def __init__(self, width: int, cycles: int) -> None:
-        self.width, self.cycles = width, cycles
-        super().__init__({"en": In(1), "short": In(1), "i": In(width), "o": Out(width)})
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        line = Signal(self.width * self.cycles, reset_less=True)
-        with m.If(self.en):
-            m.d.sync += line.eq(Cat(self.i, line))
-        m.d.comb += self.o.eq(Mux(self.short, line[: self.width], line[-self.width :]))
-        return m
-
-    def verilog(self, name: str) -> str:
-        """The same in the form that is taken for such a shift register, and in one that is quick to simulate."""
-        width, last = self.width, self.cycles - 1
-        taps = ", ".join(f"line[bit + {tap * width}]" for tap in range(last, -1, -1))
-        return f"""module {name}(clk, en, short, i, o);
-  input clk;
-  input en, short;
-  input [{width - 1}:0] i;
-  output [{width - 1}:0] o;
-  reg [{width * self.cycles - 1}:0] line = {width * self.cycles}'h0;
-  always @(posedge clk) if (en) line <= {{line[{width * last - 1}:0], i}};
-`ifdef VERILATOR
-  assign o = short ? line[{width - 1}:0] : line[{width * self.cycles - 1}:{width * last}];
-`else
-  genvar bit;
-  generate
-    for (bit = 0; bit < {width}; bit = bit + 1) begin : bits
-      wire [{last}:0] taps = {{{taps}}};
-      assign o[bit] = taps[short ? 0 : {last}];
-    end
-  endgenerate
-`endif
 endmodule
 """

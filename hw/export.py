@@ -18,6 +18,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import hash_files
 from hw.functions import FunctionUnit
+from hw.mac.dsp48e2 import MODELS
 from hw.modules import ModuleLibrary, port_name
 from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
 from hw.pregenerate import Pregenerate, check_pregeneration
@@ -104,16 +105,23 @@ def export_folder(config: AcceleratorConfig, block: str) -> dict[str, str]:
     verilog, manifest = export_block(config, block)
     files = {
         f"{block}.v": verilog,
-        f"{block}.core": fusesoc_core.core(config, block),
+        f"{block}.core": fusesoc_core.core(config, block, [MODELS.name] if needs_models(verilog) else []),
         f"{block}_ooc.xdc": out_of_context.constraints(config, block),
         f"{block}_ooc.tcl": out_of_context.project_setting(block),
     }
+    if needs_models(verilog):
+        files[MODELS.name] = MODELS.read_text(encoding="utf-8")
     if block == "sat":
         files["package_ip.tcl"] = vivado_ip.script(config, manifest)
         files["registers.json"] = register_map.register_json(config)
         files["registers.h"] = register_map.register_header()
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
+
+
+def needs_models(verilog: str) -> bool:
+    """Whether there are primitives of a device in it, which simulators have no models of."""
+    return "  DSP48E2 #(" in verilog
 
 
 def find_block(config: AcceleratorConfig, block: str) -> wiring.Component:

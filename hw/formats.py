@@ -92,6 +92,12 @@ FORMATS: dict[str, FloatFormat] = {
 }
 
 
+def has_exact_products(form: FloatFormat) -> bool:
+    """Whether the product of any two numbers is zero or a normal number of binary32, exactly."""
+    smallest, digits = 2 * (1 - form.bias - form.mantissa_bits), 2 * (form.mantissa_bits + 1)
+    return smallest > -BINARY32.bias and digits <= BINARY32.mantissa_bits + 1
+
+
 def parse_format(name: str) -> FloatFormat:
     """Look a format up by its name in `FORMATS`; `InputError` names the allowed ones."""
     if name not in FORMATS:

@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.isa.checks import COUNT_BITS
 from hw.sequencer import tiles_layout
-from hw.uspe import delay
 
 
 class StationarySequencer(wiring.Component):

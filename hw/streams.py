@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.uspe import delay
+from hw.delay_line import delay
 
 
 def join(m: Module, inputs: Mapping[stream.Interface, ValueLike], ready: Value) -> Signal:

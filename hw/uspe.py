@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from functools import partial
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.delay_line import TappedLine
-from hw.formats import BINARY32
-from hw.fp.add import FloatAdd
-from hw.fp.multiply import FloatMultiply
+from hw.cores import GENERIC
+from hw.delay_line import FLIP_FLOPS, delay
+from hw.mac import core_of
+from hw.mac.forms import operand_bits, sum_bits
+from hw.mac.selection import MuxfSelect
 from hw.modules import place
 
 
@@ -30,11 +31,11 @@ def row_link(config: AcceleratorConfig) -> wiring.Signature:
     take : 1
         The weight of this step is to be kept. It reaches each element `add_latency_cycles` steps after its western
         neighbour, as the sums do.
-    weight : storage format
+    weight : operand_bits
         The value of a kept weight.
     index : config.index_bits
         Which activation of the group it multiplies.
-    drain : 32
+    drain : sum_bits
         A finished sum on its way out, or the travelling sum so far.
     """
     return wiring.Signature(
@@ -44,9 +45,9 @@ def row_link(config: AcceleratorConfig) -> wiring.Signature:
             "first": Out(1),
             "last": Out(1),
             "take": Out(1),
-            "weight": Out(config.storage_format.width),
+            "weight": Out(operand_bits(config.storage_format)),
             "index": Out(config.index_bits),
-            "drain": Out(BINARY32.width),
+            "drain": Out(sum_bits(config.storage_format)),
         }
     )
 
@@ -56,7 +57,7 @@ def group_bits(config: AcceleratorConfig) -> int:
 
     A plain vector: with a structured one, the Verilog would name each field again at each of R · C elements.
     """
-    return config.storage_format.width * config.max_group
+    return operand_bits(config.storage_format) * config.max_group
 
 
 class USPE(wiring.Component):
@@ -71,13 +72,14 @@ class USPE(wiring.Component):
 
     ::
 
-        north ──┬────────────────────────► south (group, registered)
-                ▼
-        west ─ select ─ multiply ─ add ─┬─────────────┬─► east.drain
-          │                         ▲   ├─► chain ────┘
-          │       sum or west.drain ┴───┘     ▲
-          │                               west.drain
-          └──────────────────────────────► east (weight, index, flags, registered)
+        north ─ register ┬───────────────────────────────► south (group)
+                         ▼
+        west ─ keep ─► select ─► multiply ─► add ─┬─► last? ─ register ─► east.drain
+          │                                   ▲   │     ▲
+          │             sum or west.drain ────┴───┘   chain
+          │                                             │
+          │                                         west.drain
+          └─ register ───────────────────────────────────► east (weight, index, flags)
 
     Parameters
     ----------
@@ -94,14 +96,15 @@ class USPE(wiring.Component):
     Attributes
     ----------
     latency_cycles : int
-        Steps from a weight at ``west`` to its sum at the head of the drain chain: select, multiply, add, chain.
+        Steps from a weight at ``west`` to its sum, which the link's register then takes: keep, multiply, add.
     interval_cycles : int
         Steps from one weight to the next: 1.
 
     Notes
     -----
-    A sum marked `last` enters the drain chain `interleave_slots` registers long; in all other steps the chain shifts what
-    comes from the west. A row of C elements therefore needs C · interleave_slots steps between the ends of two tiles.
+    What comes from the west passes a drain chain of `interleave_slots` registers, then the link's. A sum marked `last` enters
+    that last register in its place. A row of C elements therefore needs C · interleave_slots steps between the ends of two
+    tiles.
     """
 
     interval_cycles = 1
@@ -113,58 +116,58 @@ class USPE(wiring.Component):
         group = group_bits(config)
         super().__init__({"west": In(link), "east": Out(link), "north": In(group), "south": Out(group)})
 
+    @property
+    def core(self) -> type[wiring.Component]:
+        """The multiply-accumulate: takes the configuration, has the ports and keeps the steps of `hw.mac.forms.mac_ports`."""
+        return core_of(self.config)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        weight, activation = self.operands(m)
-        product = self.product(m, platform, weight, activation)
-        self.accumulate(m, platform, product)
+        weight, activation = self.operands(m, platform)
+        total = self.accumulate(m, platform, weight, activation)
+        self._drain(m, total)
         self._pass_on(m)
         return m
 
-    def operands(self, m: Module) -> tuple[Signal, Signal]:
+    def operands(self, m: Module, platform: object) -> tuple[Value, Value]:
         """The weight of a step and the activation that it multiplies, one step after they were at the edges."""
-        width, take = self.config.storage_format.width, self.west.take | ~self.west.stationary
-        weight = Signal(width, reset_less=True)
-        activation = Signal(width, reset_less=True)
-        kept_index = Signal(self.config.index_bits, reset_less=True)
-        index = Mux(take, self.west.index, kept_index)
-        with m.If(self.west.en):
-            m.d.sync += activation.eq(select(slices(self.north, self.config.max_group), index))
-            with m.If(take):
-                m.d.sync += [weight.eq(self.west.weight), kept_index.eq(self.west.index)]
-        return weight, activation
+        weight = Signal.like(self.west.weight, reset_less=True)
+        index = Signal.like(self.west.index, reset_less=True)
+        with m.If(self.west.en & (self.west.take | ~self.west.stationary)):
+            m.d.sync += [weight.eq(self.west.weight), index.eq(self.west.index)]
+        return weight, self._select(m, platform, index)
 
-    def product(self, m: Module, platform: object, weight: Value, activation: Value) -> Value:
-        """Their product in binary32, `multiply_latency_cycles` steps later."""
-        storage, latency = self.config.storage_format, self.config.multiply_latency_cycles
-        multiply = place(
-            m,
-            platform,
-            lambda: FloatMultiply(storage, BINARY32, latency),
-            module=f"float_multiply_{self.config.storage}",
-            name="multiply",
-        )
-        m.d.comb += [multiply.en.eq(self.west.en), multiply.a.eq(weight), multiply.b.eq(activation)]
-        return multiply.o
+    def _select(self, m: Module, platform: object, index: Value) -> Value:
+        """The activation at `index` of the group that goes south."""
+        width, count = len(self.west.weight), self.config.max_group
+        if self.config.uspe_core == GENERIC:
+            return select(slices(self.south, count), index)
+        chosen = place(m, platform, partial(MuxfSelect, width, count), module=f"muxf_select_{width}x{count}", name="select")
+        m.d.comb += [chosen.i.eq(self.south), chosen.index.eq(index)]
+        return chosen.o
 
-    def accumulate(self, m: Module, platform: object, product: Value) -> None:
-        """Add products to the sums that stay or travel, and send sums east."""
-        config, en, stationary = self.config, self.west.en, self.west.stationary
-        add = place(m, platform, lambda: FloatAdd(BINARY32, config.add_latency_cycles), module="float_add_binary32", name="add")
-        first = delay(m, en, self.west.first, 1 + config.multiply_latency_cycles, "first")
-        load = delay(m, en, self.west.last, 1 + config.multiply_latency_cycles + config.add_latency_cycles, "load")
-        m.d.comb += [add.en.eq(en), add.a.eq(product), add.b.eq(Mux(first, 0, Mux(stationary, self.west.drain, add.o)))]
-        cycles = config.interleave_slots + 1  # the chain, and the register at the link
-        chain = place(
-            m, platform, partial(TappedLine, len(add.o), cycles), module=f"tapped_line_{len(add.o)}x{cycles}", name="chain"
-        )
+    def accumulate(self, m: Module, platform: object, weight: Value, activation: Value) -> Value:
+        """Add products to the sums that stay or travel; a sum is there `latency_cycles` steps after its weight."""
+        link = self.west
+        core = place(m, platform, lambda: self.core(self.config), module=self.core.__name__.lower(), name="core")
         m.d.comb += [
-            chain.en.eq(en),
-            chain.i.eq(Mux(load | stationary, add.o, self.west.drain)),
-            chain.short.eq(self.east.stationary),
-            self.east.drain.eq(chain.o),
+            core.en.eq(link.en),
+            core.weight.eq(weight),
+            core.activation.eq(activation),
+            core.first.eq(delay(m, link.en, link.first, 1 + self.config.multiply_latency_cycles, "first")),
+            core.stationary.eq(link.stationary),
+            core.west.eq(link.drain),
         ]
-        m.d.comb += self.east.take.eq(delay(m, en, self.west.take, config.add_latency_cycles + 1, "take"))
+        return core.o
+
+    def _drain(self, m: Module, total: Value) -> None:
+        """Send sums east: those that are complete, or that travel, in front of those that come from the west."""
+        link = self.west
+        load = delay(m, link.en, link.last, self.latency_cycles, "load")
+        chain = delay(m, link.en, link.drain, self.config.interleave_slots, "chain", attributes=FLIP_FLOPS)
+        with m.If(link.en):
+            m.d.sync += self.east.drain.eq(Mux(load | link.stationary, total, chain))
+        m.d.comb += self.east.take.eq(delay(m, link.en, link.take, self.config.add_latency_cycles + 1, "take"))
 
     def _pass_on(self, m: Module) -> None:
         """Register what the neighbours read."""
@@ -186,14 +189,3 @@ def select(items: Sequence[Value], index: Value) -> Value:
     for bit in index:
         items = [Mux(bit, odd, even) for even, odd in zip(items[::2], items[1::2], strict=True)]
     return items[0]
-
-
-def delay(m: Module, en: ValueLike, value: ValueLike, steps: int, name: str, *, reset: bool = False) -> Value:
-    """`value` as it was `steps` enabled cycles ago; without reset it can be a shift register of lookup tables."""
-    value = Value.cast(value)
-    if steps == 0:
-        return value
-    line = Signal(len(value) * steps, name=name, reset_less=not reset)
-    with m.If(en):
-        m.d.sync += line.eq(Cat(value, line))
-    return line[-len(value) :]

@@ -7,10 +7,10 @@ from amaranth.hdl import Module, Value, ValueLike
 from amaranth.lib import wiring
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.formats import BINARY32, FloatFormat
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply, FloatScale
 from hw.modules import place
-from hw.uspe import delay
 
 PLACES_BITS = 8
 """Width of the exponent of a power of two, signed."""

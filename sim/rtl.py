@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hw.array import Element
 from hw.config import AcceleratorConfig
+from hw.cores import GENERIC
 from hw.export import export, source_hash
 from hw.files import write_whole
 from hw.uspe import USPE
@@ -53,7 +54,11 @@ def build_player(config: AcceleratorConfig, element: Element = USPE) -> Build:
 
 
 def verilog(config: AcceleratorConfig, element: Element = USPE) -> str:
-    """The array's Verilog, from the cache where the same sources and configuration wrote it before."""
+    """The array's Verilog, from the cache where the same sources and configuration wrote it before.
+
+    Simulators have the generic core: `sim.mac` holds the others equal to it, bits and cycles.
+    """
+    config = replace(config, uspe_core=GENERIC)
     if element is not USPE:  # its source may depend on anything
         return export(config, element)[0]
     key = hashlib.sha256(f"{source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
+from hw.cores import GENERIC
 from hw.export import BLOCKS, source_hash, to_verilog
 from hw.files import write_whole
 from hw.isa.registers import ErrorCode
@@ -96,7 +97,8 @@ def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Bu
 
 
 def verilog(config: AcceleratorConfig) -> str:
-    """The accelerator's Verilog, from the cache where the same sources and configuration wrote it before."""
+    """The accelerator's Verilog, with the generic core as in `sim.rtl`, from the cache where it was written before."""
+    config = replace(config, uspe_core=GENERIC)
     key = hashlib.sha256(f"sat {source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
     path = cache_folder() / "verilog" / f"{key}.v"
     if not path.is_file():

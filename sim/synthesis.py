@@ -44,7 +44,7 @@ class Target:
         And for one that does. Its mapper is ABC in place of ABC9, to which each pin of a placed module or a register is an
         input or output of the logic: it dies of the hundred thousands that a large array's frame has. ABC sees gates alone.
     cells : mapping of str to (str, float)
-        Regular expression of a cell's type to what it counts as, and how many of them.
+        Regular expression of a cell's type to what it counts as, and how many of them. A cell that none matches is an error.
     device : str
         A device of the family.
     available : mapping of str to int
@@ -68,7 +68,8 @@ TARGETS = {
         "xilinx_srl -fixed -minlen 3; techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6; "
         f"xilinx_dffopt; opt_lut_ins -tech xilinx; {XILINX} -run finalize:check",
         cells={
-            r"LUT[1-6]|SRL16E|SRLC32E|RAM(32|64)X1S": ("lut", 1),
+            r"LUT[1-6]|LUT6_2|INV|SRL16E|SRLC32E|RAM(32|64)X1S": ("lut", 1),
+            r"MUXF[789]|CARRY[48]": ("lut", 0),
             r"RAM(32|64)X1D|RAM128X1S": ("lut", 2),
             r"RAM128X1D|RAM32M|RAM64M|RAM256X1S": ("lut", 4),
             r"RAM256X1D|RAM32M16|RAM64M8|RAM512X1S": ("lut", 8),
@@ -87,7 +88,8 @@ TARGETS = {
         frame="synth_ecp5 -noiopad -noabc9",
         cells={
             r"LUT4": ("lut", 1),
-            r"CCU2C|PFUMX|L6MUX21": ("lut", 0),
+            r"CCU2C": ("lut", 2),
+            r"PFUMX|L6MUX21": ("lut", 0),
             r"TRELLIS_DPR16X4": ("lut", 4),
             r"TRELLIS_FF": ("ff", 1),
             r"MULT18X18D": ("dsp", 1),
@@ -197,6 +199,14 @@ def _header(name: str, text: str) -> str:
     return "\n".join([f"(* blackbox *) module {name}({found[1]});", *ports, "endmodule", ""])
 
 
+def _counts_as(goal: Target, cell: str, module: str) -> tuple[str, float]:
+    """Of which kind a cell is, and how many of it."""
+    found = next((counted for pattern, counted in goal.cells.items() if re.fullmatch(pattern, cell)), None)
+    if found is None:
+        raise SimulationError(f"module {module}: Yosys made a {cell}, of which it is not known what it takes of a device")
+    return found
+
+
 def area(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
     """Synthesise module `name` of the Verilog `text`, flat but for `boxes`: headers of modules that stay closed."""
     goal = TARGETS[target]
@@ -214,7 +224,7 @@ def area(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
     cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     own = dict.fromkeys(KINDS, 0.0)
     for cell, count in cells.items():
-        for pattern, (kind, weight) in goal.cells.items():
-            if re.fullmatch(pattern, cell):
-                own[kind] += weight * count
+        if cell not in boxes:
+            kind, weight = _counts_as(goal, cell, name)
+            own[kind] += weight * count
     return Module(own, {box: cells[box] for box in boxes if box in cells})

@@ -1,13 +1,15 @@
-"""A processing element of one's own: an approximate multiplier that keeps eight bits of each product's fraction.
+"""A processing element of one's own: an approximate multiplier that keeps eight bits below the point of each product.
 
 The array asks two things of an element: the ports of `USPE` and its steps. This one replaces the product alone.
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module
+from amaranth.lib import wiring
 
 from dataflow.array import ArrayUnit
 from hw.config import PRESETS
+from hw.mac.exact import ExactMac, Factors, Product
 from hw.ratio import Ratio
 from hw.uspe import USPE
 from sim.gemm import Gemm
@@ -15,15 +17,23 @@ from sim.player import Operands
 from sim.rtl import play_products
 
 KEPT_BITS = 8
-DROPPED_BITS = 23 - KEPT_BITS
+DROPPED_BITS = 21 - KEPT_BITS  # a product of two significands of 11 bits has 21 below the point
+
+
+class TruncatingMac(ExactMac):
+    """Products lose their low bits, downwards."""
+
+    def multiply(self, m: Module, x: Factors) -> Product:
+        exact = super().multiply(m, x)
+        return exact._replace(significand=Cat(Const(0, DROPPED_BITS), exact.significand[DROPPED_BITS:]).as_signed())
 
 
 class TruncatingPE(USPE):
-    """A USPE whose products lose the low bits of their fraction, towards zero."""
+    """A USPE with that multiplier."""
 
-    def product(self, m: Module, platform: object, weight: Value, activation: Value) -> Value:
-        exact = super().product(m, platform, weight, activation)
-        return Cat(Const(0, DROPPED_BITS), exact[DROPPED_BITS:])
+    @property
+    def core(self) -> type[wiring.Component]:
+        return TruncatingMac
 
 
 def reference(operands: Operands) -> np.ndarray:
@@ -33,8 +43,10 @@ def reference(operands: Operands) -> np.ndarray:
     sums = np.zeros((len(weights), len(activations)), np.float32)
     for kept in range(weights.shape[1]):
         chosen = operands.ratio.m * (kept // operands.ratio.n) + operands.indices[:, kept]
-        terms = weights[:, kept, None] * activations[:, chosen].T
-        sums += (terms.view(np.uint32) & (0xFFFFFFFF << DROPPED_BITS & 0xFFFFFFFF)).view(np.float32)
+        factors = weights[:, kept, None], activations[:, chosen].T
+        # A product of two numbers in [1/2, 1) times powers of two is in [1/4, 1): half the significand of the element.
+        exponent = sum(np.frexp(factor)[1] for factor in factors) - 1
+        sums += np.ldexp(np.floor(np.ldexp(factors[0] * factors[1], KEPT_BITS - exponent)), exponent - KEPT_BITS)
     return sums
 
 

@@ -10,6 +10,7 @@ from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
 from hw.functions import FunctionUnit
 from hw.isa.functions import Function
+from hw.mac.forms import ExactForms
 from hw.reductions import SIZES, ReductionUnit
 from hw.sequencer import tiles_layout
 from hw.sore import SORE
@@ -18,6 +19,7 @@ from hw.transpose import Transpose
 from hw.uspe import USPE
 from hw.vpu import VPU
 from hw.wuve import WUVE
+from sim.forms import to_number, to_operands
 from sim.waves import Scene, draw
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -25,6 +27,7 @@ CONFIG = AcceleratorConfig(
     name="scene", rows=1, columns=1, max_group=4, sore_lanes=1, wuve_lanes=1, vpu_lanes=1, add_latency_cycles=1
 )
 ARRAY = AcceleratorConfig(name="array", rows=2, columns=2, max_group=2, multiply_latency_cycles=1, add_latency_cycles=1)
+OPERANDS = (0, 1, 2, 3)
 TILE = {"tiles": 1, "rounds": 4, "group_rounds": 1, "slot_rows": 1, "slot_columns": 1}
 
 
@@ -36,6 +39,21 @@ def half(value: float) -> int:
 def single(value: float) -> int:
     """The bits of a binary32 number."""
     return int(np.float32(value).view(np.uint32))
+
+
+def operand(value: float) -> int:
+    """A binary16 number as an operand within the array."""
+    return int(to_operands(BINARY16, np.array(value)))
+
+
+def as_operand(word: int) -> str:
+    """One of OPERANDS that `operand` made."""
+    return next(f"{value:g}" for value in OPERANDS if operand(value) == word)
+
+
+def as_sum(word: int) -> str:
+    """A sum within the array."""
+    return f"{to_number(BINARY16, word):g}"
 
 
 def as_half(bits: int) -> str:
@@ -99,18 +117,18 @@ SCENES = {
             "west.en": [1],
             "west.first": [1, 0],
             "west.last": [0, 0, 1, 0],
-            "west.weight": [half(v) for v in (1, 2, 3, 0)],
+            "west.weight": [operand(v) for v in (1, 2, 3, 0)],
             "west.index": [0, 2, 1, 0],
-            "north": [sum(half(v) << 16 * place for place, v in enumerate((10, 20, 30, 40)))],
+            "north": [sum(operand(v) << ExactForms(BINARY16).operand.size * at for at, v in enumerate((10, 20, 30, 40)))],
         },
         shown={
             "west.en": None,
             "west.first": None,
             "west.last": None,
-            "west.weight": as_half,
+            "west.weight": as_operand,
             "west.index": str,
-            "east.weight": as_half,
-            "east.drain": as_single,
+            "east.weight": as_operand,
+            "east.drain": as_sum,
         },
     ),
     "stce": Scene(

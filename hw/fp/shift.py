@@ -1,11 +1,11 @@
 """Shifting right without forgetting what was lost."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value, ValueLike
 
 from hw.fp.pipeline import wire
 
 
-def shift_right_sticky(m: Module, value: Value, amount: Value) -> Value:
+def shift_right_sticky(m: Module, value: Value, amount: Value, fill: ValueLike = 0) -> Value:
     """`value` shifted right, with one more bit below that is high where a one was shifted out (*sticky*).
 
     Parameters
@@ -14,6 +14,8 @@ def shift_right_sticky(m: Module, value: Value, amount: Value) -> Value:
         Unsigned.
     amount : Value
         Unsigned, of any width; amounts past the width of `value` leave the sticky bit alone.
+    fill : Value
+        The bit that comes in above: the sign of two's complement.
 
     Returns
     -------
@@ -22,9 +24,10 @@ def shift_right_sticky(m: Module, value: Value, amount: Value) -> Value:
     """
     levels = len(value).bit_length()
     amount = wire(m, amount[:levels] | amount[levels:].any().replicate(min(levels, len(amount))), "places")
-    sticky, shifted = Const(0, 1), value
+    sticky, shifted, fill = Const(0, 1), value, Value.cast(fill)
     for level in reversed(range(len(amount))):
         places = 1 << level
         sticky = sticky | (amount[level] & shifted[:places].any())
-        shifted = wire(m, Mux(amount[level], shifted[places:], shifted), f"shifted_{places}")
+        above = Cat(shifted[places:], fill.replicate(min(places, len(value))))
+        shifted = wire(m, Mux(amount[level], above, shifted), f"shifted_{places}")
     return Cat(sticky, shifted)

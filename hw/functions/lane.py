@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.formats import BINARY32
 from hw.fp.finish import Exact, Finish
 from hw.fp.pipeline import Step, run_pipeline, wire
@@ -14,7 +15,6 @@ from hw.functions.reduce import Argument, Reduced, Reduction
 from hw.functions.table import FunctionTable, split_segment
 from hw.isa.functions import C2_SHIFT, EXP2_BITS, FIXED_BITS, FRACTION_BITS, PLACE_BITS, Function
 from hw.modules import place
-from hw.uspe import delay
 
 NUMBER = BINARY32.width
 CODE_BITS = 4

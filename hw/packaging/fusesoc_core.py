@@ -1,5 +1,6 @@
 """The description of a block for FuseSoC (CAPI2)."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from hw.config import AcceleratorConfig
@@ -9,11 +10,21 @@ LINT_FLAGS = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE")
 """Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error."""
 
 
-def core(config: AcceleratorConfig, top: str) -> str:
+SIMULATORS = ("verilator", "icarus")
+
+
+def core(config: AcceleratorConfig, top: str, models: Sequence[str] = ()) -> str:
     """The core file.
 
     Who depends on the core gets its Verilog alone: the constraints name a port, which a design around it does not have.
+    `models` are files of primitives that simulators lack, and only they get.
     """
+    fileset = f"""\
+  models:
+    files: [{", ".join(models)}]
+    file_type: verilogSource
+"""
+    simulated = "".join(f', "tool_{name} ? (models)"' for name in SIMULATORS if models)
     return f"""\
 CAPI=2:
 
@@ -24,6 +35,7 @@ filesets:
   rtl:
     files: [{top}.v]
     file_type: verilogSource
+{fileset if models else ""}\
   out_of_context:
     files:
       - {top}_ooc.tcl: {{file_type: tclSource}}
@@ -32,12 +44,12 @@ filesets:
 targets:
   default:
     description: the Verilog alone, for designs around it
-    filesets: [rtl]
+    filesets: [rtl{simulated}]
     toplevel: {top}
 
   lint:
     description: Verilator, where every warning left is an error
-    filesets: [rtl]
+    filesets: [rtl{", models" if models else ""}]
     toplevel: {top}
     flow: lint
     flow_options:

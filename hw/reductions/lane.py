@@ -7,12 +7,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.formats import BINARY32
 from hw.fp import FloatAdd
 from hw.fp.pipeline import wire
 from hw.isa.reductions import PLACE_BITS
 from hw.modules import place
-from hw.uspe import delay
 
 PARTIAL = data.StructLayout({"value": BINARY32.width, "place": PLACE_BITS})
 """A partial result: a sum, or a maximum and the number of its term."""

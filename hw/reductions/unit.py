@@ -7,12 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.formats import BINARY32
 from hw.isa.reductions import ACCUMULATOR_WORDS, MOST_GROUPS, PARTIAL_SUMS, PLACE_BITS, result_cycles
 from hw.modules import place
 from hw.ram import place_ram
 from hw.reductions.lane import PARTIAL, ReductionLane
-from hw.uspe import delay
 
 ADDRESS_BITS = (ACCUMULATOR_WORDS - 1).bit_length()
 LEVELS = PARTIAL_SUMS.bit_length() - 1

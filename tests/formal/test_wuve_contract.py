@@ -8,9 +8,9 @@ from contracts import anything, delayed, follow, never_longer, offer, passes, ta
 from stand_ins import StandIns
 
 from hw.config import AcceleratorConfig
+from hw.delay_line import delay
 from hw.pregenerate import Pregenerate
 from hw.streams import Fork
-from hw.uspe import delay
 from hw.wuve import WUVE, WuveLane
 from sim.formal import ProofError, prove
 

@@ -16,6 +16,16 @@ from hw.ratio import Ratio, parse_ratio
         ("rows = 4\ncolumns = 4\n\nlanes = 9\n", ":4: lanes: no such field; allowed: name, rows, columns"),
         ("rows = 4\ncolumns = 4\nmax_group = 9\n", ":3: max_group: max_group must be 2, 4, 8, 16 or 32, not 9"),
         ('rows = 4\ncolumns = 4\nstorage = "binary32"\n', ":3: storage: storage must be one of binary16"),
+        ('rows = 4\ncolumns = 4\nuspe_core = "fast"\n', ":3: uspe_core: uspe_core must be generic or dsp48e2, not 'fast'"),
+        (
+            'rows = 4\ncolumns = 4\nuspe_core = "dsp48e2"\nstorage = "bfloat16"\n',
+            ":4: storage: storage must be one of binary16, float8_e4m3, float8_e4m3fn, float8_e5m2 with uspe_core dsp48e2, "
+            "not 'bfloat16'",
+        ),
+        (
+            'rows = 4\ncolumns = 4\nadd_latency_cycles = 3\nuspe_core = "dsp48e2"\n',
+            ":3: add_latency_cycles: add_latency_cycles must be 4 with uspe_core dsp48e2, not 3",
+        ),
         ("rows = \n", "line 1"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
-from hw.export import BLOCKS, export, export_block
+from hw.export import BLOCKS, export, export_block, needs_models
 from hw.isa.registers import OFFSETS, after_reset
+from hw.mac.dsp48e2 import MODELS
 from hw.modules import port_name
 from hw.packaging.fusesoc_core import LINT_FLAGS
 from sim.cli import main
@@ -30,10 +31,12 @@ UNEVEN = AcceleratorConfig(
     sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=12_288, n2s_buffer_bytes=10_000, output_buffer_bytes=6_000,
     partial_sum_words=100, axi_data_bits=128, axi_burst_beats=5, axi_fifo_beats=21,
 )  # fmt: skip
+DSP = AcceleratorConfig(name="dsp", rows=2, columns=2, max_group=32, storage="float8_e5m2", uspe_core="dsp48e2")
 DESIGNS = [
     *((SMALL, block) for block in BLOCKS if block != "sat"),
     *((config, "stce") for config in ODD),
     *((config, "sat") for config in (PRESETS["tiny"], UNEVEN)),
+    (DSP, "stce"),
 ]
 every_design = pytest.mark.parametrize("config, block", DESIGNS, ids=lambda x: getattr(x, "name", x))
 
@@ -59,7 +62,8 @@ def test_each_distinct_module_stands_once_and_the_manifest_names_the_ports():
 
 @cache
 def cached_export(config, block):
-    return export_block(config, block)
+    verilog, manifest = export_block(config, block)
+    return verilog + (MODELS.read_text() if needs_models(verilog) else ""), manifest
 
 
 def lint(verilog, top, folder):

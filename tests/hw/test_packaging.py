@@ -133,6 +133,31 @@ def test_fusesoc_gives_vivado_the_constraints_and_the_part(sat):
         ]  # fmt: skip
 
 
+def test_models_of_primitives_are_for_simulators_alone(tmp_path):
+    config = replace(CONFIG, uspe_core="dsp48e2")
+    files = export_folder(config, "uspe")
+    for name, text in files.items():
+        write_whole(tmp_path / name, text)
+    assert [*json.loads(files["manifest.json"])["files"]] == [
+        "uspe.v",
+        "uspe.core",
+        "uspe_ooc.xdc",
+        "uspe_ooc.tcl",
+        "primitives.v",
+    ]
+    status, said, _ = fusesoc(tmp_path, "lint", "nmtrain:some-e:uspe")
+    assert status == 0, said
+    for tool, names in (("verilator", ["uspe.v", "primitives.v"]), ("vivado", ["uspe.v"])):
+        (tmp_path / "around.core").write_text(
+            "CAPI=2:\nname: ::around:0\nfilesets: {of: {depend: ['nmtrain:some-e:uspe']}}\n"
+            f"targets: {{{tool}: {{filesets: [of], toplevel: uspe, default_tool: {tool}}}}}\n"
+        )
+        status, said, _ = fusesoc(tmp_path, tool, "--setup", "::around:0")
+        assert status == 0, said
+        described = next((tmp_path / "build" / "around_0").glob(f"{tool}*/*.eda.yml")).read_text()
+        assert re.findall(r"/(\w+\.v)", described) == names
+
+
 def test_who_depends_on_the_core_gets_its_verilog_alone(sat):
     (sat / "around.core").write_text(
         "CAPI=2:\nname: ::around:0\nfilesets: {of: {depend: ['nmtrain:some-e:sat']}}\n"

@@ -53,6 +53,21 @@ def test_a_module_that_cannot_be_synthesised_is_named(monkeypatch, tmp_path):
     assert not (tmp_path / "synthesis").exists()
 
 
+PRIMITIVES = """
+module top(input [5:0] i, output a, b, output c);
+  LUT6_2 #(.INIT(64'h8000000000000001)) pair (.I0(i[0]), .I1(i[1]), .I2(i[2]), .I3(i[3]), .I4(i[4]), .I5(i[5]), .O5(a), .O6(b));
+  MUXF7 wide (.I0(a), .I1(b), .S(i[0]), .O(c));
+endmodule
+"""
+
+
+def test_primitives_of_an_export_count(monkeypatch, tmp_path):
+    monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
+    assert synthesise({"top": PRIMITIVES}, "xcup")["top"].cells["lut"] == 1
+    with pytest.raises(SimulationError, match="module top: Yosys made a BUFG, of which it is not known what it takes"):
+        synthesise({"top": "module top(input i, output o); BUFG buffer (.I(i), .O(o)); endmodule"}, "xcup")
+
+
 def module(places, cells=1.0):
     return Module(dict.fromkeys(KINDS, cells), places)
 
