@@ -1,6 +1,5 @@
 """Runs a floating-point block of the RTL on many operands at once."""
 
-import tempfile
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from hw.errors import InputError
 from hw.formats import FloatFormat
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply
+from hw.processes import scratch
 from sim.verilator import Build, build
 
 Block = FloatAdd | FloatConvert | FloatMultiply
@@ -91,7 +91,7 @@ def run_vectors(
     simulator = _simulator(op, source, target, LATENCY_CYCLES[op] if latency_cycles is None else latency_cycles)
     pairs = np.zeros((len(operands), 2), dtype=">u4")
     pairs[:, : operands.shape[1]] = operands
-    with tempfile.TemporaryDirectory(prefix="nmtrain-fp-") as name:
+    with scratch() as name:
         pairs.tofile(Path(name) / "operands.bin")
         simulator.run("sim.harness.run_until_done", work=Path(name), environment={})
         return np.fromfile(Path(name) / "results.bin", dtype="<u4").astype(np.uint32)

@@ -1,7 +1,6 @@
 """Products on the RTL: the array's Verilog under Verilator, played by cocotb."""
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,12 @@ from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC
 from hw.export import export, source_hash
-from hw.files import write_whole
+from hw.processes import scratch
 from hw.uspe import USPE
+from sim.cache import cache_folder, kept
 from sim.harness import run_until_done
 from sim.player import Operands, play, player_package, read_results, write_streams
-from sim.verilator import Build, build, cache_folder
+from sim.verilator import Build, build
 
 HARNESS = Path(__file__).parent / "harness" / "player.sv"
 
@@ -63,9 +63,7 @@ def verilog(config: AcceleratorConfig, element: Element = USPE) -> str:
         return export(config, element)[0]
     key = hashlib.sha256(f"{source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
     path = cache_folder() / "verilog" / f"{key}.v"
-    if not path.is_file():
-        write_whole(path, export(config)[0])
-    return path.read_text(encoding="utf-8")
+    return kept(path, lambda: export(config)[0].encode()).decode()
 
 
 def play_products(
@@ -101,8 +99,7 @@ def play_products(
     steps = sum(shape.steps + shape.flush_steps for shape in shapes)
     limit = int(20 * (steps + 100) / (1 - stall_probability))
     simulator = build_player(config, element)
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         write_streams(plays, folder)
         (folder / "options.txt").write_text(f"{round(1000 * stall_probability)} {seed}\n")
         start = time.perf_counter()

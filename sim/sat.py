@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -14,11 +13,12 @@ from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC
 from hw.export import BLOCKS, source_hash, to_verilog
-from hw.files import write_whole
 from hw.isa.registers import ErrorCode
+from hw.processes import scratch
+from sim.cache import cache_folder, kept
 from sim.harness import run_programs
 from sim.image import Bytes
-from sim.verilator import Build, build, cache_folder
+from sim.verilator import Build, build
 
 HARNESS = Path(__file__).parent / "harness"
 MEMORY_BYTES = 1 << 20
@@ -101,9 +101,7 @@ def verilog(config: AcceleratorConfig) -> str:
     config = replace(config, uspe_core=GENERIC)
     key = hashlib.sha256(f"sat {source_hash()} {version('amaranth')} {config}".encode()).hexdigest()[:32]
     path = cache_folder() / "verilog" / f"{key}.v"
-    if not path.is_file():
-        write_whole(path, to_verilog(BLOCKS["sat"](config), "sat"))
-    return path.read_text(encoding="utf-8")
+    return kept(path, lambda: to_verilog(BLOCKS["sat"](config), "sat").encode()).decode()
 
 
 def program_address(memory: Bytes) -> int:
@@ -166,8 +164,7 @@ def run(
         "watchdog_cycles": watchdog_cycles,
     }
     simulator = build_sat(config, memory_bytes)
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         (folder / "memory.bin").write_bytes(image.tobytes())
         (folder / "options.txt").write_text(f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls}\n")
         limits = {"cycle_limit": CYCLE_LIMIT, "dump_bytes": program_address(memory)}

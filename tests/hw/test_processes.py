@@ -1,0 +1,63 @@
+"""Processes end with their parent, and folders of processes that are gone go."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from hw.processes import run, scratch
+
+HOLD = (
+    "import time; from hw.processes import scratch\nwith scratch() as folder:\n    print(folder, flush=True); time.sleep(600)"
+)
+START = "import sys; from pathlib import Path; from hw.processes import run; run(sys.argv[1:], Path.cwd())"
+TOOL = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_scratch_folder_goes_at_the_end_whatever_ends_it(temporary):
+    with scratch() as folder:
+        (folder / "file").write_text("x")
+    with pytest.raises(KeyError), scratch() as other:
+        raise KeyError
+    assert folder != other and not list(temporary.iterdir())
+
+
+def test_folders_of_killed_processes_go_and_those_in_use_stay(temporary):
+    holders = [subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    killed, used = (Path(holder.stdout.readline().strip()) for holder in holders)
+    holders[0].kill()
+    holders[0].wait()
+    assert killed.is_dir()
+    with scratch() as mine:
+        assert sorted(temporary.iterdir()) == sorted([mine, used])
+    holders[1].kill()
+    for holder in holders:
+        holder.wait()
+        holder.stdout.close()
+
+
+def test_a_tool_ends_with_the_command_that_is_killed(tmp_path):
+    command = subprocess.Popen([sys.executable, "-c", START, sys.executable, "-c", TOOL], cwd=tmp_path, env=dict(os.environ))
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.01)
+    tool = Path("/proc") / (tmp_path / "pid").read_text()
+    command.kill()
+    command.wait()
+    while tool.exists() and "State:\tZ" not in (tool / "status").read_text():
+        time.sleep(0.01)
+
+
+def test_a_tool_gives_its_status_and_all_that_it_printed(tmp_path):
+    script = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"
+    assert run([sys.executable, "-c", script], tmp_path) == (3, "out\nerr\n")
