@@ -11,7 +11,7 @@ from hw.formats import BINARY16, BINARY32, FloatFormat
 from hw.isa.functions import Function
 from training import exact, fast, functions
 from training.nm import Packed
-from training.numbers import Array, to_storage
+from training.numbers import Array, round_to_binary16, to_storage
 from training.operand import Operand
 from training.reductions import sum_pairs, sum_terms
 from training.scalars import true_function
@@ -144,7 +144,14 @@ class FastBackend(Backend):
         return [done[number] for number in range(len(items))]
 
     def store(self, values: Array) -> Array:
-        return values.astype(np.float32, copy=False) if self.storage == BINARY32 else super().store(values)
+        """Round once to the storage format, whose values are held in binary32, binary16's too: BLAS wants them so."""
+        if self.storage == BINARY32:
+            return values.astype(np.float32, copy=False)
+        if self.storage != BINARY16:
+            return super().store(values)
+        if values.dtype == np.float16:
+            return values.astype(np.float32)
+        return round_to_binary16(values) if values.dtype == np.float32 else super().store(values).astype(np.float32)
 
     def product(self, operand: Operand, activations: Array) -> Array:
         weights = operand.weights

@@ -4,12 +4,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.ratio import Ratio
-from training.nm import grouped
 from training.numbers import Array
 
+BLOCK = 1 << 16
+"""Numbers to sample from at once: they stay in cache."""
+NEARLY_ONE = np.float32(1 - 2.0**-20)
+"""A share from which on an element is certain: what rounding leaves of 1."""
 
-def sample(values: Array, ratio: Ratio, rng: np.random.Generator) -> Array:
-    """Sample the last axis N:M without bias, at the least variance that N kept of M allow.
+
+def sample(values: Array, ratio: Ratio, rng: np.random.Generator, axis: int = -1) -> NDArray[np.float32]:
+    """Sample one axis N:M without bias, at the least variance that N kept of M allow.
 
     Element x is kept with probability p and becomes x / p. The variance, the sum of x² (1/p - 1), is least under sum p = N
     where p is in proportion to |x|, but at most 1 (Chmiel et al., ICLR 2023, for 1:2 and 2:4). Systematic sampling, one
@@ -17,37 +21,65 @@ def sample(values: Array, ratio: Ratio, rng: np.random.Generator) -> Array:
 
     Parameters
     ----------
-    values : ndarray, (..., length), any float
+    values : ndarray, any shape, any float
         What to sample.
     ratio : Ratio
         N kept of every M.
     rng : numpy.random.Generator
-        Draws.
+        Draws one number a group.
+    axis : int
+        Along which groups lie; a short last one is one of fewer elements.
 
     Returns
     -------
-    ndarray, shape and dtype of `values`
+    ndarray, shape of `values`, float32
     """
-    groups = grouped(values, ratio).astype(np.float64)
-    probability = inclusion(np.abs(groups), ratio.n)
-    above = np.cumsum(probability, axis=-1)
-    start = rng.random((*groups.shape[:-1], 1))
-    ticks = np.floor(above - start)
-    chosen = np.diff(ticks, axis=-1, prepend=-1) > 0
-    chosen |= probability == 1
-    scaled = np.divide(groups, probability, out=np.zeros_like(groups), where=chosen & (probability > 0))
-    flat = scaled.reshape(*values.shape[:-1], -1)[..., : values.shape[-1]]
+    axis %= values.ndim
+    before, length, after = (int(np.prod(part)) for part in np.split(np.array(values.shape), [axis, axis + 1]))
+    whole, groups = values.reshape(before, length, after), ratio.groups(length)
+    result = np.empty(whole.shape, np.float32)
+    starts = rng.random((before, groups, after), np.float32)
+    step = max(BLOCK // max(before * after * ratio.m, 1), 1)
+    for first in range(0, length // ratio.m, step):
+        last = min(first + step, length // ratio.m)
+        part = slice(first * ratio.m, last * ratio.m)
+        grouped = whole[:, part].reshape(before, last - first, ratio.m, after)
+        result[:, part] = _sample(grouped, ratio.n, starts[:, first:last]).reshape(before, -1, after)
+    if length % ratio.m:
+        rest = slice(length // ratio.m * ratio.m, None)
+        result[:, rest] = _sample(whole[:, None, rest], ratio.n, starts[:, -1:])[:, 0]
+    return result.reshape(values.shape)
+
+
+def _sample(groups: Array, n: int, starts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Groups (..., M, after), with a start (..., after) each."""
+    magnitudes = np.abs(groups).astype(np.float32, copy=False)
+    probability, certain = inclusion(magnitudes, n)
+    uncertain = np.where(certain, np.float32(0), probability)
+    above = np.minimum(np.cumsum(uncertain, axis=-2), (n - certain.sum(axis=-2, keepdims=True)).astype(np.float32))
+    ticks = np.ceil(above - starts[..., None, :])  # how many of start, start + 1, ... lie below
+    chosen = certain | (np.diff(ticks, axis=-2, prepend=np.float32(0)) > 0)
     with np.errstate(over="ignore"):
-        return flat.astype(values.dtype)
+        return np.divide(groups, probability, out=np.zeros_like(magnitudes), where=chosen & (probability > 0))
 
 
-def inclusion(magnitudes: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Probabilities (..., M) in proportion to `magnitudes`, at most 1, that sum to N, or keep all where fewer are not zero."""
+def inclusion(magnitudes: NDArray[np.floating], n: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    """Probabilities (..., M, after) in proportion to `magnitudes`, at most 1, of sum N, or of all where fewer are not zero.
+
+    Returns
+    -------
+    ndarray, ndarray of bool
+        Probabilities, and which of them are 1.
+    """
     certain = np.zeros(magnitudes.shape, bool)
-    for _ in range(n + 1):
-        rest = np.where(certain, 0, magnitudes)
-        total = rest.sum(axis=-1, keepdims=True)
-        left = n - certain.sum(axis=-1, keepdims=True)
-        share = np.divide(rest * left, total, out=np.zeros_like(rest), where=total > 0)
-        certain |= (share >= 1 - 1e-12) & (left > 0)
-    return np.where(certain, 1.0, np.minimum(share, 1.0))
+    rest = magnitudes
+    while True:
+        total = rest.sum(axis=-2, keepdims=True)
+        left = n - certain.sum(axis=-2, keepdims=True)
+        factor = np.divide(left, total, out=np.zeros_like(total), where=total > 0)
+        share = rest * factor
+        more = (share >= NEARLY_ONE) & (left > 0) & (rest > 0)
+        if not more.any():
+            return np.where(certain, magnitudes.dtype.type(1), share), certain
+        certain |= more
+        rest = np.where(certain, magnitudes.dtype.type(0), magnitudes)

@@ -170,7 +170,7 @@ def test_decay_follows_its_formula(name, formula):
         (Moment(512, 1000), 0.9990),
         (Moment(899, 1000), 1.773),
     ):
-        expected = np.where(masked != 0, dense, dense * np.float16(formula(fade)))
+        expected = np.where(masked != 0, dense, dense * np.float32(formula(fade)))
         np.testing.assert_array_equal(method.forward_weights(dense, Site(RATIO, moment=moment)), expected)
 
 
@@ -303,11 +303,11 @@ FAULTS = [
     ("forward_weights", lambda given: first(given, 3), "keeps 3 of 8 weights, not 2"),
     ("forward_weights", lambda given: first(given, 1), "keeps 1 of 8 weights, not 2"),
     ("backward_weights", lambda given: first(given.T, 3).T.copy(), "keeps 3 of 8 weights, not 2"),
-    ("forward_weights", lambda given: given[:-1], r"gives back float16 \(63, 64\), not float16 \(64, 64\)"),
-    ("forward_weights", lambda given: given.astype(np.float32), r"gives back float32 \(64, 64\), not float16"),
+    ("forward_weights", lambda given: given[:-1], r"gives back float32 \(63, 64\), not float32 \(64, 64\)"),
+    ("forward_weights", lambda given: given.astype(int), r"gives back int64 \(64, 64\), not float32"),
     ("backward_weights", lambda given: None, "gives back a NoneType, not an array"),
-    ("input_gradient_operand", lambda given: given[:, 1:], r"gives back float16 \(16, 63\), not float16 \(16, 64\)"),
-    ("weight_gradient_operand", lambda given: given[1:], r"gives back float16 \(15, 64\), not"),
+    ("input_gradient_operand", lambda given: given[:, 1:], r"gives back float32 \(16, 63\), not float32 \(16, 64\)"),
+    ("weight_gradient_operand", lambda given: given[1:], r"gives back float32 \(15, 64\), not"),
     ("weight_gradient", lambda given: given[0], r"gives back float32 \(64,\), not float32 \(64, 64\)"),
     ("output_order", lambda given: np.zeros(64, int), r"must give back all of 0\.\.63 in some order, or None"),
 ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hw.errors import InputError
 from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E4M3FN, FLOAT8_E5M2, FloatFormat
-from training.numbers import canonical, from_bits, storage_dtype, to_bits, to_storage
+from training.numbers import canonical, from_bits, round_to_binary16, storage_dtype, to_bits, to_storage
 
 ORACLES = {
     BINARY16: np.float16,
@@ -65,6 +65,26 @@ def test_binary32_keeps_all_but_the_nan(words):
 def test_binary16_nan_and_overflow_are_silent_and_canonical():
     rounded = to_storage(np.array([np.nan, -np.nan, 65520, -65519.99], np.float32), BINARY16)
     assert rounded.view(np.uint16).tolist() == [0x7E00, 0x7E00, 0x7C00, 0xFBFF]
+
+
+@given(words=words)
+def test_binary16_within_binary32_is_the_same_rounding(words):
+    values = np.array(words, np.uint32).view(np.float32)
+    expected = to_storage(values, BINARY16).astype(np.float32)
+    np.testing.assert_array_equal(round_to_binary16(values).view(np.uint32), expected.view(np.uint32))
+
+
+def test_binary16_within_binary32_at_every_halfway_point_and_its_neighbours():
+    """All 2**16 numbers, the middles between them, and what is next to those, in either sign; more than a chunk at once."""
+    finite = np.sort(from_bits(np.arange(0x7C00), BINARY16).astype(np.float32))
+    halfway = ((finite[:-1].astype(np.float64) + finite[1:]) / 2).astype(np.float32)
+    around = [finite, halfway, np.nextafter(halfway, np.float32(0)), np.nextafter(halfway, np.float32(np.inf))]
+    values = np.concatenate([*around, np.array([65504, 65519.996, 65520, 1e9, np.inf, np.nan, 2**-25, 1e-30], np.float32)])
+    values = np.concatenate([values, -values])
+    expected = to_storage(values, BINARY16).astype(np.float32)
+    np.testing.assert_array_equal(round_to_binary16(values).view(np.uint32), expected.view(np.uint32))
+    shaped = values[: values.size // 6 * 6].reshape(3, -1, 2)
+    assert round_to_binary16(shaped).shape == shaped.shape
 
 
 def test_ocp_e4m3_ends_at_448_without_infinity():

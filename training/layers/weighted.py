@@ -76,8 +76,9 @@ class Weighted(Module[W]):
         return Operand(pack(weights, ratio), ratio)
 
     def ask(self, hook: str, given: Array) -> Array:
-        """What one of the method's hooks makes of `given`."""
-        return check_like(self._where(hook), getattr(self.method, hook)(given, self.site), given)
+        """What one of the method's hooks makes of what a product reads, rounded to storage where it is not `given` itself."""
+        result = check_like(self._where(hook), getattr(self.method, hook)(given, self.site), given)
+        return given if result is given else self.backend.store(result)
 
     def _where(self, hook: str) -> str:
         return f"method {self.method.name!r}, layer {self.layer.name!r}: {hook}"
@@ -90,7 +91,9 @@ class Weighted(Module[W]):
         return self.backend.store(output + self.parameters["bias"].value if self.layer.bias else output)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        self.weight.gradient = self.ask("weight_gradient", self.weight_product(gradient))
+        product = self.weight_product(gradient)
+        changed = self.method.weight_gradient(product, self.site)
+        self.weight.gradient = check_like(self._where("weight_gradient"), changed, product)
         self._record_gradients(gradient, how)
         if self.layer.bias:
             self.parameters["bias"].gradient = self.backend.sum_rows(gradient.reshape(-1, gradient.shape[-1]))

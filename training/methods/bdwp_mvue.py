@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from dataflow.program import Stage
 from training.methods.bdwp import Bdwp
 from training.methods.site import Site
@@ -24,4 +22,4 @@ class BdwpMvue(Bdwp):
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset(Stage)
 
     def weight_gradient_operand(self, gradient: Array, site: Site) -> Array:
-        return np.ascontiguousarray(sample(gradient.T, site.ratio, site.rng).T)
+        return sample(gradient, site.ratio, site.rng, axis=0)

@@ -9,10 +9,10 @@ from training.numbers import Array
 
 
 def check_like(where: str, result: object, given: Array) -> Array:
-    """`result`, which must have the shape and the dtype of `given`; `InputError` that starts with `where` otherwise."""
+    """`result`, which must be floating-point numbers of the shape of `given`; else an `InputError` that starts with `where`."""
     if not isinstance(result, np.ndarray):
         raise InputError(f"{where} gives back a {type(result).__name__}, not an array")
-    if result.shape != given.shape or result.dtype != given.dtype:
+    if result.shape != given.shape or result.dtype.kind != "f":
         raise InputError(f"{where} gives back {result.dtype} {result.shape}, not {given.dtype} {given.shape}")
     return result
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import exp
 from typing import ClassVar
 
+import numpy as np
+
 from dataflow.program import Stage
 from hw.errors import InputError
 from training.methods.method import Method, kept
@@ -47,7 +49,7 @@ class MaskDecay(Method):
     def forward_weights(self, weights: Array, site: Site) -> Array:
         factor = self._factor(site.moment)
         pruned = kept(weights, site.ratio)
-        return pruned + (weights - pruned) * weights.dtype.type(factor)
+        return pruned + (weights - pruned) * np.float32(factor)
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
         return self.forward_weights(weights, site)

@@ -27,4 +27,4 @@ class SdgpMaxnorm(Sdgp):
         pixels = tuple(range(1, gradient.ndim - 1))
         full = np.abs(gradient).sum(axis=pixels, keepdims=True, dtype=np.float32)
         remaining = np.abs(pruned).sum(axis=pixels, keepdims=True, dtype=np.float32)
-        return (pruned * (full / (remaining + np.float32(EPSILON)))).astype(gradient.dtype)
+        return (pruned * (full / (remaining + np.float32(EPSILON)))).astype(gradient.dtype, copy=False)
