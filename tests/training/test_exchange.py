@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator
 
 from dataflow import zoo
 from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, Linear, MaxPool, Network, Relu
+from dataflow.tokens import Activation
 from hw.errors import InputError
 from hw.formats import BINARY32
 from hw.ratio import DENSE, Ratio
@@ -320,6 +321,18 @@ def test_onnx_of_a_transformer_has_the_logits(tmp_path):
     built = model(Network(name="vit", input_shape=(32, 32, 3), layers=tuple(layers)), backend=Float64Backend())
     images = RNG.random((2, 32, 32, 3))
     np.testing.assert_allclose(onnx_logits(to_onnx(built), images), built.forward(images), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh", "silu"])
+def test_activations_are_written_as_what_they_are(kind):
+    layers = (
+        Linear(name="a", inputs=(INPUT,), out_features=16),
+        Activation(name="b", inputs=("a",), kind=kind),
+        Linear(name="c", inputs=("b",), out_features=4),
+    )
+    built = model(Network(name="n", input_shape=(8,), layers=layers), backend=Float64Backend())
+    images = RNG.standard_normal((5, 8))
+    np.testing.assert_allclose(onnx_logits(to_onnx(built), images), built.forward(images), rtol=1e-4, atol=1e-5)
 
 
 def test_the_forward_of_an_onnx_file_is_within_a_derived_bound(tmp_path):

@@ -1,7 +1,7 @@
 """A trained model as an ONNX file: images come as (N, C, H, W), layers keep their names."""
 
 from collections.abc import Callable, Mapping
-from math import sqrt
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -195,14 +195,27 @@ def _matmul(w: Writer, layer: tokens.MatMul) -> None:
     w.node(layer, "MatMul", [left, right])
 
 
-def _gelu(w: Writer, layer: tokens.Activation) -> None:
+def _activation(w: Writer, layer: tokens.Activation) -> None:
+    """``x Φ(x)``, Φ by erf or by tanh, or ``x sigmoid(x)``."""
     source, name = w.read(layer.inputs[0]), layer.name
-    root, one, half = (
-        w.constant(f"{name}.{what}", np.float32(value)) for what, value in (("root", sqrt(2)), ("one", 1), ("half", 0.5))
-    )
-    scaled = w.node(layer, "Div", [source, root], f"{name}.scaled")
-    above = w.node(layer, "Add", [w.node(layer, "Erf", [scaled], f"{name}.erf"), one], f"{name}.above")
-    w.node(layer, "Mul", [w.node(layer, "Mul", [source, above], f"{name}.double"), half])
+
+    def node(kind: str, inputs: list[str], part: str) -> str:
+        return w.node(layer, kind, inputs, f"{name}.{part}")
+
+    def number(part: str, value: float) -> str:
+        return w.constant(f"{name}.{part}", np.float32(value))
+
+    if layer.kind == "silu":
+        w.node(layer, "Mul", [source, node("Sigmoid", [source], "sigmoid")])
+        return
+    if layer.kind == "gelu":
+        bent = node("Erf", [node("Div", [source, number("root", sqrt(2))], "scaled")], "erf")
+    else:
+        cube = node("Mul", [node("Mul", [source, source], "square"), source], "cube")
+        inner = node("Add", [source, node("Mul", [cube, number("third", 0.044715)], "bent")], "inner")
+        bent = node("Tanh", [node("Mul", [inner, number("root", sqrt(2 / pi))], "scaled")], "tanh")
+    above = node("Add", [bent, number("one", 1)], "above")
+    w.node(layer, "Mul", [node("Mul", [source, above], "double"), number("half", 0.5)])
 
 
 def _layer_norm(w: Writer, layer: tokens.LayerNorm) -> None:
@@ -246,7 +259,7 @@ RULES: dict[type[Layer], Callable[[Writer, Any], None]] = {
     tokens.Select: _select,
     tokens.MatMul: _matmul,
     tokens.Softmax: _softmax,
-    tokens.Activation: _gelu,
+    tokens.Activation: _activation,
     tokens.LayerNorm: _layer_norm,
     tokens.Embed: _embed,
 }
