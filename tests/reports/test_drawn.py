@@ -1,0 +1,166 @@
+"""Plots and pages by what they draw: heights, places and labels are read back from the figure."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from dataflow import zoo
+from dataflow.estimate import GEMM, estimate
+from dataflow.program import Stage
+from hw.config import PRESETS
+from hw.ratio import Ratio
+from reports import plots, sections
+from reports.causes import CAUSES, causes
+from reports.colours import ENERGY, STAGES
+from reports.units import shortened
+
+BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+FAINT = 0.42
+"""Opacity of dense bars."""
+
+
+@pytest.fixture(scope="module")
+def result():
+    return estimate(zoo.load("cnn"), PRESETS["tiny"], method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=4)
+
+
+def axes_of(figure):
+    return figure.axes[0]
+
+
+def key_of(bar, colours):
+    """Whose colour a bar has."""
+    red, green, blue, _ = bar.get_facecolor()
+    return next(key for key, colour in colours.items() if to_rgba(colour)[:3] == pytest.approx((red, green, blue)))
+
+
+def test_the_bar_of_the_step_is_its_stages_dense_above_sparse(result):
+    axes = axes_of(plots._step(result))
+    for place, cycles in enumerate((result["dense_cycles"], result["cycles"])):
+        bars = [bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
+        assert [key_of(bar, STAGES) for bar in bars] == list(STAGES)
+        end = 0.0
+        for bar, key in zip(bars, STAGES, strict=True):
+            assert bar.get_x() == pytest.approx(end)
+            assert bar.get_width() == pytest.approx(cycles[key] / 1e6)
+            end += cycles[key] / 1e6
+        assert end == pytest.approx(cycles["step"] / 1e6)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["dense", "bdwp 2:8"]
+    assert axes.yaxis_inverted()  # the first stands above
+
+
+@pytest.mark.parametrize("draw, field", [(plots._layers, "cycles"), (plots._traffic, "memory_bytes")])
+def test_bars_of_layers_are_dense_and_pale_on_the_left_sparse_on_the_right(result, draw, field):
+    axes = axes_of(draw(result))
+    names = list(dict.fromkeys(row["name"] for row in result["layers"]))
+    assert [label.get_text() for label in axes.get_xticklabels()] == [shortened(name) for name in names]
+    found = {}
+    for bar in axes.patches:
+        middle = bar.get_x() + bar.get_width() / 2
+        place = round(middle)
+        side = "dense_" if middle < place else ""
+        assert (bar.get_alpha() == FAINT) == (side == "dense_")
+        found[names[place], key_of(bar, STAGES), side] = (bar.get_y(), bar.get_height())
+    for side in ("dense_", ""):
+        for name in names:
+            floor = 0.0
+            rows = [row for stage in GEMM for row in result["layers"] if (row["name"], row["stage"]) == (name, stage)]
+            for row in rows:
+                low, height = found.pop((name, row["stage"], side))
+                assert (low, height) == pytest.approx((floor, row[f"{side}{field}"] / 1e6))
+                floor += height
+    assert not found
+
+
+def test_utilization_is_that_of_the_sparse_products_in_percent(result):
+    axes = axes_of(plots._utilization(result))
+    heights = sorted((key_of(bar, STAGES), round(bar.get_height(), 6)) for bar in axes.patches)
+    assert heights == sorted((row["stage"], round(100 * row["utilization"], 6)) for row in result["layers"])
+
+
+def test_energy_is_dense_above_sparse(result):
+    axes = axes_of(plots._energy(result))
+    for place, joules in enumerate((result["energy"]["dense_joules"], result["energy"]["joules"])):
+        bars = [bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
+        assert [(key_of(bar, ENERGY), pytest.approx(bar.get_width())) for bar in bars] == [(key, joules[key]) for key in ENERGY]
+
+
+def test_the_roofline_has_rings_where_the_dense_products_are(result):
+    axes = axes_of(plots._roofline(result))
+    rate = result["accelerator"]["dram_bytes_per_cycle"]
+    assert rate == 19.2e9 / 200e6
+    rings, dots = [], []
+    for line in axes.lines:
+        if line.get_marker() == "o":
+            hollow = line.get_markerfacecolor() == "none"
+            (rings if hollow else dots).append((line.get_xdata()[0], line.get_ydata()[0]))
+
+    def expected(prefix, rows):
+        triples = [(row[f"{prefix}macs"], row[f"{prefix}cycles"], row[f"{prefix}memory_bytes"]) for row in rows]
+        return [(macs / size, macs / max(cycles, size / rate)) for macs, cycles, size in triples]
+
+    pruned = [row for row in result["layers"] if row["dense_macs"] != row["macs"]]
+    np.testing.assert_allclose(dots, expected("", result["layers"]))
+    np.testing.assert_allclose(rings, expected("dense_", pruned))
+    assert len(pruned) == 4  # conv2 and conv3, forward and input gradient
+
+
+def test_sensitivity_draws_each_curve_under_its_name():
+    points = [
+        {"bytes_per_second": rate, "batch": rate / 1e9, "images_per_second": 3 * rate, "dense_images_per_second": 2 * rate}
+        for rate in (1e9, 2e9, 4e9)
+    ]
+    below = {name: {"dense": None, "sparse": 2e9 if name == "bandwidth" else 2.0} for name in ("bandwidth", "batch")}
+    drawn = []
+    kept, plots._image = plots._image, lambda figure, kind: drawn.append(figure) or b""
+    try:
+        plots.sensitivity("net", points, points, below)
+    finally:
+        plots._image = kept
+    for axes, xs in zip(drawn[0].axes, ([1, 2, 4], [1, 2, 4]), strict=True):
+        lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+        for label, factor, style in (("dense", 2, "--"), ("sparse", 3, "-")):
+            assert list(lines[label].get_xdata()) == pytest.approx(xs)
+            assert list(lines[label].get_ydata()) == pytest.approx([factor * 1e9 * x for x in (1, 2, 4)])
+            assert lines[label].get_linestyle() == style
+        (mark,) = (line for line in axes.lines if line.get_marker() == "o")
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((2, 6e9))
+
+
+def test_causes_are_shares_of_their_own_step(result):
+    text = str(causes(result))
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)]
+    found = {row[0]: row[1:] for row in rows if row}
+    for cause, name in CAUSES.items():
+        dense, sparse = result["dense_breakdown"][cause], result["breakdown"][cause]
+        assert [re.sub(r"[^\d.]", "", figure) for figure in found[name]] == [
+            str(dense),
+            f"{100 * dense / sum(result['dense_breakdown'].values()):.1f}",
+            str(sparse),
+            f"{100 * sparse / sum(result['breakdown'].values()):.1f}",
+        ]
+
+
+def test_labels_of_the_step_are_its_shares(result):
+    body = str(sections.where_time_goes(result).body)
+    labels = re.findall(r"<span[^>]*>(\d+)\xa0%</span>", body)
+    expected = []
+    for cycles in (result["dense_cycles"], result["cycles"]):
+        shares = [100 * cycles[key] / cycles["step"] for key in STAGES]
+        expected += [f"{share:.0f}" for share in shares if share > 6]
+    assert labels == expected and len(labels) >= 6
+    widths = [float(width) for width in re.findall(r'<i style="width:([\d.]+)%', body)]
+    whole = result["dense_cycles"]["step"]  # the longer of the two
+    drawn = [100 * cycles[key] / whole for cycles in (result["dense_cycles"], result["cycles"]) for key in STAGES]
+    assert widths == pytest.approx([width for width in drawn if width], abs=0.001)
+
+
+def test_labels_of_energy_are_its_shares(result):
+    labels = re.findall(r"<span[^>]*>(\d+)\xa0%</span>", str(sections.energy(result).body))
+    expected = []
+    for joules in (result["energy"]["dense_joules"], result["energy"]["joules"]):
+        shares = [100 * joules[key] / joules["step"] for key in ENERGY]
+        expected += [f"{share:.0f}" for share in shares if share > 6]
+    assert labels == expected and labels
