@@ -42,8 +42,8 @@ def conv_transpose(reader: Reader, node: Node) -> None:
     outputs = reader.shape(node.outputs[0])[2:]
     written = read_windows(node.where, node.attributes, weight[2:], outputs)
     windows = [
-        Window(output, size, axis.kernel, axis.stride, _crop(node, axis, size, output), axis.dilation)
-        for axis, size, output in zip(written, sizes, outputs, strict=True)
+        Window(output, size, axis.kernel, axis.stride, _crop(node, place, axis, size, output), axis.dilation)
+        for place, (axis, size, output) in enumerate(zip(written, sizes, outputs, strict=True))
     ]
     check_phases(node.where, tuple(windows))
     parts = []
@@ -63,13 +63,17 @@ def conv_transpose(reader: Reader, node: Node) -> None:
         reader.same(node, Affine, source=node.outputs[0], part="bias", kind="bias", size=weight[1] * groups)
 
 
-def _crop(node: Node, axis: Axis, size: int, output: int) -> int:
-    """What is cut off in front: the padding that is given, or a share of what a given output shape leaves."""
+def _crop(node: Node, place: int, axis: Axis, size: int, output: int) -> int:
+    """What is cut off in front: the padding that is given, or half of what a given output shape leaves.
+
+    Of an odd number the larger half is in front, but with SAME_UPPER.
+    """
     if "output_shape" not in node.attributes and node.attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", "NOTSET"):
         return axis.before
-    extra = node.attributes.get("output_padding") or [0]
-    total = axis.stride * (size - 1) + extra[0] + axis.dilation * (axis.kernel - 1) + 1 - output
-    return max(0, total) // 2
+    extra = node.attributes.get("output_padding")
+    total = axis.stride * (size - 1) + (extra[place] if extra else 0) + axis.dilation * (axis.kernel - 1) + 1 - output
+    upper = node.attributes.get("auto_pad") in (b"SAME_UPPER", "SAME_UPPER")
+    return max(0, total) // 2 if upper else (max(0, total) + 1) // 2
 
 
 def _groups(node: Node, weight: tuple[int, ...], axes: int) -> int:

@@ -3,9 +3,10 @@
 from math import ceil, log
 
 import pytest
+from onnx_file import File
 
-from dataflow import zoo
-from dataflow.axes import Combine
+from dataflow import importers, zoo
+from dataflow.axes import AxisConv, Combine
 from dataflow.bounds import port_cycles
 from dataflow.energy import edge_energy
 from dataflow.estimate import GEMM, estimate
@@ -150,3 +151,39 @@ def test_the_gradient_of_a_product_of_two_reads_the_other_one():
     sizes = {target.split(".")[1]: (other.tensor.split(".")[0], other.size_bytes) for target, other in reads.items()}
     assert sizes == {"a": ("b", 3 * 1 * 2), "b": ("a", 3 * 8 * 2)}
     assert all(isinstance(command, Product | Vector | Update) for command in commands)
+
+
+def reached(layer, size):
+    """Of a convolution along one axis, the input positions that each output reads."""
+    (axis,) = layer.axes
+    count = axis.positions(layer, size)
+    taps = [[output * axis.stride - axis.before + tap * axis.dilation for tap in range(axis.kernel)] for output in range(count)]
+    return [tuple(position for position in row if 0 <= position < size) for row in taps]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "attributes", "outputs", "cropped"),
+    [
+        (5, 4, {"strides": [2], "pads": [1, 1]}, 10, 1),  # 2 * 4 + 3 + 1 = 12 before the pads
+        (5, 4, {"strides": [2], "pads": [2, 0]}, 10, 2),
+        (5, 3, {"strides": [3], "pads": [0, 0], "output_padding": [2]}, 17, 0),  # 3 * 4 + 2 + 1 = 15, and 2 behind
+        (4, 4, {"strides": [1], "output_shape": [4]}, 4, 2),  # 7 - 4 = 3 too many: the larger half in front
+        (4, 4, {"strides": [1], "output_shape": [4], "auto_pad": "SAME_UPPER"}, 4, 1),  # the smaller half
+        (4, 5, {"strides": [2], "auto_pad": "SAME_UPPER"}, 8, 1),  # 11 - 4 * 2 = 3
+        (4, 5, {"strides": [2], "auto_pad": "SAME_LOWER"}, 8, 2),
+        (4, 2, {"strides": [2], "dilations": [3], "auto_pad": "VALID"}, 10, 0),  # 2 * 3 + 3 + 1
+    ],
+)
+def test_a_transposed_convolution_reads_what_the_standard_says(tmp_path, size, kernel, attributes, outputs, cropped):
+    """Output o gets input i by tap k where o = i * stride + k * dilation - what is cropped in front."""
+    file = File()
+    file.node("ConvTranspose", ["x", file.weight("w", 2, 3, kernel)], "y", kernel_shape=[kernel], **attributes)
+    network = importers.load(file.save(tmp_path / "t.onnx", ("batch", 2, size), "y")).network
+    stride, dilation = attributes["strides"][0], attributes.get("dilations", [1])[0]
+    expected = [
+        tuple(i for i in range(size) for k in range(kernel) if i * stride + k * dilation - cropped == output)
+        for output in range(outputs)
+    ]
+    assert network.shapes[network.layers[-1].name] == (outputs, 3)
+    found = [taps for layer in network.layers if isinstance(layer, AxisConv) for taps in reached(layer, size)]
+    assert sorted(tuple(sorted(taps)) for taps in found if taps) == sorted(taps for taps in expected if taps)

@@ -67,3 +67,29 @@ def test_ratios_count_kept_elements_of_ragged_axes():
     ratio = parse_ratio("2:8")
     assert (ratio.groups(17), ratio.kept(17), ratio.index_bits, str(ratio)) == (3, 6, 3, "2:8")
     assert parse_ratio("dense").is_dense
+
+
+def test_a_burst_may_fill_the_fifo_and_no_more():
+    AcceleratorConfig(name="c", rows=1, columns=1, axi_burst_beats=16, axi_fifo_beats=16)
+    with pytest.raises(ValueError, match="axi_fifo_beats must be at least axi_burst_beats, 16, not 15"):
+        AcceleratorConfig(name="c", rows=1, columns=1, axi_burst_beats=16, axi_fifo_beats=15)
+
+
+@pytest.mark.parametrize(
+    "text", ["clock_hz = inf", "clock_hz = 1e-300", "clock_hz = nan", "axi_fifo_beats = 4611686018427387904"]
+)
+def test_fields_have_finite_ranges(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"rows = 4\ncolumns = 4\n{text}\n")
+    with pytest.raises(InputError, match=f":3: {text.split()[0]}: "):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize(
+    "text, most", [("rows = 1025", "1,024"), ("clock_hz = 1e30\nrows = 4", "100,000,000,000"), ("rows = 1" + 40 * "0", "1,024")]
+)
+def test_what_is_too_large_is_told_with_the_most(tmp_path, text, most):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{text}\ncolumns = 4\n")
+    with pytest.raises(InputError, match=rf": {text.split()[0]}: .* is too large: at most {most}$"):
+        load_config(str(path))
