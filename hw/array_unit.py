@@ -16,6 +16,7 @@ from hw.feed import SLOTS, Feed
 from hw.formats import BINARY32
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES, TILE_WORDS
+from hw.isa.operands import chunk_elements
 from hw.modules import place
 from hw.operand_feed import OperandFeed
 from hw.operands import PLACEMENT, OperandBuffer
@@ -24,6 +25,7 @@ from hw.results import TILES, ResultBuffer
 from hw.stce import STCE
 from hw.streams import move
 from hw.uspe import USPE
+from hw.windows import WindowMasks
 
 
 class ArrayUnit(wiring.Component):
@@ -33,7 +35,7 @@ class ArrayUnit(wiring.Component):
 
         i_weights ─────► buffer ─► feed ─┐
         i_activations ─► buffer ─► feed ─┴─► STCE ─► output buffer ─► o
-        i_product ─► tile loops ─────────────┘
+        i_product ─► tile loops ─► masks ────┘
 
     Parameters
     ----------
@@ -64,15 +66,16 @@ class ArrayUnit(wiring.Component):
     def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
         self.config = config
         self.element = element
-        width, group = config.storage_format.width, config.max_group
+        width = config.storage_format.width
+        weights, activations = (chunk_elements(config, lines) for lines in (config.rows, config.columns))
         flags = ("beyond", "illegal", "idle", "busy", "moves", "waits_operands", "waits_room", "waits_free")
         super().__init__(
             {
                 "i_product": In(stream.Signature(command_layout(Product))),
                 "i_weights_load": In(stream.Signature(PLACEMENT)),
                 "i_activations_load": In(stream.Signature(PLACEMENT)),
-                "i_weights": In(stream.Signature(elements_layout(2 * width, group))),
-                "i_activations": In(stream.Signature(elements_layout(width, group))),
+                "i_weights": In(stream.Signature(elements_layout(2 * width, weights))),
+                "i_activations": In(stream.Signature(elements_layout(width, activations))),
                 "i_tiles": In(stream.Signature(TILES)),
                 "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
                 **{name: Out(1) for name in flags},
@@ -85,6 +88,7 @@ class ArrayUnit(wiring.Component):
         stce = place(m, platform, lambda: STCE(config, self.element), module="stce", name="stce")
         feed = place(m, platform, lambda: Feed(config), module="feed", name="feed")
         results = place(m, platform, lambda: ResultBuffer(config), module="result_buffer", name="results")
+        masks = place(m, platform, lambda: WindowMasks(config), module="window_masks", name="masks")
         m.submodules.slots = slots = SyncFIFO(width=SLOTS.size, depth=RESULT_TILES)
         m.submodules.tiles = tiles = SyncFIFO(width=len(Value.cast(feed.tiles.payload)), depth=TILE_WORDS)
         sides = (
@@ -106,7 +110,14 @@ class ArrayUnit(wiring.Component):
             slots.r_en.eq(results.i_slots.ready),
             feed.room.eq(results.freed),
             feed.room_words.eq(results.freed_words),
-            self.idle.eq(Cat(feed.idle, results.idle, ~tiles.r_rdy, ~slots.r_rdy, *(side.idle for side in sides)).all()),
+            feed.masks_full.eq(masks.full),
+            masks.free.eq(sides[1].reader.masks_free),
+            masks.set.eq(sides[1].reader.masks_set),
+            masks.slot.eq(sides[1].reader.masks_slot),
+            Value.cast(sides[1].reader.masks).eq(Value.cast(masks.o)),
+            self.idle.eq(
+                Cat(feed.idle, results.idle, masks.idle, ~tiles.r_rdy, ~slots.r_rdy, *(side.idle for side in sides)).all()
+            ),
             self.beyond.eq(Cat(side.beyond for side in sides).any()),
             self.waits_free.eq(Cat(side.waits_free for side in sides).any()),
             self.illegal.eq(Cat(feed.illegal, results.illegal, *(side.illegal for side in sides)).any()),
@@ -116,6 +127,7 @@ class ArrayUnit(wiring.Component):
             self.moves.eq(stce.o.valid | (stce.i_w2e.valid & stce.i_w2e.ready) | (stce.i_n2s.valid & stce.i_n2s.ready)),
         ]
         move(m, self.i_product, feed.i, self.i_product.payload)
+        move(m, feed.masks, masks.i, feed.masks.payload)
         move(m, stce.o, results.i, stce.o.payload)
         move(m, self.i_tiles, results.i_tiles, self.i_tiles.payload)
         move(m, results.o, self.o, results.o.payload)
@@ -144,13 +156,14 @@ class ArrayUnit(wiring.Component):
             Value.cast(buffer.addresses).eq(reader.addresses),
             Value.cast(reader.data).eq(buffer.o),
         ]
-        return _Side(buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, buffer.illegal | reader.illegal)
+        return _Side(reader, buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, buffer.illegal | reader.illegal)
 
 
 @dataclass(frozen=True)
 class _Side:
     """What the unit wants to know of an operand's buffer and reader."""
 
+    reader: Any
     idle: Value
     beyond: Value
     waits_free: Value

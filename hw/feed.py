@@ -1,6 +1,6 @@
 """The tile loops of products: which part of which operand is next, and for which tile."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,10 +8,12 @@ from hw.config import AcceleratorConfig
 from hw.isa.checks import COUNT_BITS, most_slots, most_vectors
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES
-from hw.operand_feed import PART
+from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
+from hw.operand_feed import LINE_BITS, PART, WINDOW
 from hw.operands import ADDRESS_BITS, log2_or_none
-from hw.parts.layouts import command_layout, is_count
+from hw.parts.layouts import command_layout, is_count, is_within, pack
 from hw.sequencer import tiles_layout
+from hw.windows import GRID
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS, "words": COUNT_BITS})
 """Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output buffer."""
@@ -29,12 +31,14 @@ class Feed(wiring.Component):
     -------
     i : In(stream of Product)
         Taken when all parts of the one before were handed out.
-    weights_full, activations_full : In(1)
-        A block is in its buffer.
+    weights_full, activations_full, masks_full : In(1)
+        A block is in its buffer; a tile has its masks.
     room, room_words : In(1), In(COUNT_BITS)
         A tile's words of the output buffer were freed; how many.
     weights, activations : Out(stream of PART)
         Parts.
+    masks : Out(stream of GRID)
+        Of a product with taps, before its first part; always ready then.
     tiles : Out(stream of tiles_layout)
         Commands of the array: each tile with its first part; all of a product with its first one where weights stay, so that
         no step is lost between them.
@@ -53,10 +57,12 @@ class Feed(wiring.Component):
                 "i": In(stream.Signature(command_layout(Product))),
                 "weights_full": In(1),
                 "activations_full": In(1),
+                "masks_full": In(1),
                 "room": In(1),
                 "room_words": In(COUNT_BITS),
                 "weights": Out(stream.Signature(PART)),
                 "activations": Out(stream.Signature(PART)),
+                "masks": Out(stream.Signature(GRID)),
                 "tiles": Out(stream.Signature(tiles_layout(config))),
                 "slots": Out(stream.Signature(SLOTS)),
                 **{name: Out(1) for name in flags},
@@ -69,16 +75,20 @@ class Feed(wiring.Component):
         outer, middle, inner, left = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "inner", "left"))
         first, last_part = inner == 0, inner + 1 == product.inner
         last_middle, last_outer = middle + 1 == product.middle, outer + 1 == product.outer
-        loads = {
+        cuts = _cuts(product)
+        window = _Window(m, product, outer, last_outer)
+        begins_columns = first & (middle == 0)
+        needs = {
             "weights": ~product.weights_held[0] | (outer == 0),
-            "activations": ~product.activations_held[0] | (middle == 0),
+            "activations": Mux(cuts, Mux(begins_columns, window.needs, 0), ~product.activations_held[0] | (middle == 0)),
+            "masks": cuts & begins_columns,
         }
         frees = {
             "weights": ~product.weights_held[0] | last_outer,
-            "activations": ~product.activations_held[0] | last_middle,
+            "activations": Mux(last_middle, Mux(cuts, window.frees, 1), ~product.activations_held[0]),
         }
-        there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in loads}  # blocks that no part has used yet
-        operands = Cat((there[name] != 0) | ~loads[name] for name in loads).all()
+        there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in needs}  # blocks, masks that no part has used yet
+        operands = Cat(there[name] >= needs[name] for name in needs).all()
         begun, tile_words = Signal(), Signal(COUNT_BITS)  # a tile is
         fits = self._room(m, begun, tile_words)
         accepted = self.weights.ready & self.activations.ready & self.tiles.ready & self.slots.ready
@@ -92,7 +102,7 @@ class Feed(wiring.Component):
             self.i.ready.eq(~active),
         ]
         for name, tokens in there.items():
-            m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - (go & loads[name]))
+            m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - Mux(go, needs[name], 0))
 
         config = self.config
         rounds, stationary = Mux(last_part, left, product.part_rounds), product.vectors != 0
@@ -129,6 +139,9 @@ class Feed(wiring.Component):
             self.weights.payload.columns.eq(product.slot_columns),
             self.weights.payload.rows.eq(product.slot_rows),
             self.weights.payload.line_words.eq(product.weight_line_words),
+            self.weights.payload.group_rounds.eq(product.group_rounds),
+            self.weights.payload.n.eq(product.n),
+            self.weights.payload.m.eq(product.m),
             self.weights.payload.frees.eq(frees["weights"]),
             self.weights.payload.stationary.eq(stationary),
             self.activations.payload.base.eq(shares["activations"].base),
@@ -138,6 +151,10 @@ class Feed(wiring.Component):
             self.activations.payload.rows.eq(1),
             self.activations.payload.line_words.eq(product.activation_line_words),
             self.activations.payload.frees.eq(frees["activations"]),
+            self.activations.payload.word_step.eq(product.activation_word_step),
+            self.activations.payload.window.eq(window.part(cuts, last_middle)),
+            self.masks.valid.eq(active & checking & cuts),
+            self.masks.payload.eq(window.grid()),
             self.weights.payload.last.eq(last_part),
             self.activations.payload.last.eq(last_part),
             self.activations.payload.stationary.eq(stationary),
@@ -156,7 +173,7 @@ class Feed(wiring.Component):
             with m.If(last_part):
                 m.d.sync += [inner.eq(0), left.eq(product.rounds), middle.eq(middle + 1)]
                 with m.If(last_middle):
-                    m.d.sync += [middle.eq(0), outer.eq(outer + 1)]
+                    m.d.sync += [middle.eq(0), outer.eq(outer + 1), window.mask_set.eq(window.mask_set ^ cuts)]
                     with m.If(last_outer):
                         m.d.sync += active.eq(0)
         m.d.sync += checking.eq(0)
@@ -187,20 +204,81 @@ class Feed(wiring.Component):
         share until the first ones are far into the next.
         """
         config = self.config
-        names = ("outer", "middle", "inner", "rounds", "part_rounds", "group_rounds", "slot_rows", "slot_columns")
+        names = ("outer", "middle", "inner", "rounds", "part_rounds", "slot_rows", "slot_columns")
         counted = Cat(is_count(product[name]) for name in (*names, "weight_shares", "activation_shares")).all()
         words = Cat(
             product[f"{side}_{part}_words"][COUNT_BITS:] for side in ("weight", "activation") for part in ("share", "line")
         )
+        words = Cat(words, product.activation_word_step[COUNT_BITS:])
         fits = product.slot_rows * product.slot_columns <= most_slots(config)
-        legal = counted & ~words.any() & (product.group_rounds <= config.max_group) & fits
+        groups = Cat((product[name] != 0) & (product[name] <= config.max_group) for name in ("group_rounds", "n", "m")).all()
+        legal = counted & ~words.any() & groups & fits
         bits = log2_or_none(config.columns)
         if bits is None:
             return legal & (product.vectors == 0)
         whole = (product.inner == 1) | (product.part_rounds[:bits] == 0)
         even = (product.group_rounds & (product.group_rounds - 1)) == 0
+        legal = legal & (~_cuts(product) | self._window_is_legal(product))
         passes = (product.vectors <= most_vectors(config)) & (product.activation_shares != 1) & whole & even
         return legal & ((product.vectors == 0) | passes & (product.slot_rows == 1) & (product.slot_columns == 1))
+
+    def _window_is_legal(self, product: data.View) -> Value:
+        """Whether a product with taps has its lines in a ring, and taps and images can be counted."""
+        if not is_skewed(self.config.columns):
+            return Const(0)
+        limit = 1 << GRID_BITS
+        sizes = Cat(is_within(product[name], 1, limit - 1) for name in ("grid_y", "grid_x")).all()
+        taps = Cat(is_within(product[name], 1, MOST_TAPS) for name in ("taps_y", "taps_x")).all()
+        steps = ("start_y", "start_x", "step_y", "step_x")
+        moves = Cat((product[name] >= -limit) & (product[name] < limit) for name in steps).all()
+        reach = Cat((product[name] >> 8) == 0 for name in ("ahead", "behind")).all()
+        ring = product.activations_held[0] & (product.inner == 1) & (product.activation_line_words == 1)
+        return sizes & taps & moves & reach & ring & is_count(product.tap_words) & (product.vectors == 0)
+
+
+class _Window:
+    """What products with taps read: from a column's own line to those of its taps, and how many shares of lines that takes."""
+
+    def __init__(self, m: Module, product: data.View, outer: Signal, last_outer: Value) -> None:
+        self.product, self.mask_set = product, Signal()
+        self.start, self.back = (Signal(signed(LINE_BITS), name=f"window_{name}") for name in ("start", "back"))
+        width, columns = product.grid_x[:GRID_BITS], product.taps_x[: MOST_TAPS.bit_length()] - 1
+        step_y, step_x, start_y, start_x = (
+            product[name][: GRID_BITS + 1].as_signed() for name in ("step_y", "step_x", "start_y", "start_x")
+        )
+        m.d.sync += [self.start.eq(start_y * width + start_x), self.back.eq(step_y * width - columns * step_x)]
+        ahead, behind, all_of = product.ahead[:8], product.behind[:8], product.outer[:COUNT_BITS]
+        self.needs, self.frees = Signal(8, name="window_needs"), Signal(8, name="window_frees")
+        first = Mux(ahead < all_of, ahead + 1, all_of)
+        m.d.comb += self.needs.eq(Mux(outer == 0, first, outer + ahead < all_of))
+        rest = Mux(behind < all_of, behind + 1, all_of)
+        m.d.comb += self.frees.eq(Mux(last_outer, rest, outer >= behind))
+
+    def part(self, cuts: Value, last_middle: Value) -> Value:
+        """See `hw.operand_feed.WINDOW`."""
+        product = self.product
+        fields = {
+            "cuts": cuts,
+            "tap_words": product.tap_words[:ADDRESS_BITS],
+            "taps_x": product.taps_x[: MOST_TAPS.bit_length()],
+            "start": self.start,
+            "along": product.step_x[: GRID_BITS + 1].as_signed(),
+            "back": self.back,
+            "mask_set": self.mask_set,
+            "frees_masks": cuts & last_middle,
+        }
+        return pack(WINDOW, fields)
+
+    def grid(self) -> Value:
+        """See `hw.windows.GRID`."""
+        product = self.product
+        fields = {"tiles": product.outer, "slots": product.slot_columns, "size_y": product.grid_y, "size_x": product.grid_x}
+        return pack(GRID, fields | {name: product[name] for name in ("start_y", "start_x", "step_y", "step_x")})
+
+
+def _cuts(product: data.View) -> Value:
+    """Whether a product has taps."""
+    return (product.taps_y != 1) | (product.taps_x != 1)
 
 
 class _Share:

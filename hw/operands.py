@@ -1,5 +1,8 @@
 """Operand buffers: what loads bring in any order, side by side for the array."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,12 +10,14 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
 from hw.isa.checks import COUNT_BITS
+from hw.isa.operands import chunk_elements, chunk_words, is_skewed
 from hw.parts.layouts import is_count
 from hw.ram import place_ram
 from hw.transpose import rotate
+from hw.walker import between
 
 PLACEMENT = data.StructLayout(
-    {"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32, "spread": 16},
+    {"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32, "word_step": 32, "spread": 16},
 )
 """Where a load's elements go, see `hw.isa.commands.Load`."""
 
@@ -30,13 +35,16 @@ def log2_or_none(number: int) -> int | None:
 
 
 class OperandBuffer(wiring.Component):
-    """A bank for each line of the array, of words of G elements; filled element by element, read a word of all banks at a time.
+    """A bank for each line of the array, of words of G elements; filled chunk by chunk, read a word of all banks at a time.
 
     ::
 
         chunk ─ rotate ─┬─► bank 0 ────┬─► o        across: elements of a chunk go to banks side by side, into one place
-                        └─► bank L-1 ──┘            along: to places side by side of one bank
+                        └─► bank L-1 ──┘            along: to places side by side of words side by side, a bank each
                                                     spread: of several banks, the same of each
+
+    Where word w of line l stands is said in `hw.isa.operands`: in bank (l + w) mod L, or, of a number of lines that is
+    no power of two and where groups are spread, in bank l.
 
     Parameters
     ----------
@@ -61,8 +69,8 @@ class OperandBuffer(wiring.Component):
         Its chunks.
     full : Out(1)
         For a cycle: a block is in the buffer.
-    free : In(1)
-        A block is not needed any more.
+    free : In(8)
+        So many blocks are not needed any more.
     addresses, o : In(address bits × lines), Out(element_bits × G × lines)
         The words of the cycle before's addresses, one of each bank.
     beyond : Out(1)
@@ -79,13 +87,14 @@ class OperandBuffer(wiring.Component):
         self.config = config
         self.lines, self.words, self.element_bits, self.memory_bits = lines, words, element_bits, memory_bits
         self.line_bits = log2_or_none(lines) if spreads else None
+        self.skewed, self.pieces, self.elements = is_skewed(lines), chunk_words(config, lines), chunk_elements(config, lines)
         group = config.max_group
         flags = {name: Out(1) for name in ("full", "beyond", "illegal", "idle", "waits_free")}
         super().__init__(
             {
                 "i_load": In(stream.Signature(PLACEMENT)),
-                "i": In(stream.Signature(elements_layout(memory_bits, group))),
-                "free": In(1),
+                "i": In(stream.Signature(elements_layout(memory_bits, self.elements))),
+                "free": In(8),
                 "addresses": In(addresses_layout(lines, words)),
                 "o": Out(data.ArrayLayout(data.ArrayLayout(element_bits, group), lines)),
                 **flags,
@@ -121,17 +130,17 @@ class OperandBuffer(wiring.Component):
         with m.If(self.i_load.valid & self.i_load.ready):
             m.d.sync += [load.eq(self.i_load.payload), active.eq(1), share.eq(0), base.eq(0)]
 
-        bank, lane, word = self._place(m, load, take)
-        self._write(m, platform, load, take, ends, base + word, bank, lane)
+        spot = self._place(m, load, take)
+        self._write(m, platform, load, take, ends, base, spot)
         return m
 
     def _is_legal(self, load: data.View) -> Value:
         """Whether there is a share, and the group is one of a word's elements."""
-        words = Cat(load.share_words[ADDRESS_BITS:], load.line_words[ADDRESS_BITS:])
+        words = Cat(load[name][ADDRESS_BITS:] for name in ("share_words", "line_words", "word_step"))
         return is_count(load.shares) & ~words.any() & (load.group != 0) & (load.group <= self.config.max_group)
 
-    def _place(self, m: Module, load: data.View, take: Value) -> tuple[Signal, Signal, Signal]:
-        """Bank, lane and word in the share of the chunk's first element."""
+    def _place(self, m: Module, load: data.View, take: Value) -> "_Spot":
+        """Where the chunk's first element belongs: line and position by counters, as no chunk says them."""
         chunk, group, lines = self.i.payload, load.group, self.lines
         at_bank, at_line, at_lane, at_word = Signal(16), Signal(ADDRESS_BITS), Signal(16), Signal(ADDRESS_BITS)
         bank, line, lane, word = (Signal.like(at, name=f"place_{at.name}") for at in (at_bank, at_line, at_lane, at_word))
@@ -145,6 +154,7 @@ class OperandBuffer(wiring.Component):
             wraps = small + count == full
             return Mux(wraps, 0, small + count), Mux(wraps, large + step, large)
 
+        offset, at_offset = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # of the word: as many steps as words
         # Spread, every line has words of its own, and words are counted in banks.
         lines, step = Mux(spread != 0, 1, lines), Mux(spread != 0, spread, 1)
         banks, lanes = (at_bank, at_line), (at_lane, at_word)
@@ -157,8 +167,10 @@ class OperandBuffer(wiring.Component):
                     m.d.comb += target.eq(Mux(begins, 0, held))
                 for target, held, after in zip(placed_other, other, following, strict=True):
                     m.d.comb += target.eq(Mux(first, 0, Mux(begins, after, held)))
+                after = at_offset + Mux(at_lane + 1 == group, load.word_step, 0)
+                m.d.comb += offset.eq(Mux(begins, Mux(first, 0, after) if across else 0, at_offset))
         moved_banks = counted((bank, line), chunk.count, lines, load.line_words)
-        moved_lanes = counted((lane, word), chunk.count, group, step)
+        moved_lanes = self._along(load, counted((lane, word), chunk.count, group, step), lane + chunk.count, word)
         with m.If(take):
             for targets, placed, moved, moves in (
                 (banks, (bank, line), moved_banks, load.across[0]),
@@ -166,59 +178,135 @@ class OperandBuffer(wiring.Component):
             ):
                 for target, stays, goes in zip(targets, placed, moved, strict=True):
                     m.d.sync += target.eq(Mux(moves, goes, stays))
-        whole, first_bank = Signal(ADDRESS_BITS), Signal.like(bank)
-        m.d.comb += [whole.eq(line + word), first_bank.eq(bank)]
-        if self.line_bits is not None:
-            with m.If(spread != 0):
-                m.d.comb += [whole.eq(line + (word >> self.line_bits)), first_bank.eq(word[: self.line_bits])]
-        return first_bank, lane, whole
+            m.d.sync += at_offset.eq(offset + Mux(load.across[0], 0, self._steps(load, moved_lanes[1] - word)))
+        return _Spot(bank, line, lane, word, offset)
+
+    def _steps(self, load: data.View, words: Value) -> Value:
+        """What so many words, at most as many as pieces, add to an address."""
+        return words[: self.pieces.bit_length()] * load.word_step[:ADDRESS_BITS]
+
+    def _along(self, load: data.View, moved: tuple[Value, Value], lanes: Value, word: Value) -> tuple[Value, Value]:
+        """Lane and word behind a chunk: `moved`, but where it goes on in the next words, which it can where words are full."""
+        if self.pieces == 1:
+            return moved
+        bits = (self.config.max_group - 1).bit_length()
+        return tuple(
+            Mux(self._joined(load), on, one) for on, one in zip((lanes[:bits], word + (lanes >> bits)), moved, strict=True)
+        )
+
+    def _joined(self, load: data.View) -> Value:
+        """Whether a chunk along a line can fill several words."""
+        return (load.group == self.config.max_group) & (self._spread(load) == 0)
 
     def _spread(self, load: data.View) -> Value:
         """Banks that each group goes to, 0 for the line's own."""
         return Const(0) if self.line_bits is None else load.spread
 
     def _write(
-        self,
-        m: Module,
-        platform: object,
-        load: data.View,
-        take: Value,
-        ends: Value,
-        address: Value,
-        bank: Signal,
-        lane: Signal,
+        self, m: Module, platform: object, load: data.View, take: Value, ends: Value, base: Value, spot: "_Spot"
     ) -> None:
-        """A cycle later: rotated elements to the banks and lanes that they are for."""
-        chunk, group, spread = self.i.payload, self.config.max_group, self._spread(load)
-        across = load.across[0] & (spread == 0)
-        bits = (group - 1).bit_length()
-        first = Mux(across, bank, lane)
-        elements = [chunk.elements[number][: self.element_bits] for number in range(group)]
-        turned = rotate(elements, (-first)[:bits])
-        write, position, ended = Signal(), Signal(ADDRESS_BITS), Signal()
-        in_banks, in_lanes = Signal(self.lines), Signal(group)
-        held, along = [Signal(self.element_bits, name=f"turned_{number}") for number in range(group)], Signal()
+        """A cycle later: rotated elements to the banks and lanes that they are for.
+
+        Of the words that a chunk can fill, word w is piece ``w % pieces``; position ``piece * G + lane`` says where an element
+        stands among them.
+        """
+        chunk, group, spread, pieces = self.i.payload, self.config.max_group, self._spread(load), self.pieces
+        lines = self.lines
+        across, spreads = load.across[0] & (spread == 0), spread != 0
         count = chunk.count
-        crosses = Mux(across, bank + count > self.lines, lane + count > load.group)
-        fits = (address < self.words) & ~crosses
-        banks = Mux(spread != 0, spread, Mux(across, count, 1))
+        piece = Const(0) if pieces == 1 else Mux(spreads, 0, spot.word[: (pieces - 1).bit_length()])
+        offset, first = self._first(m, spot, spread, across, piece)
+        position = Signal(range(self.elements))
+        m.d.comb += position.eq(spot.lane + piece * group)
+        turned = self._turned(across, first, position)
+        crosses = Mux(across, spot.bank + count > lines, spot.lane + count > load.group)
+        if pieces > 1:
+            crosses = crosses & ~(~across & self._joined(load) & (position + count <= self.elements))
+        more = (spot.lane + count - 1)[(group - 1).bit_length() :]
+        fits = (base + spot.line + offset + Mux(across | spreads, 0, self._steps(load, more)) < self.words) & ~crosses
+        span = Mux(spreads, spread, Mux(across, count, pieces))
+        end = position + Mux(across, 1, count)
+        write, ended, along = Signal(), Signal(), Signal()
+        in_banks, in_lanes = Signal(lines), Signal(self.elements)
+        at, step = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        held = [Signal(self.element_bits, name=f"turned_{number}") for number in range(self.elements)]
         m.d.sync += [
             write.eq(take & fits),
             self.beyond.eq(take & ~fits),
             ended.eq(ends),
             self.full.eq(ended),
-            position.eq(address),
+            at.eq(base + spot.line + offset - self._steps(load, piece)),
+            step.eq(load.word_step),
             along.eq(~across),
-            in_banks.eq(Cat((number >= bank) & (number < bank + banks) for number in range(self.lines))),
-            in_lanes.eq(Cat((number >= lane) & (number < lane + Mux(across, 1, count)) for number in range(group))),
+            in_banks.eq(Cat(self._within(number, first, span) for number in range(lines))),
+            in_lanes.eq(Cat(between(position, number, end) for number in range(self.elements))),
             *(target.eq(value) for target, value in zip(held, turned, strict=True)),
         ]
-        for number in range(self.lines):
+        parts, given = Cat(held), [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
+        m.d.comb += [address.eq(at + number * step) for number, address in enumerate(given)]
+        ones = self._pieces(m, Mux(spreads, 0, Mux(across, piece, -spot.bank)), ~(across | spreads))
+        width = group * self.element_bits
+        for number in range(lines):
             memory = place_ram(m, platform, f"bank_{number}", self.words, group, self.element_bits)
+            one = ones[number]
             m.d.comb += [
-                memory.write_address.eq(position),
-                memory.write_parts.eq(in_lanes & (write & in_banks[number]).replicate(group)),
-                memory.write_data.eq(Cat(Mux(along, held[slot], held[number % group]) for slot in range(group))),
+                memory.write_address.eq(_chosen(given, one)),
+                memory.write_parts.eq(in_lanes.word_select(one, group) & (write & in_banks[number]).replicate(group)),
+                memory.write_data.eq(
+                    Mux(along, parts.word_select(one, width), Cat(held[number % self.elements]).replicate(group))
+                ),
                 memory.read_address.eq(self.addresses[number]),
                 Value.cast(self.o[number]).eq(memory.read_data),
             ]
+
+    def _pieces(self, m: Module, first: Value, counts: Value) -> list[Value]:
+        """A cycle later, for each bank which piece it takes: the first one's, counting on from bank to bank where `counts`."""
+        bits = (self.pieces - 1).bit_length()
+        if not bits:
+            return [Const(0)] * self.lines
+        of_bank_0, counted = Signal(bits, name="first_piece"), Signal(name="pieces_count")
+        m.d.sync += [of_bank_0.eq(first), counted.eq(counts)]
+        return [(of_bank_0 + Mux(counted, number % self.pieces, 0))[:bits] for number in range(self.lines)]
+
+    def _first(self, m: Module, spot: "_Spot", spread: Value, across: Value, piece: Value) -> tuple[Signal, Signal]:
+        """What the chunk's first word adds to the address, and the bank of its first element, or of piece 0."""
+        offset, first = Signal(ADDRESS_BITS), Signal(range(self.lines))
+        m.d.comb += offset.eq(spot.offset)
+        m.d.comb += first.eq(spot.bank + spot.word - Mux(across, 0, piece) if self.skewed else spot.bank)
+        if self.line_bits is not None:
+            with m.If(spread != 0):
+                m.d.comb += [offset.eq(spot.word >> self.line_bits), first.eq(spot.word[: self.line_bits])]
+        return offset, first
+
+    def _within(self, number: int, first: Value, span: Value) -> Value:
+        """Whether a bank is one of `span` from the first on; skewed, the last bank is followed by the first."""
+        if not self.skewed:
+            return between(first, number, first + span)
+        bits = (self.lines - 1).bit_length()
+        return (number - first)[:bits] < span if bits else Const(1)
+
+    def _turned(self, across: Value, first: Value, position: Value) -> list[Value]:
+        """The chunk's elements, each where its bank, or its position, says."""
+        elements = [self.i.payload.elements[number][: self.element_bits] for number in range(self.elements)]
+        if self.skewed and self.lines < self.elements:
+            elements = [Mux(across, elements[number % self.lines], one) for number, one in enumerate(elements)]
+        places = Mux(across, first, position)
+        return rotate(elements, (-places)[: (self.elements - 1).bit_length()])
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """Line and position of an element: the line modulo the banks, and what it adds to the address; of the position lane, word,
+    and what this adds.
+    """
+
+    bank: Value
+    line: Value
+    lane: Value
+    word: Value
+    offset: Value
+
+
+def _chosen(values: Sequence[Signal], number: Signal) -> Value:
+    """One of a power of two of values."""
+    return Cat(values).word_select(number, len(values[0])) if len(values) > 1 else values[0]

@@ -16,6 +16,7 @@ from hw.dma.reader import Reader
 from hw.dma.writer import Writer
 from hw.errors import InputError
 from hw.isa.commands import Sink, Source, Walk
+from hw.isa.operands import chunk_elements
 from hw.isa.registers import ErrorCode, Unit
 from hw.modules import place
 from hw.parts.layouts import command_layout
@@ -183,11 +184,11 @@ class Units(wiring.Component):
     def _readers(self, m: Module, platform: object, forget: Signal) -> dict[Source, Any]:
         """One for each source, with the elements that its unit takes; that of the program can be made to forget it."""
         config, width = self.config, self.config.storage_format.width
-        lanes, group = config.vpu_lanes, config.max_group
+        lanes = config.vpu_lanes
         kinds = {
             Source.FETCH: (1, 32, True),
-            Source.WEIGHTS: (group, 2 * width, False),
-            Source.ACTIVATIONS: (group, width, False),
+            Source.WEIGHTS: (chunk_elements(config, config.rows), 2 * width, False),
+            Source.ACTIVATIONS: (chunk_elements(config, config.columns), width, False),
             Source.ELEMENTS: (lanes, 32, True),
             Source.FACTORS: (lanes, 64, True),
             Source.RESIDUAL: (lanes, width, True),

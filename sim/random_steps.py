@@ -23,7 +23,14 @@ from training.optimiser import Sgd
 
 CONFIGS = (
     PRESETS["tiny"],
-    replace(PRESETS["tiny"], name="narrow", w2e_buffer_bytes=2048, n2s_buffer_bytes=2048, output_buffer_bytes=1024),
+    replace(
+        PRESETS["tiny"],
+        name="narrow",
+        w2e_buffer_bytes=2048,
+        n2s_buffer_bytes=2048,
+        output_buffer_bytes=1024,
+        axi_data_bits=512,
+    ),
 )
 RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16)))
 

@@ -14,6 +14,7 @@ from hw.config import AcceleratorConfig
 from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import LOOPS, Command, Loop, Sink, Source, Walk
 from hw.isa.encoding import words as length
+from hw.isa.operands import chunk_elements
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def execute(
     for source in Source:
         if source is not Source.FETCH:
             chunks = source in dispatch.placements
-            most = config.max_group if chunks else config.vpu_lanes
+            lines = config.rows if source is Source.WEIGHTS else config.columns
+            most = chunk_elements(config, lines) if chunks else config.vpu_lanes
             readers[source] = Reader(clock, config, most, dispatch.walks[Source, source], reads, words=not chunks)
     buffers = [OperandBuffer(clock, queue, readers[source].o) for source, queue in dispatch.placements.items()]
     loops = TileLoops(clock, config, dispatch.product, buffers)
@@ -89,7 +91,7 @@ def execute(
     writers[Sink.RESULTS].completion.complete = dispatch.stored.add
     reads.readers, writes.writers = list(readers.values()), list(writers.values())
 
-    units = [vector, loops, *loops.feeds, *buffers, results, writes, *writers.values()]
+    units = [vector, loops, loops.masks, *loops.feeds, *buffers, results, writes, *writers.values()]
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
     dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
     words = sum(length(type(command)) for command in commands) + behind // 4

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
@@ -12,6 +14,8 @@ from hw.isa.bits import PassOption
 from hw.isa.checks import most_vectors
 from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Product as ProductCommand
+from hw.isa.operands import GRID_BITS, MOST_TAPS, chunk_words, is_skewed
+from hw.ratio import Ratio
 
 MOST_SHARES = 4
 """Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
@@ -42,6 +46,58 @@ class Drain:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Activations as pixels of images, of which the array cuts windows itself.
+
+    Parameters
+    ----------
+    lines : MatrixView
+        The pixels, a row each, image by image; their channels are columns.
+    taps, start, step, grid : (int, int)
+        Of rows and columns: taps, the first one's place from a pixel on, what is between them, and the size of an image.
+    """
+
+    lines: MatrixView
+    taps: tuple[int, int]
+    start: tuple[int, int]
+    step: tuple[int, int]
+    grid: tuple[int, int]
+
+    @classmethod
+    def of(cls, config: AcceleratorConfig, product: Product, shape: tuple[int, ...]) -> "Window | None":
+        """Those of a product whose columns are all pixels of its activations, a tensor of this shape; None of any other."""
+        view = product.activations
+        *taps, channels = view.columns or (Loop(1, 0),)
+        axes = [loop.axis for loop in taps]
+        spatial = list(range(len(shape) - 1 - len(taps), len(shape) - 1))
+        pixels = tuple((loop.axis, loop.size, loop.step) for loop in view.rows)
+        if product.dataflow is Dataflow.WEIGHT_STATIONARY or not is_skewed(config.columns):
+            return None
+        if not 1 <= len(taps) <= 2 or axes != spatial or channels.axis != len(shape) - 1:
+            return None
+        if pixels != tuple((axis, size, 1) for axis, size in enumerate(shape[:-1])) or any(view.origin[: spatial[0]]):
+            return None
+        sizes, steps = tuple(loop.size for loop in taps), tuple(loop.step for loop in taps)
+        starts, grid = tuple(view.origin[axis] for axis in spatial), tuple(shape[axis] for axis in spatial)
+        if prod(sizes) == 1 or max(sizes) > MOST_TAPS or max(grid) >= 1 << GRID_BITS:
+            return None
+        if len(taps) == 1:
+            sizes, steps, starts, grid = (1, *sizes), (0, *steps), (0, *starts), (1, *grid)
+        origin = tuple(0 if axis in spatial else place for axis, place in enumerate(view.origin))
+        lines = MatrixView(view.region, origin, view.rows, (channels,))
+        return cls(lines, (sizes[0], sizes[1]), (starts[0], starts[1]), (steps[0], steps[1]), (grid[0], grid[1]))
+
+    def reach(self, lines: int) -> tuple[int, int]:
+        """Shares of so many lines that windows reach behind a tile's own, and before it."""
+        moves = [
+            (self.start[0] + y * self.step[0]) * self.grid[1] + self.start[1] + x * self.step[1]
+            for y in range(self.taps[0])
+            for x in range(self.taps[1])
+        ]
+        return -(-max(0, *moves) // lines), -(-max(0, *(-move for move in moves)) // lines)
+
+
+@dataclass(frozen=True)
 class Tiling:
     """How a product is cut so that its operands fit the buffers.
 
@@ -55,16 +111,20 @@ class Tiling:
         Interleave slots on rows and columns.
     vectors : int
         `columns` where weights stay, else 0.
-    part_rounds, part_groups : int
-        Kept elements, and groups of activations, of a part of the reduction.
-    group_rounds : int
-        Kept elements of a group.
+    part_rounds, part_words : int
+        Kept elements, and words of activations, of a part of the reduction.
+    group, group_rounds : int
+        Elements of a buffer word that are used, and kept elements for which they serve: of several groups where these fit.
     weight_words, activation_words : (int, int)
         Words of a share, and of a line in it.
     weight_shares, activation_shares : int
         Shares of the buffers.
     weights_held, activations_held : bool
         Whether an operand stays while the loop that does not move it runs.
+    word_step : int
+        Words from one word of a line of activations to the next.
+    ahead, behind : int
+        Shares that windows reach behind a tile's own, and before it.
     """
 
     tiles_n: int
@@ -75,7 +135,8 @@ class Tiling:
     slots: tuple[int, int]
     vectors: int
     part_rounds: int
-    part_groups: int
+    part_words: int
+    group: int
     group_rounds: int
     weight_words: tuple[int, int]
     activation_words: tuple[int, int]
@@ -83,6 +144,53 @@ class Tiling:
     activation_shares: int
     weights_held: bool
     activations_held: bool
+    word_step: int = 1
+    ahead: int = 0
+    behind: int = 0
+
+    @classmethod
+    def of_window(cls, config: AcceleratorConfig, product: Product, window: Window) -> "Tiling | None":
+        """The whole reduction in one part, pixels in a ring of shares; None where the buffers have no room for that.
+
+        A word of activations holds what divides a pixel's channels, so that no word has parts of two taps.
+        """
+        taps = prod(window.taps)
+        group, group_rounds = _word_of_tap(config, product, product.kept // taps)
+        tap_words = product.kept // taps // group_rounds
+        weight_line = -(-product.kept // config.max_group)
+        for slot_rows, slot_columns in dict.fromkeys((product.interleave, (1, config.interleave_slots))):
+            rows, columns = config.rows * slot_rows, config.columns * slot_columns
+            tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
+            ahead, behind = window.reach(columns)
+            weights = config.weight_buffer_words // (slot_rows * weight_line)
+            most = config.activation_buffer_words // (slot_columns * tap_words)
+            if weights < 2 or most < min(tiles_n, ahead + behind + 2) or slot_rows * columns > config.result_buffer_words:
+                continue
+            shares = min(tiles_n, most, ahead + behind + MOST_SHARES)
+            weights_held = tiles_n > 1 and tiles_m <= weights
+            return cls(
+                tiles_n=tiles_n,
+                tiles_m=tiles_m,
+                parts=1,
+                rows=rows,
+                columns=columns,
+                slots=(slot_rows, slot_columns),
+                vectors=0,
+                part_rounds=product.kept,
+                part_words=tap_words,
+                group=group,
+                group_rounds=group_rounds,
+                weight_words=(slot_rows * weight_line, weight_line),
+                activation_words=(slot_columns, 1),
+                weight_shares=tiles_m if weights_held else min(MOST_SHARES, weights),
+                activation_shares=shares,
+                weights_held=weights_held,
+                activations_held=True,
+                word_step=shares * slot_columns,
+                ahead=ahead,
+                behind=behind,
+            )
+        return None
 
     @classmethod
     def of(cls, config: AcceleratorConfig, product: Product) -> "Tiling":
@@ -99,7 +207,7 @@ class Tiling:
         slot_rows, slot_columns = slots = (1, 1) if stationary else product.interleave
         vectors = _vectors(config, product) if stationary else 0
         rows, columns = config.rows * slot_rows, vectors or config.columns * slot_columns
-        group_rounds = config.max_group if product.ratio.is_dense else product.ratio.n
+        group, group_rounds = _word(config, product.ratio)
         # Kept elements for which a line has one word of activations, and lines of a bank.
         unit, lines = (max(group_rounds, config.columns), vectors) if stationary else (group_rounds, slot_columns)
         units = -(-product.kept // unit)
@@ -126,7 +234,8 @@ class Tiling:
             slots=slots,
             vectors=vectors,
             part_rounds=part_units * unit,
-            part_groups=part_units * unit // group_rounds,
+            part_words=part_units * unit // group_rounds,
+            group=group,
             group_rounds=group_rounds,
             weight_words=weight_words,
             activation_words=activation_words,
@@ -135,6 +244,25 @@ class Tiling:
             weights_held=weights_held,
             activations_held=activations_held,
         )
+
+
+def _word(config: AcceleratorConfig, ratio: Ratio) -> tuple[int, int]:
+    """Elements of a word of activations that are used, and kept elements of them: several groups whose size divides a word."""
+    if ratio.is_dense:
+        return config.max_group, config.max_group
+    groups = 1 if config.max_group % ratio.m or ratio.m & (ratio.m - 1) else config.max_group // ratio.m
+    return groups * ratio.m, groups * ratio.n
+
+
+def _word_of_tap(config: AcceleratorConfig, product: Product, kept: int) -> tuple[int, int]:
+    """As `_word`, of the largest words that make up a tap's kept elements exactly."""
+    if product.ratio.is_dense:
+        size = max(size for size in range(1, config.max_group + 1) if kept % size == 0)
+        return size, size
+    groups = _word(config, product.ratio)[0] // product.ratio.m
+    while kept // product.ratio.n % groups:
+        groups //= 2
+    return groups * product.ratio.m, groups * product.ratio.n
 
 
 def _vectors(config: AcceleratorConfig, product: Product) -> int:
@@ -160,18 +288,22 @@ def emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dra
 
 
 def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
-    tiling = Tiling.of(config, product)
+    window = Window.of(config, product, memory[product.activations.region].shape)
+    tiling = Tiling.of_window(config, product, window) if window else None
+    if not tiling:
+        window, tiling = None, Tiling.of(config, product)
     slot_rows, slot_columns = tiling.slots
     yield _load(
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,
         shares=tiling.weight_shares, words=tiling.weight_words, held=tiling.weights_held,
+        pieces=chunk_words(config, config.rows),
     )  # fmt: skip
-    group = config.max_group if product.ratio.is_dense else product.ratio.m
     yield _load(
-        memory, product.activations, Source.ACTIVATIONS, tiling,
-        lines=(Counter.OUTER, tiling.columns, 1 if tiling.vectors else config.columns), part=tiling.part_groups * group,
-        group=group, shares=tiling.activation_shares, words=tiling.activation_words, held=tiling.activations_held,
+        memory, window.lines if window else product.activations, Source.ACTIVATIONS, tiling,
+        lines=(Counter.OUTER, tiling.columns, 1 if tiling.vectors else config.columns), part=tiling.part_words * tiling.group,
+        group=tiling.group, shares=tiling.activation_shares, words=tiling.activation_words, held=tiling.activations_held,
+        pieces=1 if tiling.vectors or tiling.group < config.max_group else chunk_words(config, config.columns),
         spread=min(tiling.group_rounds, config.columns) if tiling.vectors else 0,
     )  # fmt: skip
     yield ProductCommand(
@@ -182,6 +314,8 @@ def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dr
         part_rounds=tiling.part_rounds,
         group_rounds=tiling.group_rounds,
         dense=int(product.ratio.is_dense),
+        n=tiling.group_rounds if product.ratio.is_dense else product.ratio.n,
+        m=tiling.group if product.ratio.is_dense else product.ratio.m,
         slot_rows=slot_rows,
         slot_columns=slot_columns,
         weight_shares=tiling.weight_shares,
@@ -193,8 +327,19 @@ def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dr
         weights_held=int(tiling.weights_held),
         activations_held=int(tiling.activations_held),
         vectors=tiling.vectors,
+        activation_word_step=tiling.word_step,
+        **_taps(window, tiling),
     )
     yield from _drain(config, memory, product, tiling, drain)
+
+
+def _taps(window: Window | None, tiling: Tiling) -> dict[str, Any]:
+    """The fields of a product that say where its windows are."""
+    if not window:
+        return {}
+    pairs = {"taps": window.taps, "start": window.start, "step": window.step, "grid": window.grid}
+    fields = {f"{name}_{axis}": value for name, pair in pairs.items() for axis, value in zip("yx", pair, strict=True)}
+    return fields | {"tap_words": tiling.part_words, "ahead": tiling.ahead, "behind": tiling.behind}
 
 
 def _load(
@@ -209,6 +354,7 @@ def _load(
     shares: int,
     words: tuple[int, int],
     held: bool,
+    pieces: int,
     spread: int = 0,
 ) -> Load:
     """One operand: lines move with `lines`' counter in tiles of its second number, its third are those of a chunk."""
@@ -217,7 +363,7 @@ def _load(
     walk = found.tiled(
         rows=(counter, tile),
         columns=(Counter.INNER, part),
-        boundary=height if found.across else group,
+        boundary=height if found.across else pieces * group,
         # What is held is loaded once for all counts of the loop that does not move it.
         outer=1 if held and source is Source.WEIGHTS else tiling.tiles_n,
         middle=1 if held and source is Source.ACTIVATIONS else tiling.tiles_m,
@@ -231,6 +377,7 @@ def _load(
         shares=shares,
         share_words=words[0],
         line_words=words[1],
+        word_step=tiling.word_step if source is Source.ACTIVATIONS else 1,
         spread=spread,
     )
 

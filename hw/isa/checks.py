@@ -6,6 +6,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
+from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
 from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24
@@ -63,7 +64,7 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
     if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
         yield from _within(command, 1, config.max_group, "group")
         yield from _within(command, 1, LARGEST, "shares")
-        yield from _within(command, 0, LARGEST, "share_words", "line_words")
+        yield from _within(command, 0, LARGEST, "share_words", "line_words", "word_step")
     elif isinstance(command, Product):
         yield from _product(config, command)
     elif isinstance(command, Pass):
@@ -104,9 +105,9 @@ def _walk(walk: Walk) -> Iterator[str]:
 def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     yield from _within(product, 1, LARGEST, "outer", "middle", "inner", "rounds", "part_rounds")
     yield from _within(product, 1, LARGEST, "weight_shares", "activation_shares")
-    yield from _within(product, 1, config.max_group, "group_rounds")
+    yield from _within(product, 1, config.max_group, "group_rounds", "n", "m")
     words = (f"{side}_{part}_words" for side in ("weight", "activation") for part in ("share", "line"))
-    yield from _within(product, 0, LARGEST, *words)
+    yield from _within(product, 0, LARGEST, *words, "activation_word_step")
     slots = most_slots(config)
     if not 1 <= product.slot_rows * product.slot_columns <= slots:
         yield f"slot_rows * slot_columns must be in 1..{slots}, not {product.slot_rows} * {product.slot_columns}"
@@ -115,6 +116,23 @@ def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
         yield f"part_rounds must be a multiple of group_rounds, {product.group_rounds}, not {product.part_rounds}"
     if product.vectors:
         yield from _stationary(config, product)
+    if product.cuts:
+        yield from _window(config, product)
+
+
+def _window(config: AcceleratorConfig, product: Product) -> Iterator[str]:
+    """What a product with taps needs."""
+    limit = 1 << GRID_BITS
+    if not is_skewed(config.columns):
+        taps = f"{product.taps_y} and {product.taps_x}"
+        yield f"taps_y and taps_x must be 1 where the array's columns are no power of two, not {taps}"
+    yield from _within(product, 1, MOST_TAPS, "taps_y", "taps_x")
+    yield from _within(product, 1, limit - 1, "grid_y", "grid_x")
+    yield from _within(product, -limit, limit - 1, "start_y", "start_x", "step_y", "step_x")
+    yield from _within(product, 0, 255, "ahead", "behind")
+    yield from _within(product, 1, LARGEST, "tap_words")
+    yield from _within(product, 1, 1, "inner", "activations_held", "activation_line_words")
+    yield from _within(product, 0, 0, "vectors")
 
 
 def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:

@@ -159,12 +159,14 @@ class Sync(Command):
 class Load(Command):
     """Read a walk's elements for `source`.
 
-    Of weights and activations, an element at line l and position k of a block goes to bank l mod lines of the buffer, word
-    ``share * share_words + l // lines * line_words + k // group``, element k mod group of it; lines are the array's rows or
-    columns. Where `spread` is not 0, for activations that pass weights, its group p = k // group goes to that many banks from
-    p * spread mod lines on, word ``share * share_words + l * line_words + p * spread // lines``; a chunk is of one line, so
-    that `boundary` is 1 where u are lines. Else the walk's `boundary` divides the lines, or `group`, whichever u goes along. Of
-    other sources it is the number of vector lanes, and as many elements of u make a word.
+    Of weights and activations, an element at line l and position k of a block is element k mod group of word w = k // group of
+    its line; lines are the array's rows or columns. It goes to bank (l + w) mod lines, or l mod lines where lines are no power
+    of two, at ``share * share_words + l // lines * line_words + w * word_step``. Where `spread` is not 0, for activations that
+    pass weights, word w of a line goes to that many banks from w * spread mod lines on, at
+    ``share * share_words + l * line_words + w * spread // lines``; a chunk is of one line, so that `boundary` is 1 where u are
+    lines. Else the walk's `boundary` divides the lines, or, whichever u goes along, `group`; a whole `group` may be a multiple
+    of `max_group` that `hw.isa.operands.chunk_elements` allows. Of other sources it is the number of vector lanes, and as many
+    elements of u make a word.
     """
 
     OPCODE = Opcode.LOAD
@@ -174,7 +176,8 @@ class Load(Command):
     group: int = word("elements of a buffer word that are used, at most max_group", 16, default=1)
     shares: int = word("shares of the buffer, used in turn by block", default=1)
     share_words: int = word("words of a share")
-    line_words: int = word("words of a line in a share")
+    line_words: int = word("words from one line of a bank to the next in a share")
+    word_step: int = word("words from one word of a line to the next", default=1)
     spread: int = word("0: a bank holds lines; else all banks hold every line, and so many of them each of its groups", 16)
     after: int = word(
         "STORE.RESULTS since the last SYNC that are complete, all writes answered, before the first element is read", 16
@@ -204,7 +207,13 @@ class Store(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Command):
-    """Run the array on tiles: outer loop columns, middle loop rows, inner loop parts of the reduction."""
+    """Run the array on tiles: outer loop columns, middle loop rows, inner loop parts of the reduction.
+
+    With taps, the activations' lines are the pixels of images, loaded once, a share for each outer count, in a ring of
+    ``shares * share_words`` lines of a bank, which is `activation_word_step`. Column n of the result then reads for tap (y, x)
+    the line of the pixel `start_y` + y · `step_y` rows and `start_x` + x · `step_x` columns on from pixel n, zeros where that
+    is not in its image.
+    """
 
     OPCODE = Opcode.PRODUCT
     outer: int = word("tiles along the columns of the result", default=1)
@@ -212,10 +221,10 @@ class Product(Command):
     inner: int = word("parts of a tile's reduction", default=1)
     rounds: int = word("kept elements of the whole reduction", default=1)
     part_rounds: int = word("kept elements of a part, whole groups; the last one has what is left", default=1)
-    group_rounds: int = word(
-        "kept elements that use one group of activations: N, or max_group in a dense product", 16, default=1
-    )
+    group_rounds: int = word("kept elements that use one word of activations: max_group in a dense product", 16, default=1)
     dense: int = word("1: indices count up", 16)
+    n: int = word("kept elements of a group, of which a word of activations may hold several", 16, default=1)
+    m: int = word("elements of a group: where the indices of the next group of a word count from", 16, default=1)
     slot_rows: int = word("interleave slots on rows", 16, default=1)
     slot_columns: int = word("and on columns of a tile", 16, default=1)
     weight_shares: int = word("shares of the weights' buffer", default=1)
@@ -224,9 +233,26 @@ class Product(Command):
     activation_shares: int = word("shares of the activations' buffer", default=1)
     activation_share_words: int = word("")
     activation_line_words: int = word("")
+    activation_word_step: int = word("", default=1)
     weights_held: int = word("1: weights are loaded for the first outer count only, and stay", 16)
     activations_held: int = word("1: activations are loaded for the first middle count only, and stay", 16)
     vectors: int = word("0: sums stay in the array; else weights do, and this is the columns of a tile")
+    taps_y: int = word("taps of a window along the rows of an image; 1 and 1: lines are read as they are", 16, default=1)
+    taps_x: int = word("and along its columns", 16, default=1)
+    tap_words: int = word("words of a line: the reduction of one tap", default=1)
+    grid_y: int = word("rows of an image, whose pixels are lines", 16, default=1)
+    grid_x: int = word("and columns", 16, default=1)
+    start_y: int = word("row of the first tap, from that of the column's own pixel on", 16, signed=True)
+    start_x: int = word("and column", 16, signed=True)
+    step_y: int = word("rows from one tap to the next", 16, signed=True)
+    step_x: int = word("and columns", 16, signed=True)
+    ahead: int = word("shares behind a tile's own that its windows reach", 16)
+    behind: int = word("and shares before it", 16)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it has taps."""
+        return (self.taps_y, self.taps_x) != (1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

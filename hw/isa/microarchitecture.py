@@ -38,7 +38,7 @@ PART_WORDS = 2
 """Parts that may wait for a feed."""
 
 FEED_WORDS = 4
-"""Words behind a feed, and behind the output buffer."""
+"""Words behind the output buffer; behind a feed they are `hw.isa.operands.feed_words`."""
 
 TILE_WORDS = 2
 """Tiles between the tile loops and the sequencer."""

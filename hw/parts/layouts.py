@@ -1,8 +1,9 @@
 """Words that several blocks share: commands as signals, as `hw.isa.commands` has them; weights and sums of the array."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 
-from amaranth.hdl import ShapeLike, Value, signed
+from amaranth.hdl import Cat, Const, ShapeLike, Value, ValueLike, signed
 from amaranth.lib import data
 
 from hw.config import AcceleratorConfig
@@ -37,6 +38,22 @@ def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout
 def is_count(value: Value) -> Value:
     """Whether a field is in 1..`hw.isa.checks.LARGEST`, which the counters behind it can reach."""
     return (value != 0) & ~value[COUNT_BITS:].any()
+
+
+def is_within(value: Value, least: int, most: int) -> Value:
+    """Whether a field is in a range."""
+    return (value >= least) & (value <= most)
+
+
+def pack(layout: data.StructLayout, fields: Mapping[str, ValueLike]) -> Value:
+    """The fields of a structure, each cut or extended to its width."""
+    return Cat(_fitted(Value.cast(fields[name]), field.width) for name, field in layout)
+
+
+def _fitted(value: Value, width: int) -> Value:
+    more = max(0, width - len(value))
+    above = value[-1].replicate(more) if value.shape().signed else Const(0, more)
+    return Cat(value, above)[:width]
 
 
 def weight_layout(config: AcceleratorConfig) -> data.StructLayout:

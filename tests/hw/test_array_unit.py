@@ -1,6 +1,7 @@
 """Products on the array unit: chunks in, sums out, bit by bit as NumPy has them."""
 
 from dataclasses import replace
+from math import prod
 from random import Random
 
 import numpy as np
@@ -13,6 +14,7 @@ from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.feed import Feed
 from hw.isa.commands import Product, layout
+from hw.isa.operands import chunk_elements, chunk_words
 from hw.operands import PLACEMENT
 from hw.ratio import DENSE, Ratio
 from hw.results import TILES
@@ -23,6 +25,8 @@ SMALL = AcceleratorConfig(name="s", rows=2, columns=3, max_group=4, add_latency_
                           w2e_buffer_bytes=160, n2s_buffer_bytes=200, output_buffer_bytes=512)  # fmt: skip
 WIDE = AcceleratorConfig(name="w", rows=4, columns=4, max_group=8, vpu_lanes=2, add_latency_cycles=3,
                          w2e_buffer_bytes=1024, n2s_buffer_bytes=1024, output_buffer_bytes=1024)  # fmt: skip
+BROAD = AcceleratorConfig(name="b", rows=4, columns=8, max_group=4, vpu_lanes=2, add_latency_cycles=2, axi_data_bits=256,
+                          w2e_buffer_bytes=640, n2s_buffer_bytes=1600, output_buffer_bytes=1024)  # fmt: skip
 LONG = AcceleratorConfig(name="l", rows=2, columns=8, max_group=4, vpu_lanes=2, add_latency_cycles=2, partial_sum_words=9,
                          w2e_buffer_bytes=512, n2s_buffer_bytes=1600, output_buffer_bytes=336)  # fmt: skip
 """Words of its output buffer are 42, no power of two."""
@@ -56,7 +60,8 @@ class Case:
 
     def _cut(self):
         config, random, group = self.config, self.random, self.config.max_group
-        self.group_rounds = group if self.ratio.is_dense else self.ratio.n
+        self.merged = 1 if self.ratio.is_dense else random.choice([1, group // self.ratio.m])
+        self.group_rounds = group if self.ratio.is_dense else self.ratio.n * self.merged
         # Where weights stay, a part is whole blocks of columns, and each line has words of its own.
         most = min(self.n, config.partial_sum_words, config.result_buffer_words, config.activation_buffer_words // 2)
         self.vectors = random.randint(ceil(most, 2), most) if self.stationary else 0
@@ -88,18 +93,19 @@ class Case:
     def product(self):
         return Product(
             outer=self.tiles_n, middle=self.tiles_m, inner=self.parts, rounds=self.kept, part_rounds=self.part_rounds,
-            group_rounds=self.group_rounds, dense=int(self.ratio.is_dense), slot_rows=self.slots[0], slot_columns=self.slots[1],
+            group_rounds=self.group_rounds, dense=int(self.ratio.is_dense), n=self.ratio.n, m=self.ratio.m,
+            slot_rows=self.slots[0], slot_columns=self.slots[1],
             weight_shares=self.shares[0], weight_share_words=self.share[0], weight_line_words=self.lines[0],
             activation_shares=self.shares[1], activation_share_words=self.share[1], activation_line_words=self.lines[1],
             weights_held=int(self.held[0]), activations_held=int(self.held[1]), vectors=self.vectors,
         )  # fmt: skip
 
-    def group(self, side):
-        return self.config.max_group if side == 0 or self.ratio.is_dense else self.ratio.m
+    def group_of(self, side):
+        return self.config.max_group if side == 0 or self.ratio.is_dense else self.ratio.m * self.merged
 
     def placement(self, side):
-        return {"across": self.across[side], "group": self.group(side), "shares": self.shares[side],
-                "share_words": self.share[side], "line_words": self.lines[side],
+        return {"across": self.across[side], "group": self.group_of(side), "shares": self.shares[side],
+                "share_words": self.share[side], "line_words": self.lines[side], "word_step": 1,
                 "spread": min(self.group_rounds, self.config.columns) if side and self.stationary else 0}  # fmt: skip
 
     def blocks(self, side):
@@ -116,16 +122,20 @@ class Case:
 
     def chunks(self, side):
         """Chunks of all blocks, cut as a reader would, and at random."""
-        group = self.group(side)
+        group, line_count = self.group_of(side), (self.config.rows, self.config.columns)[side]
+        joined = group == self.config.max_group and not (side and self.stationary)
+        pieces = chunk_words(self.config, line_count) if joined else 1
         blocks = list(self.blocks(side))
         height = (self.config.rows, 1 if self.stationary else self.config.columns)[side]
         for number, (line, lines, first, length) in enumerate(blocks):
             across = self.across[side]
-            us, vs, boundary = (lines, length, height) if across else (length, lines, group)
+            us, vs, boundary = (lines, length, height) if across else (length, lines, group * pieces)
             for v in range(vs):
                 u = 0
                 while u < us:
-                    count = self.random.randint(1, min(us - u, boundary - u % boundary, self.config.max_group))
+                    count = self.random.randint(
+                        1, min(us - u, boundary - u % boundary, chunk_elements(self.config, line_count))
+                    )
                     places = [(line + u + i, first + v) if across else (line + v, first + u + i) for i in range(count)]
                     last = v + 1 == vs and u + count == us
                     yield {"elements": [self.element(side, *place) for place in places], "count": count, "u": u, "v": v,
@@ -154,6 +164,103 @@ class Case:
                 for column in range(outer, min(outer + self.tile_n, self.n)):
                     for row in range(middle, min(middle + self.tile_m, self.m), lanes):
                         yield bits[row : min(row + lanes, middle + self.tile_m, self.m), column].tolist()
+
+
+class WindowCase(Case):
+    """A random product whose activations are windows of images, cut from a ring of pixels."""
+
+    def __init__(self, config, random):
+        super().__init__(config, random, stationary=False)
+        self.merged = 1
+        size = (random.randint(1, 4), random.randint(1, 5))
+        self.grid, images = size, random.randint(1, 3)
+        self.taps = random.choice([(1, 2), (2, 1), (3, 3), (2, 3), (1, 3)])
+        self.start, self.step = ([random.choice(places) for _ in "yx"] for places in ([-2, -1, 0, 1], [-1, 1, 1, 2]))
+        groups, ratio = random.randint(1, 4), self.ratio
+        channels = groups * ratio.m if not ratio.is_dense else random.randint(1, 2 * config.max_group)
+        if ratio.is_dense:
+            self.group = random.choice([each for each in range(1, config.max_group + 1) if channels % each == 0])
+            self.group_rounds, kept = self.group, channels
+        else:
+            fit = config.max_group // ratio.m
+            self.merged = random.choice([each for each in range(1, fit + 1) if fit % each == 0 and groups % each == 0])
+            self.group, self.group_rounds, kept = self.merged * ratio.m, self.merged * ratio.n, groups * ratio.n
+        self.tap_words = kept // self.group_rounds
+        rng = np.random.default_rng(random.randrange(1 << 30))
+        self.n, self.kept, self.k = images * prod(size), kept * prod(self.taps), channels * prod(self.taps)
+        numbers = lambda *shape: (rng.standard_normal(shape).astype(np.float16)).view(np.uint16)  # noqa: E731
+        self.pixels, self.weights = numbers(self.n, channels), numbers(self.m, self.kept)
+        self.indices = None if ratio.is_dense else rng.integers(0, ratio.m, (self.m, self.kept)).astype(np.uint8)
+        self.activations = self._windows(images, channels)
+        self._cut_ring()
+
+    def _windows(self, images, channels):
+        """Windows, (columns, taps * channels), by looking each pixel up."""
+        found = np.zeros((self.n, *self.taps, channels), np.uint16)
+        of = self.pixels.reshape(images, *self.grid, channels)
+        for image, y, x in np.ndindex(images, *self.grid):
+            for tap in np.ndindex(*self.taps):
+                at = [
+                    place + start + step * number
+                    for place, start, step, number in zip((y, x), self.start, self.step, tap, strict=True)
+                ]
+                if all(0 <= place < size for place, size in zip(at, self.grid, strict=True)):
+                    found[(image * self.grid[0] + y) * self.grid[1] + x][tap] = of[image][tuple(at)]
+        return found.reshape(self.n, -1)
+
+    def _cut_ring(self):
+        config, random = self.config, self.random
+        self.parts, self.part_rounds = 1, self.kept
+        line = ceil(self.kept, config.max_group)
+        fits = [
+            (a, b) for a in range(1, 5) for b in range(1, 5)
+            if a * b <= config.interleave_slots and a * line <= config.weight_buffer_words
+        ]  # fmt: skip
+        self.slots = random.choice(fits)
+        self.tile_m, self.tile_n = self.slots[0] * config.rows, self.slots[1] * config.columns
+        self.tiles_m, self.tiles_n = ceil(self.m, self.tile_m), ceil(self.n, self.tile_n)
+        moves = [
+            (self.start[0] + y * self.step[0]) * self.grid[1] + self.start[1] + x * self.step[1]
+            for y, x in np.ndindex(*self.taps)
+        ]
+        self.behind, self.ahead = (ceil(max(0, move), self.tile_n) for move in (-min(moves), max(moves)))
+        room = config.weight_buffer_words // (self.slots[0] * line)
+        weights_held = self.tiles_m <= room and random.random() < 0.5
+        self.held = weights_held, True
+        shares = min(self.tiles_n, self.behind + 1 + self.ahead) + random.randint(0, 2)
+        self.shares = self.tiles_m if weights_held else random.randint(1, room), shares
+        self.lines, self.share = (line, 1), (self.slots[0] * line, self.slots[1])
+        self.across = random.randrange(2), 0
+        self.fits = shares * self.slots[1] * self.tap_words <= config.activation_buffer_words
+
+    def product(self):
+        pairs = {"taps": self.taps, "start": self.start, "step": self.step, "grid": self.grid}
+        fields = {f"{name}_{axis}": pair[number] for name, pair in pairs.items() for number, axis in enumerate("yx")}
+        ring = self.shares[1] * self.share[1]
+        return replace(super().product(), tap_words=self.tap_words, ahead=self.ahead, behind=self.behind,
+                       activation_word_step=ring, **fields)  # fmt: skip
+
+    def placement(self, side):
+        return super().placement(side) | {"word_step": self.shares[1] * self.share[1] if side else 1}
+
+    def group_of(self, side):
+        return self.group if side else self.config.max_group
+
+    def blocks(self, side):
+        if not side:
+            yield from super().blocks(side)
+            return
+        for outer in range(self.tiles_n):
+            first = outer * self.tile_n
+            yield first, min(self.tile_n, self.n - first), 0, self.pixels.shape[1]
+
+    def element(self, side, line, position):
+        return int(self.pixels[line, position]) if side else super().element(side, line, position)
+
+
+def windows(config, random):
+    """A case whose operands fit the buffers."""
+    return next(case for case in iter(lambda: WindowCase(config, random), None) if case.fits)
 
 
 def play(config, cases, random, stall):
@@ -213,12 +320,21 @@ def play(config, cases, random, stall):
 
 @pytest.mark.parametrize(
     ("config", "seed"),
-    [(config, seed) for config, seeds in ((SMALL, 8), (WIDE, 8), (LONG, 3)) for seed in range(seeds)],
+    [(config, seed) for config, seeds in ((SMALL, 8), (WIDE, 8), (BROAD, 8), (LONG, 3)) for seed in range(seeds)],
     ids=lambda part: getattr(part, "name", part),
 )
 def test_products_are_numpys(config, seed):
     random = Random(seed)
     cases = [Case(config, random) for _ in range(3)]
+    words = play(config, cases, random, random.choice([0, 0.4]))
+    expected = [word for case in cases for word in case.expected()]
+    assert [word[: len(due)] for word, due in zip(words, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(("config", "seed"), [(config, seed) for config in (WIDE, BROAD) for seed in range(6)])
+def test_windows_are_cut_from_images(config, seed):
+    random = Random(seed)
+    cases = [windows(config, random), Case(config, random), windows(config, random)]
     words = play(config, cases, random, random.choice([0, 0.4]))
     expected = [word for case in cases for word in case.expected()]
     assert [word[: len(due)] for word, due in zip(words, expected, strict=True)] == expected

@@ -26,18 +26,10 @@ def run(
     config: AcceleratorConfig, product: Product, loads: tuple[Load, Load], operands: tuple[Operands, Operands]
 ) -> list[Float32]:
     """The sums of a product's tiles, (lines, columns) each, outer loop first."""
-    for load, share, line in (
-        (loads[0], product.weight_share_words, product.weight_line_words),
-        (loads[1], product.activation_share_words, product.activation_line_words),
-    ):
-        if (load.share_words, load.line_words) != (share, line):
-            loaded = f"shares of {load.share_words} words and lines of {load.line_words}"
-            raise InputError(f"{load.source.name} are loaded in {loaded}; the product reads {share} and {line}")
-    spread = min(product.group_rounds, config.columns) if product.vectors else 0
-    if loads[1].spread != spread:
-        raise InputError(f"ACTIVATIONS are loaded with a spread of {loads[1].spread}; the product reads {spread}")
+    _check_loads(config, product, loads)
     held: dict[tuple[int, int], Words] = {}
     tiles = []
+    pixels = np.concatenate(list(operands[1])) if product.cuts else None
     for outer in range(product.outer):
         kept: dict[int, Words] = {}
         for middle in range(product.middle):
@@ -45,12 +37,75 @@ def run(
             for inner in range(product.inner):
                 if outer == 0 or not product.weights_held:
                     held[middle, inner] = next(operands[0])
-                if middle == 0 or not product.activations_held:
+                if pixels is not None:
+                    kept[inner] = _windows(config, product, loads[1].group, pixels, outer)
+                elif middle == 0 or not product.activations_held:
                     kept[inner] = next(operands[1])
                 weights.append(held[middle, inner])
                 activations.append(kept[inner])
             tiles.append(_tile(config, product, loads[1].group, weights, activations))
     return tiles
+
+
+def _check_loads(config: AcceleratorConfig, product: Product, loads: tuple[Load, Load]) -> None:
+    """`InputError` where a product reads its operands elsewhere than they were loaded to."""
+    for load, layout in (
+        (loads[0], (product.weight_share_words, product.weight_line_words, 1)),
+        (loads[1], (product.activation_share_words, product.activation_line_words, product.activation_word_step)),
+    ):
+        if (load.share_words, load.line_words, load.word_step) != layout:
+            loaded = f"shares of {load.share_words} words, lines of {load.line_words} and steps of {load.word_step}"
+            raise InputError(
+                f"{load.source.name} are loaded in {loaded}; the product reads {layout[0]}, {layout[1]}, {layout[2]}"
+            )
+    spread = min(product.group_rounds, config.columns) if product.vectors else 0
+    if loads[1].spread != spread:
+        raise InputError(f"ACTIVATIONS are loaded with a spread of {loads[1].spread}; the product reads {spread}")
+    if product.cuts:
+        _check_ring(config, product, loads[1])
+
+
+def _check_ring(config: AcceleratorConfig, product: Product, load: Load) -> None:
+    """`InputError` where windows reach beyond the lines that are in the buffer."""
+    lines, ring = config.columns * product.slot_columns, product.activation_shares * product.activation_share_words
+    if (product.activation_share_words, product.activation_word_step) != (product.slot_columns, ring):
+        raise InputError(f"a product with taps has a ring of {product.activation_word_step} lines of a bank, not {ring}")
+    moves = [_distance(product, y, x) for y in range(product.taps_y) for x in range(product.taps_x)]
+    behind, ahead = (-(-max(0, move) // lines) for move in (-min(moves), max(moves)))
+    if product.ahead < min(ahead, product.outer - 1) or product.behind < min(behind, product.outer - 1):
+        raise InputError(
+            f"windows reach {behind} shares back and {ahead} on; the product has {product.behind} and {product.ahead}"
+        )
+    needed = min(product.outer, 1 + behind + ahead)
+    if product.activation_shares < needed:
+        raise InputError(f"windows need {needed} shares; the product has {product.activation_shares}")
+    if load.walk.outer != product.outer or load.walk.middle * load.walk.inner != 1:
+        raise InputError(f"a product with taps needs a share of activations for each of its {product.outer} outer counts")
+
+
+def _distance(product: Product, y: int, x: int) -> int:
+    """Lines from a column's own pixel to that of one of its taps."""
+    rows, columns = product.start_y + y * product.step_y, product.start_x + x * product.step_x
+    return rows * product.grid_x + columns
+
+
+def _windows(config: AcceleratorConfig, product: Product, group: int, pixels: Words, outer: int) -> Words:
+    """The activations of a tile's columns, (columns, taps · positions): each tap's line, zeros outside the image."""
+    positions = product.tap_words * group
+    if pixels.shape[1] != positions:
+        raise InputError(f"a tap has {product.tap_words} words of {group} elements; the load brings {pixels.shape[1]}")
+    tile = config.columns * product.slot_columns
+    own = np.arange(outer * tile, min((outer + 1) * tile, len(pixels)))
+    row, column = own // product.grid_x % product.grid_y, own % product.grid_x
+    taps = []
+    for y in range(product.taps_y):
+        for x in range(product.taps_x):
+            to_row, to_column = product.start_y + y * product.step_y, product.start_x + x * product.step_x
+            inside = (row + to_row >= 0) & (row + to_row < product.grid_y)
+            inside &= (column + to_column >= 0) & (column + to_column < product.grid_x)
+            read = np.clip(own + _distance(product, y, x), 0, len(pixels) - 1)
+            taps.append(np.where(inside[:, None], pixels[read], 0))
+    return np.concatenate(taps, axis=1).astype(np.uint64)
 
 
 def _tile(config: AcceleratorConfig, product: Product, group: int, weights: list[Words], activations: list[Words]) -> Float32:
@@ -62,8 +117,10 @@ def _tile(config: AcceleratorConfig, product: Product, group: int, weights: list
         bits = _first(west, rounds)
         values.append(bits & np.uint64((1 << storage.width) - 1))
         place = np.arange(rounds)
-        index = np.broadcast_to(place % product.group_rounds, bits.shape) if product.dense else bits >> np.uint64(storage.width)
-        chosen.append(start + place // product.group_rounds * group + index.astype(np.int64))
+        within = place % product.group_rounds
+        index = (bits >> np.uint64(storage.width)).astype(np.int64) | within // product.n * product.m & config.max_group - 1
+        index = np.broadcast_to(within, bits.shape) if product.dense else index
+        chosen.append(start + place // product.group_rounds * group + index)
         start += north.shape[1]
     columns = _decoded(config, np.concatenate(activations, axis=1))
     beyond = int(max(block.max(initial=0) for block in chosen)) + 1 - columns.shape[1]

@@ -1,15 +1,21 @@
 """The array with its buffers: blocks, parts, steps and tiles."""
 
 from collections import deque
+from typing import NamedTuple
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.stationary import Passing
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Load, Pass, Product
 from hw.isa.microarchitecture import FEED_WORDS, PART_WORDS, RESULT_TILES, TILE_WORDS
+from hw.isa.operands import MASK_SETS, feed_words, read_cycles
 
 TOKEN_CYCLES = 3
 """From a block's last chunk until the tile loops know of it."""
+MASK_CYCLES = 3
+"""From a tile's last column until the tile loops know of its masks."""
+START_CYCLES = 2
+"""From taking a product until its masks begin."""
 READ_CYCLES = 2
 """From a buffer word's address until the word is offered."""
 UNBOUNDED = 1 << 30
@@ -70,21 +76,75 @@ class OperandBuffer(Unit):
             self.seen("waits_free")
 
 
-class OperandFeed(Unit):
-    """Reads parts, a word a cycle; a part is (words, words from its first one until its share is free, or None).
+class Part(NamedTuple):
+    """What a feed reads: words; from the first one on until so many shares are free; and sets of masks behind it."""
+
+    words: int
+    words_to_free: int
+    frees: int
+    frees_masks: int
+
+
+class WindowMasks(Unit):
+    """Makes the masks of a product's tiles, a column a cycle, as far ahead as there are sets, see `hw.windows.WindowMasks`.
 
     Parameters
     ----------
-    clock, freed
-        Time; where free shares are told.
+    clock, columns
+        Time, and those of the array.
     """
 
-    def __init__(self, clock: Clock, freed: Fifo) -> None:
+    def __init__(self, clock: Clock, columns: int) -> None:
         super().__init__(clock)
-        self.i, self.o, self.freed = Fifo(clock, PART_WORDS), Fifo(clock, FEED_WORDS, READ_CYCLES), freed
+        self.columns = columns
+        self.i, self.full, self.freed = (
+            Fifo(clock, 1, START_CYCLES),
+            Fifo(clock, UNBOUNDED, MASK_CYCLES),
+            Fifo(clock, UNBOUNDED),
+        )
+        self.i.sink = self.freed.sink = self
+        self._tiles, self._cycles, self._room, self._ends_at, self._idle_at = 0, 0, MASK_SETS, 0, 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be done."""
+        return not self._tiles and self.i.empty and self.clock.now >= self._idle_at
+
+    def step(self) -> None:
+        while self.freed.valid:
+            self.freed.take()
+            self._room += 1
+        now = self.clock.now
+        if not self._tiles and self.i.valid:
+            product = self.i.take()
+            self._tiles, self._cycles = product.outer, self.columns * product.slot_columns
+        if self._tiles and self._room and now >= self._ends_at:
+            self._room -= 1
+            self._tiles -= 1
+            self._ends_at = now + self._cycles
+            self._idle_at = self._ends_at + 1
+            self.full.put(None, self._cycles - 1)
+            self.wake(self._cycles)
+
+
+class OperandFeed(Unit):
+    """Reads parts, a word a cycle.
+
+    Parameters
+    ----------
+    clock, lines, weights
+        Time; lines of the buffer; of which operand it is.
+    freed, masks_freed : Fifo
+        Where free shares are told, and free masks.
+    """
+
+    def __init__(self, clock: Clock, lines: int, freed: Fifo, masks_freed: Fifo, *, weights: bool) -> None:
+        super().__init__(clock)
+        self.i, self.freed, self.masks_freed = Fifo(clock, PART_WORDS), freed, masks_freed
+        self.o = Fifo(clock, feed_words(lines, weights=weights), read_cycles(lines, weights=weights))
         self.i.sink = self.o.source = self
         self._done, self._read = 0, 0
-        self._frees: deque[int] = deque()  # words that will have been read when shares are free
+        self._frees: deque[tuple[int, int]] = deque()  # words that will have been read when so many shares are free
 
     @property
     def idle(self) -> bool:
@@ -94,18 +154,20 @@ class OperandFeed(Unit):
     def step(self) -> None:
         if not self.i.valid or not self.o.ready:
             return
-        words, frees = self.i.peek()
-        if not self._done and frees is not None:
-            self._frees.append(self._read + frees)
+        part: Part = self.i.peek()
+        if not self._done and part.frees:
+            self._frees.append((self._read + part.words_to_free, part.frees))
         self.o.put()
         self._done += 1
         self._read += 1
-        if self._done == words:
+        if self._done == part.words:
             self._done = 0
             self.i.take()
-        if self._frees and self._frees[0] == self._read:
-            self._frees.popleft()
-            self.freed.put()
+            if part.frees_masks:
+                self.masks_freed.put()
+        if self._frees and self._frees[0][0] == self._read:
+            for _ in range(self._frees.popleft()[1]):
+                self.freed.put()
         self.wake()
 
 
@@ -132,11 +194,16 @@ class TileLoops(Unit):
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, buffers: list[OperandBuffer]) -> None:
         super().__init__(clock)
         self.config, self.i, self.buffers = config, i, buffers
-        self.feeds = [OperandFeed(clock, buffer.freed) for buffer in buffers]
+        self.masks = WindowMasks(clock, config.columns)
+        sides = zip((True, False), (config.rows, config.columns), buffers, strict=True)
+        self.feeds = [
+            OperandFeed(clock, lines, buffer.freed, self.masks.freed, weights=weights) for weights, lines, buffer in sides
+        ]
         self.tiles, self.slots, self.room = Fifo(clock, TILE_WORDS), Fifo(clock, RESULT_TILES), Fifo(clock, UNBOUNDED)
         i.sink = self.room.sink = self.tiles.source = self.slots.source = self
         for buffer, feed in zip(buffers, self.feeds, strict=True):
             buffer.full.sink = feed.i.source = self
+        self.masks.full.sink = self
         self._product: Product | None = None
         self._room, self._tiles = 2 * config.result_buffer_words, RESULT_TILES  # of the output buffer
         self._block, self._free_at = 0, 0
@@ -153,7 +220,10 @@ class TileLoops(Unit):
         self.seen("")
         if self._product is None:
             if self.i.valid and self.idle:
-                self._product, self._block = self.i.take(), 0
+                product = self.i.take()
+                self._product, self._block = product, 0
+                if product.cuts:
+                    self.masks.i.put(product)
                 self._free_at = self.clock.now + 2  # checked first
                 self.wake(2)
         elif self.clock.now >= self._free_at:
@@ -163,10 +233,10 @@ class TileLoops(Unit):
         """Hand out the next part, if all that it needs is there."""
         tile, inner = divmod(self._block, product.inner)
         outer, middle = divmod(tile, product.middle)
-        held = product.weights_held, product.activations_held
-        first, last = (outer == 0, middle == 0), (outer + 1 == product.outer, middle + 1 == product.middle)
-        loads = [not stays or begins for stays, begins in zip(held, first, strict=True)]
-        if not all(buffer.full.valid for buffer, load in zip(self.buffers, loads, strict=True) if load):
+        last_middle, last_outer = middle + 1 == product.middle, outer + 1 == product.outer
+        needs = self._needs(product, outer, middle, begins=not inner)
+        tokens = (*(buffer.full for buffer in self.buffers), self.masks.full)
+        if not all(queue.holds(count) for queue, count in zip(tokens, needs, strict=True)):
             self.seen("waits_operands")
             return
         sums = tile_words(self.config, product)
@@ -177,11 +247,16 @@ class TileLoops(Unit):
             return
         rounds = min(product.part_rounds, product.rounds - inner * product.part_rounds)
         ends = self._block + 1 == product.outer * product.middle * product.inner
-        words, frees = self._words(product, rounds, flushes=ends)
-        for number, buffer in enumerate(self.buffers):
-            if loads[number]:
-                buffer.full.take()
-            self.feeds[number].i.put((words[number], frees[number] if not held[number] or last[number] else None))
+        for queue, count in zip(tokens, needs, strict=True):
+            for _ in range(count):
+                queue.take()
+        activations = int(last_middle or not product.activations_held)
+        if product.cuts and last_middle:
+            activations = min(product.behind + 1, product.outer) if last_outer else int(outer >= product.behind)
+        frees = int(last_outer or not product.weights_held), activations
+        masks = 0, int(product.cuts and last_middle)
+        for feed, *part in zip(self.feeds, *self._words(product, rounds, flushes=ends), frees, masks, strict=True):
+            feed.i.put(Part(*part))
         if not inner:
             self._tiles -= 1
             self._room -= sums
@@ -192,6 +267,16 @@ class TileLoops(Unit):
         if ends:
             self._product, self._free_at = None, self.clock.now + 1
         self.wake()
+
+    def _needs(self, product: Product, outer: int, middle: int, *, begins: bool) -> tuple[int, int, int]:
+        """Blocks of weights, blocks of activations and masks that the next part is the first to use."""
+        weights = int(outer == 0 or not product.weights_held)
+        if not product.cuts:
+            return weights, int(middle == 0 or not product.activations_held), 0
+        if middle or not begins:
+            return weights, 0, 0
+        lines = int(outer + product.ahead < product.outer) if outer else min(product.ahead + 1, product.outer)
+        return weights, lines, 1
 
     def _words(self, product: Product, rounds: int, *, flushes: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         """Words of a part's weights and activations, and after how many their shares are free."""

@@ -136,6 +136,10 @@ class Fifo:
         """Whether there is a word."""
         return bool(self.words) and self.words[0][0] <= self.clock.now
 
+    def holds(self, count: int) -> bool:
+        """Whether there are so many words."""
+        return not count or (len(self.words) >= count and self.words[count - 1][0] <= self.clock.now)
+
     @property
     def ready(self) -> bool:
         """Whether there is room."""
