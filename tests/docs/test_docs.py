@@ -13,7 +13,7 @@ import click
 import pytest
 
 from sim.cli import COMMANDS, cli
-from sim.verilator import _package_folder
+from sim.compilation import _package_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]

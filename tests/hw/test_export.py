@@ -17,7 +17,7 @@ from hw.mac.dsp48e2 import MODELS
 from hw.modules import port_name
 from hw.packaging.fusesoc_core import LINT_FLAGS
 from sim.cli import main
-from sim.verilator import _package_folder
+from sim.compilation import _package_folder
 
 SMALL = AcceleratorConfig(
     name="e", rows=2, columns=2, max_group=4, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=1024

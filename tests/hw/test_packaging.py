@@ -23,7 +23,7 @@ from hw.isa.registers import OFFSETS, REGISTERS, ErrorCode, Unit
 from hw.packaging import out_of_context
 from hw.packaging.register_map import register_header, register_json
 from sim.cli import main
-from sim.verilator import _package_folder
+from sim.compilation import _package_folder
 
 ROOT = Path(__file__).parents[2]
 TOML = "rows = 2\ncolumns = 3\nmax_group = 4\nsore_lanes = 2\nwuve_lanes = 2\nvpu_lanes = 2\nw2e_buffer_bytes = 1024\n"
