@@ -49,10 +49,22 @@ def figures() -> Iterator[Figure]:
         yield Figure("training step against PyTorch", seconds[0] / seconds[2], "ratio", CONFIGURATION, "<= 1.5")
         ours, theirs = (_peak_bytes(name) for name in ("our_step", "torch_step"))
         yield Figure("memory of training against PyTorch", ours / theirs, "ratio", CONFIGURATION, "<= 2")
+        yield from _default_steps()
     share = seconds[1] / seconds[0]
     yield Figure("selection and packing of both copies", 100 * share, "% of the step", f"{CONFIGURATION}, 2:8", "<= 5")
     yield _exact()
     yield _loading(seconds[0])
+
+
+def _default_steps() -> Iterator[Figure]:
+    """What a user gets who asks for nothing: binary16, one thread; and the method that samples gradients."""
+    with threadpool_limits(1, user_api="blas"):
+        theirs, dense, sampled = alternate([lone_torch_step(), default_step(), sampled_step()])
+    configuration = "resnet9, batch 64, fast mode, binary16, 1 thread"
+    yield Figure("default training step against PyTorch", dense / theirs, "ratio", configuration, "<= 1.5")
+    yield Figure("BDWP-MVUE's training step against PyTorch", sampled / theirs, "ratio", f"{configuration}, 2:8", "<= 2.2")
+    memory = _peak_bytes("sampled_step") / _peak_bytes("lone_torch_step")
+    yield Figure("memory of BDWP-MVUE's training against PyTorch", memory, "ratio", f"{configuration}, 2:8", "<= 1.2")
 
 
 def alternate(steps: list[Callable[[], object]]) -> list[float]:
@@ -73,10 +85,32 @@ def our_step() -> Callable[[], object]:
     return lambda: training_step(model, optimiser, images, labels, 0.01)
 
 
-def torch_step() -> Callable[[], object]:
+def default_step() -> Callable[[], object]:
+    """The dense step as the command line has it."""
+    return _binary16_step("dense", DENSE)
+
+
+def sampled_step() -> Callable[[], object]:
+    """The step whose three products are sparse."""
+    return _binary16_step("bdwp-mvue", SPARSE)
+
+
+def _binary16_step(method: str, ratio: Ratio) -> Callable[[], object]:
+    chosen, rng = methods.load(method), np.random.default_rng(0)
+    model, optimiser = Model(zoo.load("resnet9"), FastBackend(), rng, method=chosen, ratio=ratio), Sgd()
+    images, labels = _batch()
+    return lambda: training_step(model, optimiser, images, labels, 0.01)
+
+
+def lone_torch_step() -> Callable[[], object]:
+    """PyTorch's step on one thread."""
+    return torch_step(1)
+
+
+def torch_step(threads: int = THREADS) -> Callable[[], object]:
     """The same network's step in PyTorch, in its own memory layout."""
     torch = import_module("torch")
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     network = _torch_resnet9(torch)
     optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9, weight_decay=1e-4)
     numbers, classes = _batch()
@@ -138,7 +172,7 @@ def _torch_resnet9(torch: Any) -> Any:  # noqa: ANN401 (PyTorch is optional, so 
 def _peak_bytes(name: str) -> int:
     """Largest memory of a process of its own that takes three such steps, less what it holds before."""
     program = (
-        f"from bench.training import *; {'import torch;' if name == 'torch_step' else ''}"
+        f"from bench.training import *; {'import torch;' if name.endswith('torch_step') else ''}"
         "before = peak_bytes()\n"
         f"with threadpool_limits(1, user_api='blas'):\n    step = {name}(); step(); step(); step()\n"
         "print(peak_bytes() - before)"
