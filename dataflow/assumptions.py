@@ -8,7 +8,7 @@ MEBI = 1024 * 1024
 
 def assumptions(config: AcceleratorConfig) -> list[str]:
     """One sentence or two each, with the figures of `config`."""
-    rate = f"{config.dram_channel_bytes_per_second / 1e9:g} GB/s"
+    rate = f"{config.channel_bytes_per_second / 1e9:g} GB/s"
     buffers = (config.w2e_buffer_bytes, config.n2s_buffer_bytes, config.output_buffer_bytes)
     west, north, results = (f"{size / MEBI:g} MiB" for size in buffers)
     return [

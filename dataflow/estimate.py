@@ -117,7 +117,7 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         "estimated": True,
         "assumptions": assumptions(config),
         "techniques": asdict(sparse.program.techniques),
-        "accelerator": asdict(config) | {"dram_bytes_per_cycle": config.dram_bytes_per_cycle},
+        "accelerator": _machine(config),
         "network": {
             "parameters": network.parameters,
             "forward_macs_per_image": network.forward_macs,
@@ -243,3 +243,9 @@ def _shape(products: tuple[Product, ...]) -> dict[str, int | float]:
 
 def _whole(value: float) -> int | float:
     return int(value) if value == int(value) else round(value, 2)
+
+
+def _machine(config: AcceleratorConfig) -> dict[str, Any]:
+    """An accelerator as JSON: its fields, and what follows of them for its memory."""
+    rates = {"dram_channel_bytes_per_second": config.channel_bytes_per_second}
+    return asdict(config) | rates | {"dram_bytes_per_cycle": config.dram_bytes_per_cycle}

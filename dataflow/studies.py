@@ -84,9 +84,12 @@ def ratios(networks: Sequence[Network], config: AcceleratorConfig, *, batch: int
 
 
 def bandwidth(network: Network, config: AcceleratorConfig, *, ratio: Ratio, batch: int) -> Iterator[dict[str, Any]]:
-    """Dense and BDWP steps at each memory bandwidth."""
+    """Dense and BDWP steps at each memory bandwidth that the accelerator's ports can carry."""
     for rate in CHANNEL_BYTES_PER_SECOND:
-        machine = replace(config, dram_channels=1, dram_channel_bytes_per_second=rate)
+        channels = next((count for count in (1, 2, 4) if rate <= count * config.port_bytes_per_second), None)
+        if channels is None:
+            continue
+        machine = replace(config, dram_channels=channels, dram_channel_bytes_per_second=rate / channels)
         yield {"bytes_per_second": rate, **_point(network, machine, ratio, batch)}
 
 

@@ -39,6 +39,9 @@ Depth = Annotated[int, _upto(64)]
 Buffer = Annotated[int, _upto(1 << 30, least=16)]
 """Bytes of an on-chip buffer."""
 
+LEAST_BYTES_PER_SECOND = 1e3
+"""Of a memory channel."""
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class AcceleratorConfig:
@@ -70,13 +73,14 @@ class AcceleratorConfig:
     partial_sum_words : int
         Vectors of partial sums that a weight-stationary product may keep between two tiles of its reduction.
     dram_channels : int
-        Memory channels.
+        Memory channels, each behind a memory port of its own: 1, 2 or 4.
     dram_channel_bytes_per_second : float
-        Peak bandwidth of one channel.
+        Peak bandwidth of one channel, reads and writes together; at most what its port moves, a beat each way in a cycle.
+        0 stands for that.
     dram_latency_cycles : int
         Cycles from a read request to its first beat.
     axi_data_bits : int
-        Width of the memory port: 64, 128, 256 or 512.
+        Width of each memory port: 64, 128, 256 or 512.
     axi_burst_beats : int
         Longest burst, 1 to 256 beats.
     axi_fifo_beats : int
@@ -99,8 +103,8 @@ class AcceleratorConfig:
     n2s_buffer_bytes: Buffer = 64 * 1024
     output_buffer_bytes: Buffer = 64 * 1024
     partial_sum_words: Annotated[int, _upto(1 << 20)] = 512
-    dram_channels: Annotated[int, _upto(1024)] = 1
-    dram_channel_bytes_per_second: Annotated[float, Field(ge=1e3, le=1e15, allow_inf_nan=False)] = 19.2e9
+    dram_channels: Annotated[int, _upto(4)] = 1
+    dram_channel_bytes_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     dram_latency_cycles: Annotated[int, _upto(1 << 20)] = 40
     axi_data_bits: Annotated[int, _upto(512, least=64)] = 64
     axi_burst_beats: Annotated[int, _upto(256)] = 16
@@ -109,6 +113,15 @@ class AcceleratorConfig:
     def __post_init__(self) -> None:
         if self.axi_data_bits not in (64, 128, 256, 512):
             raise ValueError(f"axi_data_bits must be 64, 128, 256 or 512, not {self.axi_data_bits}")
+        if self.dram_channels not in (1, 2, 4):
+            raise ValueError(f"dram_channels must be 1, 2 or 4, not {self.dram_channels}")
+        most = self.port_bytes_per_second
+        if self.dram_channel_bytes_per_second and not LEAST_BYTES_PER_SECOND <= self.dram_channel_bytes_per_second <= most:
+            raise ValueError(
+                f"dram_channel_bytes_per_second must be in {LEAST_BYTES_PER_SECOND:g}..{most:g}, which is a beat of "
+                f"{self.axi_data_bits} bits each way in every cycle, or 0, which stands for that, not "
+                f"{self.dram_channel_bytes_per_second:g}"
+            )
         if self.axi_fifo_beats < self.axi_burst_beats:
             raise ValueError(
                 f"axi_fifo_beats must be at least axi_burst_beats, {self.axi_burst_beats}, not {self.axi_fifo_beats}"
@@ -131,6 +144,11 @@ class AcceleratorConfig:
     def writer_beats(self) -> int:
         """Beats inside a writer: one burst leaves while the next is put together."""
         return 2 * self.axi_burst_beats
+
+    @property
+    def port_bytes_per_second(self) -> float:
+        """What a memory port can move: a beat read and a beat written in every cycle."""
+        return 2 * self.axi_data_bytes * self.clock_hz
 
     @property
     def storage_format(self) -> FloatFormat:
@@ -251,8 +269,13 @@ class AcceleratorConfig:
 
     @property
     def dram_bytes_per_cycle(self) -> float:
-        """Peak memory bandwidth in bytes per clock cycle."""
-        return self.dram_channels * self.dram_channel_bytes_per_second / self.clock_hz
+        """Peak memory bandwidth in bytes per clock cycle, reads and writes together."""
+        return self.dram_channels * self.channel_bytes_per_second / self.clock_hz
+
+    @property
+    def channel_bytes_per_second(self) -> float:
+        """Peak bandwidth of one memory channel."""
+        return self.dram_channel_bytes_per_second or self.port_bytes_per_second
 
     def check_ratio(self, ratio: Ratio) -> None:
         """Raise `InputError` unless this accelerator can run `ratio`."""
@@ -274,6 +297,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
         AcceleratorConfig(
             name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
             w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
+            dram_channel_bytes_per_second=19.2e9,
         ),
     )
 }  # fmt: skip

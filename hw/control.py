@@ -13,7 +13,7 @@ from hw.isa.commands import LOOPS, Loop, Walk
 from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, after_reset, constants
 from hw.modules import place
 from hw.parts.layouts import command_layout
-from hw.units import EVENTS, STOP
+from hw.units import EVENTS, STOP, SUMS
 
 RESET_CYCLES = 8
 COUNTER_BITS = 64
@@ -40,7 +40,7 @@ class Control(wiring.Component):
         To `hw.units.Units`.
     reset : Out(1)
         All units are reset.
-    stop, done, idle, port_idle, overflow, commands, progress, events, read_waits, write_waits
+    stop, done, idle, port_idle, overflow, commands, progress, events, read_beats, write_beats, read_waits, write_waits
         From the units.
     """
 
@@ -60,8 +60,7 @@ class Control(wiring.Component):
                 **{name: In(1) for name in ("done", "idle", "port_idle", "overflow", "progress")},
                 "commands": In(32),
                 "events": In(len(EVENTS)),
-                "read_waits": In(8),
-                "write_waits": In(8),
+                **{name: In(8) for name in SUMS},
             }
         )
 
@@ -195,6 +194,7 @@ class Control(wiring.Component):
     def _counters(self, m: Module, clears: Value, running: Signal) -> dict[str, Value]:
         """Performance counters, by the names of their halves."""
         steps: dict[str, Value] = {"cycles": Const(1)} | {name: self.events[number] for number, name in enumerate(EVENTS)}
+        steps |= {"read_beats": self.read_beats, "write_beats": self.write_beats}
         steps |= {"read_waits_memory": self.read_waits, "write_waits_memory": self.write_waits}
         halves: dict[str, Value] = {}
         for name in COUNTERS:

@@ -1,4 +1,4 @@
-"""SAT, the sparse training accelerator as a whole: an AXI4-Lite slave, an AXI4 master, an interrupt."""
+"""SAT, the sparse training accelerator as a whole: an AXI4-Lite slave, AXI4 masters, an interrupt."""
 
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
@@ -8,10 +8,10 @@ from hw.array import Element
 from hw.axi_lite import slave_members
 from hw.config import AcceleratorConfig
 from hw.control import Control
-from hw.dma.port import master_members
+from hw.dma.port import master_members, masters
 from hw.modules import place
 from hw.streams import move
-from hw.units import Units, check_sat
+from hw.units import SUMS, Units, check_sat
 from hw.uspe import USPE
 
 
@@ -33,7 +33,7 @@ class SAT(wiring.Component):
     Members
     -------
     s_axi_… : AXI4-Lite slave, see `hw.isa.registers`
-    m_axi_… : AXI4 master
+    m_axi_…, or with several memory channels m_axi_0_…, … : AXI4 masters
     irq : Out(1)
         High from the end of a program, or an error, until it is cleared.
     """
@@ -42,7 +42,8 @@ class SAT(wiring.Component):
         check_sat(config)
         self.config = config
         self.element = element
-        super().__init__({**slave_members(), **master_members(config), "irq": Out(1)})
+        self.memory = {name: member for master in masters(config) for name, member in master_members(config, master).items()}
+        super().__init__({**slave_members(), **self.memory, "irq": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,11 +52,11 @@ class SAT(wiring.Component):
         move(m, control.program, units.program, control.program.payload)
         for name in ("base", "window", "halt", "clear_overflow"):
             m.d.comb += getattr(units, name).eq(getattr(control, name))
-        told = ("stop", "done", "idle", "port_idle", "overflow", "commands", "progress", "events", "read_waits", "write_waits")
+        told = ("stop", "done", "idle", "port_idle", "overflow", "commands", "progress", "events", *SUMS)
         for name in told:
             m.d.comb += Value.cast(getattr(control, name)).eq(getattr(units, name))
         outer = [(control, name, member) for name, member in slave_members().items()]
-        outer += [(units, name, member) for name, member in master_members(self.config).items()]
+        outer += [(units, name, member) for name, member in self.memory.items()]
         for part, name, member in outer:
             own, port = getattr(part, name), getattr(self, name)
             m.d.comb += port.eq(own) if member.flow is Out else own.eq(port)

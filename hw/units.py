@@ -11,7 +11,7 @@ from hw.array import Element
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.dispatch import Dispatch
-from hw.dma.port import ADDRESS_BITS, Port, master_members
+from hw.dma.port import ADDRESS_BITS, Port, master_members, masters
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
 from hw.errors import InputError
@@ -28,10 +28,13 @@ STOP = data.StructLayout({"valid": 1, "code": 8, "unit": 8, "address": 32})
 """Why and where a unit stopped."""
 
 EVENTS = (
-    "read_beats", "write_beats", "array_busy", "array_waits_operands", "array_waits_room", "load_waits_free", "vector_busy",
-    "vector_waits_operands", "vector_waits_room",
+    "array_busy", "array_waits_operands", "array_waits_room", "load_waits_free", "vector_busy", "vector_waits_operands",
+    "vector_waits_room",
 )  # fmt: skip
 """What is counted, at most once a cycle."""
+
+SUMS = ("read_beats", "write_beats", "read_waits", "write_waits")
+"""What may be more than once in a cycle."""
 
 
 def check_sat(config: AcceleratorConfig) -> None:
@@ -46,7 +49,7 @@ def check_sat(config: AcceleratorConfig) -> None:
 
 
 class Units(wiring.Component):
-    """Readers, writers and their port; the array unit, the vector unit, and the dispatcher that hands them their commands.
+    """Readers, writers and their ports; the array unit, the vector unit, and the dispatcher that hands them their commands.
 
     Parameters
     ----------
@@ -73,9 +76,11 @@ class Units(wiring.Component):
         Begun so far.
     progress : Out(1)
         Something moved in this cycle.
-    events : Out(len(EVENTS)), read_waits, write_waits : Out(8)
-        For performance counters: what happened in this cycle, and how many readers and writers waited for memory.
-    m_axi_… : the AXI4 master
+    events : Out(len(EVENTS)), read_beats, write_beats, read_waits, write_waits : Out(8)
+        For performance counters: what happened in this cycle, beats at all ports, and how many readers and writers waited for
+        memory.
+    m_axi_…, or m_axi_0_…, … : the AXI4 masters
+        Reader or writer n is at port n mod `dram_channels`.
     """
 
     def __init__(self, config: AcceleratorConfig, element: Element = USPE) -> None:
@@ -97,9 +102,8 @@ class Units(wiring.Component):
                 "commands": Out(32),
                 "progress": Out(1),
                 "events": Out(len(EVENTS)),
-                "read_waits": Out(8),
-                "write_waits": Out(8),
-                **master_members(config),
+                **{name: Out(8) for name in SUMS},
+                **{name: member for master in masters(config) for name, member in master_members(config, master).items()},
             }
         )
 
@@ -109,16 +113,17 @@ class Units(wiring.Component):
         dispatch = place(m, platform, lambda: Dispatch(config), module="dispatch", name="dispatch")
         array = place(m, platform, lambda: ArrayUnit(config, self.element), module="array_unit", name="array")
         vector = place(m, platform, lambda: VectorUnit(config), module="vector_unit", name="vector")
-        port = place(m, platform, lambda: Port(config, len(Source), len(Sink)), module="port", name="port")
-        forget = Signal()
+        ports, forget = self._ports(m, platform), Signal()
         readers, writers = self._readers(m, platform, forget), self._writers(m, platform)
 
         for source, reader in readers.items():
+            port = ports[source % len(ports)]
             move(m, reader.ar, getattr(port, f"ar_{source.value}"), reader.ar.payload)
             move(m, getattr(port, f"r_{source.value}"), reader.r, getattr(port, f"r_{source.value}").payload)
             walk = self.program if source is Source.FETCH else getattr(dispatch, f"walk_{source.name.lower()}")
             move(m, walk, reader.i, walk.payload)
         for sink, writer in writers.items():
+            port = ports[sink % len(ports)]
             move(m, writer.aw, getattr(port, f"aw_{sink.value}"), writer.aw.payload)
             move(m, writer.w, getattr(port, f"w_{sink.value}"), writer.w.payload)
             m.d.comb += writer.b.eq(getattr(port, f"b_{sink.value}"))
@@ -146,7 +151,7 @@ class Units(wiring.Component):
         idle = Cat(unit.idle for unit in (array, vector, *writers.values())).all()
         loads = Cat(reader.idle for source, reader in readers.items() if source is not Source.FETCH).all()
         m.d.comb += [
-            dispatch.quiet.eq(idle & loads & port.writes_idle),
+            dispatch.quiet.eq(idle & loads & Cat(port.writes_idle for port in ports).all()),
             dispatch.begins.eq(self.program.valid & self.program.ready),
             dispatch.fetched.eq(fetch.idle),
             dispatch.settled.eq(fetch.settled),
@@ -158,8 +163,9 @@ class Units(wiring.Component):
             self.done.eq(dispatch.done),
             self.commands.eq(dispatch.commands),
             self.idle.eq(dispatch.quiet & dispatch.empty & fetch.idle),
-            self.port_idle.eq(port.idle),
-            port.base.eq(self.base),
+            self.port_idle.eq(Cat(port.idle for port in ports).all()),
+            self.read_beats.eq(_count(port.read_beat for port in ports)),
+            self.write_beats.eq(_count(port.write_beat for port in ports)),
             *(unit.window.eq(self.window) for unit in streams),
             *(unit.halt.eq(self.halt | dispatch.ending if unit is fetch else self.halt) for unit in streams),
             self.read_waits.eq(_count(reader.waits_memory for reader in readers.values())),
@@ -167,19 +173,31 @@ class Units(wiring.Component):
         ]
         m.d.comb += [
             self.events.eq(
-                Cat(port.read_beat, port.write_beat, array.busy, array.waits_operands, array.waits_room, array.waits_free,
+                Cat(array.busy, array.waits_operands, array.waits_room, array.waits_free,
                     ~vector.idle, vector.waits_operands, vector.waits_room)
             ),
             self.progress.eq(
-                Cat(port.read_beat, port.write_beat, array.moves, vector.o_results.valid & vector.o_results.ready,
+                Cat(self.read_beats, self.write_beats, array.moves, vector.o_results.valid & vector.o_results.ready,
                     dispatch.i.valid & dispatch.i.ready).any()
             ),
         ]  # fmt: skip
-        self._stops(m, dispatch, array, vector, port, readers, writers)
-        for name, member in master_members(config).items():
-            own, outer = getattr(port, name), getattr(self, name)
-            m.d.comb += outer.eq(own) if member.flow is Out else own.eq(outer)
+        self._stops(m, dispatch, array, vector, ports, readers, writers)
         return m
+
+    def _ports(self, m: Module, platform: object) -> list[Any]:
+        """One for each memory channel, with the readers and writers that are its own."""
+        config, names = self.config, masters(self.config)
+        ports = []
+        for number, master in enumerate(names):
+            of = [[one.value for one in kind if one % len(names) == number] for kind in (Source, Sink)]
+            name = master.replace("m_axi", "port")
+            port = place(m, platform, partial(Port, config, *of), module=name, name=name)
+            m.d.comb += port.base.eq(self.base)
+            for signal, member in master_members(config).items():
+                own, outer = getattr(port, signal), getattr(self, signal.replace("m_axi", master))
+                m.d.comb += outer.eq(own) if member.flow is Out else own.eq(outer)
+            ports.append(port)
+        return ports
 
     def _readers(self, m: Module, platform: object, forget: Signal) -> dict[Source, Any]:
         """One for each source, with the elements that its unit takes; that of the program can be made to forget it."""
@@ -220,18 +238,19 @@ class Units(wiring.Component):
         dispatch: Any,  # noqa: ANN401
         array: Any,  # noqa: ANN401
         vector: Any,  # noqa: ANN401
-        port: Any,  # noqa: ANN401
+        ports: list[Any],
         readers: dict[Source, Any],
         writers: dict[Sink, Any],
     ) -> None:
         """The most important of the errors of this cycle."""
         stops: list[tuple[Value, ErrorCode, Value | int, Value | int]] = [
-            (port.read_fault.valid, ErrorCode.READ_RESPONSE, Unit.READERS + port.read_fault.stream, port.read_fault.address),
-            (
-                port.write_fault.valid,
-                ErrorCode.WRITE_RESPONSE,
-                Unit.WRITERS + port.write_fault.stream,
-                port.write_fault.address,
+            *(
+                (fault.valid, code, first + fault.stream, fault.address)
+                for port in ports
+                for code, first, fault in (
+                    (ErrorCode.READ_RESPONSE, Unit.READERS, port.read_fault),
+                    (ErrorCode.WRITE_RESPONSE, Unit.WRITERS, port.write_fault),
+                )
             ),
             (dispatch.illegal, ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
             (dispatch.endless, ErrorCode.NO_HALT, Unit.CONTROL, 0),

@@ -12,6 +12,7 @@ import numpy as np
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC
+from hw.dma.port import master_members, masters
 from hw.export import BLOCKS, source_hash, to_verilog
 from hw.isa.registers import ErrorCode
 from hw.processes import scratch
@@ -85,15 +86,28 @@ def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Bu
         [
             "package sat_config;",
             f"  localparam int DATA_BITS = {config.axi_data_bits};",
+            f"  localparam int PORTS = {config.dram_channels};",
             f"  localparam int MEMORY_BYTES = {memory_bytes};",
             f"  localparam logic [63:0] MEMORY_BASE = 64'h{MEMORY_BASE:x};",
             "endpackage",
+            f"`define SAT_MASTERS {_connections(config)}",
             "",
         ]
     )
     sources = {"sat_config.sv": package, "sat.v": verilog(config)}
     sources |= {name: (HARNESS / name).read_text(encoding="utf-8") for name in ("axi_checker.sv", "sat_bench.sv")}
     return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})")
+
+
+def _connections(config: AcceleratorConfig) -> str:
+    """The AXI4 masters' ports, each at its place of an array of the bench."""
+    unused = {f"{channel}{name}" for channel in ("ar", "aw") for name in ("lock", "cache", "prot", "qos")}
+    lines = []
+    for number, master in enumerate(masters(config)):
+        for name in master_members(config, ""):
+            signal = name.removeprefix("_")
+            lines.append(f".{master}_{signal}({'' if signal in unused else f'{signal}[{number}]'})")
+    return ", ".join(lines)
 
 
 def verilog(config: AcceleratorConfig) -> str:

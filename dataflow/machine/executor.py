@@ -46,7 +46,7 @@ def execute(
     commands : sequence of Command
         The program; what stands behind its `hw.isa.commands.Halt` has no effect, though some of it is read.
     memory : Memory
-        What is behind the port.
+        What is behind each port.
     address : int
         Where the program stands, a byte in the window.
     behind : int
@@ -67,17 +67,12 @@ def execute(
             check(config, command)
     check_order(run)
     clock = Clock()
-    reads, writes = ReadPort(clock, memory), WritePort(clock, memory)
+    reads = [ReadPort(clock, memory) for _ in range(config.dram_channels)]
+    writes = [WritePort(clock, memory) for _ in range(config.dram_channels)]
     program = Fifo(clock, 1)
-    fetch = Reader(clock, config, 1, program, reads, words=True)
+    fetch = Reader(clock, config, 1, program, reads[0], words=True)
     dispatch = Dispatch(clock, run, fetch, overflow=overflow)
-    readers = {Source.FETCH: fetch}
-    for source in Source:
-        if source is not Source.FETCH:
-            chunks = source in dispatch.placements
-            lines = config.rows if source is Source.WEIGHTS else config.columns
-            most = chunk_elements(config, lines) if chunks else config.vpu_lanes
-            readers[source] = Reader(clock, config, most, dispatch.walks[Source, source], reads, words=not chunks)
+    readers = _readers(clock, config, dispatch, reads) | {Source.FETCH: fetch}
     buffers = [OperandBuffer(clock, queue, readers[source].o) for source, queue in dispatch.placements.items()]
     loops = TileLoops(clock, config, dispatch.product, buffers)
     results = ResultBuffer(clock, config, loops.slots, dispatch.tiles, loops.room)
@@ -85,27 +80,50 @@ def execute(
     Sequencer(clock, config, loops.tiles, weights, groups, results)
     inputs = {source: reader.o for source, reader in readers.items() if source > Source.ACTIVATIONS}
     vector = VectorUnit(clock, config, dispatch.work, results.o, inputs)
-    writers = {
-        sink: Writer(clock, config, config.vpu_lanes, dispatch.walks[Sink, sink], vector.sinks[sink], writes) for sink in Sink
-    }
-    writers[Sink.RESULTS].completion.complete = dispatch.stored.add
-    reads.readers, writes.writers = list(readers.values()), list(writers.values())
+    writers = _writers(clock, config, dispatch, vector, writes)
+    for number, (read_port, write_port) in enumerate(zip(reads, writes, strict=True)):
+        read_port.readers = [readers[source] for source in Source if source % len(reads) == number]
+        write_port.writers = [writers[sink] for sink in Sink if sink % len(writes) == number]
 
-    units = [vector, loops, loops.masks, *loops.feeds, *buffers, results, writes, *writers.values()]
+    units = [vector, loops, loops.masks, *loops.feeds, *buffers, results, *writes, *writers.values()]
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
     dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
-    words = sum(length(type(command)) for command in commands) + behind // 4
-    counts = (Loop(count=words), *(Loop(),) * (LOOPS - 1))
-    program.put(Walk(base=address, size_log2=2, boundary=1, u_size=words, u_tile=words, u=counts))
+    size = sum(length(type(command)) for command in commands) + behind // 4
+    counts = (Loop(count=size), *(Loop(),) * (LOOPS - 1))
+    program.put(Walk(base=address, size_log2=2, boundary=1, u_size=size, u_tile=size, u=counts))
     clock.run()
     if dispatch.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
     return Execution(dispatch.done_at + 1, _counters(reads, writes, loops, vector, readers, writers))
 
 
+def _readers(clock: Clock, config: AcceleratorConfig, dispatch: Dispatch, ports: Sequence[ReadPort]) -> dict[Source, Reader]:
+    """All but that of the program."""
+    readers: dict[Source, Reader] = {}
+    for source in Source:
+        if source is not Source.FETCH:
+            chunks = source in dispatch.placements
+            lines = config.rows if source is Source.WEIGHTS else config.columns
+            most = chunk_elements(config, lines) if chunks else config.vpu_lanes
+            walks, port = dispatch.walks[Source, source], ports[source % len(ports)]
+            readers[source] = Reader(clock, config, most, walks, port, words=not chunks)
+    return readers
+
+
+def _writers(
+    clock: Clock, config: AcceleratorConfig, dispatch: Dispatch, vector: VectorUnit, ports: Sequence[WritePort]
+) -> dict[Sink, Writer]:
+    writers = {}
+    for sink in Sink:
+        walks, words = dispatch.walks[Sink, sink], vector.sinks[sink]
+        writers[sink] = Writer(clock, config, config.vpu_lanes, walks, words, ports[sink % len(ports)])
+    writers[Sink.RESULTS].completion.complete = dispatch.stored.add
+    return writers
+
+
 def _counters(
-    reads: ReadPort,
-    writes: WritePort,
+    reads: Sequence[ReadPort],
+    writes: Sequence[WritePort],
     loops: TileLoops,
     vector: VectorUnit,
     readers: dict[Source, Reader],
@@ -117,8 +135,8 @@ def _counters(
 
     shown = (sink.shown for sink in vector.sinks.values())
     return {
-        "read_beats": len(reads.beats),
-        "write_beats": len(writes.beats),
+        "read_beats": sum(len(port.beats) for port in reads),
+        "write_beats": sum(len(port.beats) for port in writes),
         "array_busy": cycles(loops.slots.shown),
         "array_waits_operands": cycles(loops.spans["waits_operands"]),
         "array_waits_room": cycles(loops.spans["waits_room"]),

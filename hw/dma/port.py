@@ -1,4 +1,6 @@
-"""The memory port: all readers and writers on one AXI4 master."""
+"""A memory port: readers and writers on an AXI4 master."""
+
+from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -17,16 +19,21 @@ FAULT = data.StructLayout({"valid": 1, "stream": ID_BITS, "address": 32})
 """A response that is an error: which reader's or writer's, and the address in the window of its burst."""
 
 
-def master_members(config: AcceleratorConfig) -> dict[str, wiring.Member]:
-    """The signals of the AXI4 master, by the names of AMBA AXI (IHI 0022)."""
+def masters(config: AcceleratorConfig) -> list[str]:
+    """Names of the AXI4 masters, one for each memory channel."""
+    return ["m_axi"] if config.dram_channels == 1 else [f"m_axi_{number}" for number in range(config.dram_channels)]
+
+
+def master_members(config: AcceleratorConfig, name: str = "m_axi") -> dict[str, wiring.Member]:
+    """The signals of an AXI4 master, by the names of AMBA AXI (IHI 0022) behind its own."""
     address = {"id": ID_BITS, "addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "lock": 1, "cache": 4, "prot": 3, "qos": 4}
     outputs = {f"{channel}{name}": bits for channel in ("ar", "aw") for name, bits in address.items()}
     outputs |= {"arvalid": 1, "awvalid": 1, "wdata": config.axi_data_bits, "wstrb": config.axi_data_bytes, "wlast": 1}
     outputs |= {"wvalid": 1, "rready": 1, "bready": 1}
     inputs = {"arready": 1, "awready": 1, "wready": 1, "rid": ID_BITS, "rdata": config.axi_data_bits, "rresp": 2, "rlast": 1}
     inputs |= {"rvalid": 1, "bid": ID_BITS, "bresp": 2, "bvalid": 1}
-    return {f"m_axi_{name}": Out(bits) for name, bits in outputs.items()} | {
-        f"m_axi_{name}": In(bits) for name, bits in inputs.items()
+    return {f"{name}_{signal}": Out(bits) for signal, bits in outputs.items()} | {
+        f"{name}_{signal}": In(bits) for signal, bits in inputs.items()
     }
 
 
@@ -41,18 +48,18 @@ class Port(wiring.Component):
     ----------
     config : AcceleratorConfig
         The port.
-    readers, writers : int
-        How many.
+    readers, writers : sequence of int
+        Their numbers.
 
     Members
     -------
-    ar_0, … : In(stream of BURST)
+    ar_<number>, … : In(stream of BURST)
         A burst is taken in the cycle before it stands at the port.
-    r_0, … : Out(stream of axi_data_bits)
+    r_<number>, … : Out(stream of axi_data_bits)
         Beats of each reader's bursts, which it must take at once, in the cycle in which they come.
-    aw_0, …, w_0, … : In(stream of BURST), In(stream of beat_layout)
+    aw_<number>, …, w_<number>, … : In(stream of BURST), In(stream of beat_layout)
         All beats of a burst must be there when it is offered.
-    b_0, … : Out(9)
+    b_<number>, … : Out(9)
         Beats of each writer's burst that is answered in this cycle, or 0.
     base : In(64)
         Where the window begins, a multiple of 4 KiB.
@@ -65,17 +72,17 @@ class Port(wiring.Component):
     m_axi_… : the AXI4 master
     """
 
-    def __init__(self, config: AcceleratorConfig, readers: int, writers: int) -> None:
+    def __init__(self, config: AcceleratorConfig, readers: Sequence[int], writers: Sequence[int]) -> None:
         self.config = config
         self.readers, self.writers = readers, writers
-        streams = {f"ar_{number}": In(stream.Signature(BURST)) for number in range(readers)}
-        streams |= {f"r_{number}": Out(stream.Signature(config.axi_data_bits)) for number in range(readers)}
-        streams |= {f"aw_{number}": In(stream.Signature(BURST)) for number in range(writers)}
-        streams |= {f"w_{number}": In(stream.Signature(beat_layout(config))) for number in range(writers)}
+        streams = {f"ar_{number}": In(stream.Signature(BURST)) for number in readers}
+        streams |= {f"r_{number}": Out(stream.Signature(config.axi_data_bits)) for number in readers}
+        streams |= {f"aw_{number}": In(stream.Signature(BURST)) for number in writers}
+        streams |= {f"w_{number}": In(stream.Signature(beat_layout(config))) for number in writers}
         super().__init__(
             {
                 **streams,
-                **{f"b_{number}": Out(9) for number in range(writers)},
+                **{f"b_{number}": Out(9) for number in writers},
                 "base": In(ADDRESS_BITS),
                 "read_fault": Out(FAULT),
                 "write_fault": Out(FAULT),
@@ -107,8 +114,8 @@ class Port(wiring.Component):
             m.d.sync += self.m_axi_arvalid.eq(0)
         end = self.m_axi_rvalid & self.m_axi_rlast
         bad = self.m_axi_rvalid & self.m_axi_rresp[1]
-        waiting = self._bursts(m, "ar", self.readers, free, end, bad, self.read_fault, self.m_axi_rid)
-        for number in range(self.readers):
+        waiting = self._bursts(m, "ar", free, end, bad, self.read_fault, self.m_axi_rid)
+        for number in self.readers:
             beat = getattr(self, f"r_{number}")
             m.d.comb += [beat.payload.eq(self.m_axi_rdata), beat.valid.eq(self.m_axi_rvalid & (self.m_axi_rid == number))]
         m.d.comb += self.read_beat.eq(self.m_axi_rvalid)
@@ -116,7 +123,7 @@ class Port(wiring.Component):
 
     def _writes(self, m: Module) -> Value:
         """Addresses, and their beats burst after burst."""
-        order_layout = data.StructLayout({"beats": 8, "number": range(max(self.writers, 2))})
+        order_layout = data.StructLayout({"beats": 8, "number": ID_BITS})
         m.submodules.order = order = SyncFIFO(width=order_layout.size, depth=WRITES_AHEAD)
         burst, entry = (data.View(order_layout, word) for word in (order.r_data, order.w_data))
         done = Signal(8)
@@ -134,8 +141,8 @@ class Port(wiring.Component):
         with m.If(beat_taken):
             m.d.sync += done.eq(Mux(last, 0, done + 1))
         bad = self.m_axi_bvalid & self.m_axi_bresp[1]
-        waiting = self._bursts(m, "aw", self.writers, free, self.m_axi_bvalid, bad, self.write_fault, self.m_axi_bid)
-        for number in range(self.writers):
+        waiting = self._bursts(m, "aw", free, self.m_axi_bvalid, bad, self.write_fault, self.m_axi_bid)
+        for number in self.writers:
             given, beat = getattr(self, f"aw_{number}"), getattr(self, f"w_{number}")
             with m.If(given.valid & given.ready):
                 m.d.comb += [order.w_en.eq(1), entry.beats.eq(given.payload.beats), entry.number.eq(number)]
@@ -148,13 +155,20 @@ class Port(wiring.Component):
         return self.m_axi_awvalid | order.r_rdy | waiting
 
     def _bursts(
-        self, m: Module, channel: str, count: int, free: Value, end: Value, bad: Value, fault: data.View, answered: Value
+        self,
+        m: Module,
+        channel: str,
+        free: Value,
+        end: Value,
+        bad: Value,
+        fault: data.View,
+        answered: Value,
     ) -> Value:
         """The most urgent burst to the address channel; bursts wait until their answer has come."""
         signals = {name: getattr(self, f"m_axi_{channel}{name}") for name in ("id", "addr", "len", "valid")}
         before: Value = Signal(1, name=f"{channel}_none")
         waiting = []
-        for number in range(count):
+        for number in self.readers if channel == "ar" else self.writers:
             burst = getattr(self, f"{channel}_{number}")
             m.submodules[f"{channel}_bursts_{number}"] = bursts = SyncFIFO(width=BURST.size, depth=OUTSTANDING_BURSTS)
             oldest, ends, wants = data.View(BURST, bursts.r_data), end & (answered == number), burst.valid & bursts.w_rdy

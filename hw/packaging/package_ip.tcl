@@ -47,7 +47,7 @@ proc parameter {name value bus} {
 }
 
 set clock [interface @clock slave signal:clock {CLK @clock}]
-parameter ASSOCIATED_BUSIF s_axi:m_axi $clock
+parameter ASSOCIATED_BUSIF @interfaces $clock
 parameter ASSOCIATED_RESET @reset $clock
 # user: another clock may be connected.
 set_property value_resolve_type user [parameter FREQ_HZ @clock_hz $clock]
@@ -69,19 +69,21 @@ set_property usage register $registers
 set_property access read-write $registers
 set_property slave_memory_map_ref s_axi $s_axi
 
-set m_axi [interface m_axi master interface:aximm {
+foreach {name ports} {
 @m_axi
-}]
-parameter PROTOCOL AXI4 $m_axi
-parameter MAX_BURST_LENGTH @burst_beats $m_axi
-parameter SUPPORTS_NARROW_BURST 0 $m_axi
-# Bursts that each of its streams may have under way.
-parameter NUM_READ_OUTSTANDING @outstanding $m_axi
-parameter NUM_WRITE_OUTSTANDING @outstanding $m_axi
-set memory [ipx::add_address_space m_axi $core]
-set_property range 16E $memory
-set_property width @data_bits $memory
-set_property master_address_space_ref m_axi $m_axi
+} {
+    set m_axi [interface $name master interface:aximm $ports]
+    parameter PROTOCOL AXI4 $m_axi
+    parameter MAX_BURST_LENGTH @burst_beats $m_axi
+    parameter SUPPORTS_NARROW_BURST 0 $m_axi
+    # Bursts that each of its streams may have under way.
+    parameter NUM_READ_OUTSTANDING @outstanding $m_axi
+    parameter NUM_WRITE_OUTSTANDING @outstanding $m_axi
+    set memory [ipx::add_address_space $name $core]
+    set_property range 16E $memory
+    set_property width @data_bits $memory
+    set_property master_address_space_ref $name $m_axi
+}
 
 set_property core_revision 1 $core
 ipx::create_xgui_files $core

@@ -6,6 +6,7 @@ from string import Template
 from typing import Any
 
 from hw.config import AcceleratorConfig
+from hw.dma.port import masters
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS
 from hw.isa.registers import ADDRESS_BITS
 from hw.packaging import PART, VENDOR
@@ -32,7 +33,8 @@ def script(config: AcceleratorConfig, manifest: dict[str, Any]) -> str:
         description=f"N:M sparse training accelerator, {config.rows} x {config.columns}",
         clock_hz=round(config.clock_hz),
         s_axi=_port_maps("s_axi_", ports),
-        m_axi=_port_maps("m_axi_", ports),
+        m_axi="\n".join(f"{name} {{\n{_port_maps(f'{name}_', ports)}\n}}" for name in masters(config)),
+        interfaces=":".join(["s_axi", *masters(config)]),
         register_bytes=1 << ADDRESS_BITS,
         burst_beats=config.axi_burst_beats,
         outstanding=OUTSTANDING_BURSTS,

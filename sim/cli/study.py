@@ -98,7 +98,7 @@ def _sensitivity(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, b
             "batch": _limits(sizes, "batch"),
         }
         rows += [{"workload": network.name, "over": "bandwidth", "batch": batch, **point} for point in rates]
-        rate = config.dram_channels * config.dram_channel_bytes_per_second
+        rate = config.dram_channels * config.channel_bytes_per_second
         rows += [{"workload": network.name, "over": "batch", "bytes_per_second": rate, **point} for point in sizes]
         log.print(f"{network.name}: {below[network.name]}")
     return {"method": "bdwp", "ratio": str(ratio), "rows": rows, "memory_bound_below": below}

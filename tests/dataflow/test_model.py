@@ -87,6 +87,7 @@ def test_never_below_a_bound(name, ratio, config):
 def test_never_below_a_bound_on_any_machine(sizes, batch, ratio, rows, columns, slots, bytes_per_second, lanes, buffer_bytes):
     config = AcceleratorConfig(
         name="any", rows=rows, columns=columns, add_latency_cycles=slots, dram_channel_bytes_per_second=bytes_per_second,
+        axi_data_bits=512,
         sore_lanes=lanes, wuve_lanes=lanes, vpu_lanes=lanes,
         w2e_buffer_bytes=buffer_bytes, n2s_buffer_bytes=buffer_bytes, output_buffer_bytes=64 * 1024,
     )  # fmt: skip

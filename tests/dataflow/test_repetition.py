@@ -76,7 +76,7 @@ def random_config(random):
     return AcceleratorConfig(
         name="any", rows=random.randint(2, 9), columns=random.randint(2, 9), add_latency_cycles=random.randint(1, 6),
         dram_channel_bytes_per_second=random.choice([1e8, 7e8, 3.2e9, 19.2e9]), dram_latency_cycles=random.randint(1, 300),
-        output_buffer_bytes=64 * 1024, **lanes, **buffers,
+        output_buffer_bytes=64 * 1024, axi_data_bits=512, **lanes, **buffers,
     )  # fmt: skip
 
 

@@ -26,6 +26,12 @@ from hw.ratio import Ratio, parse_ratio
             'rows = 4\ncolumns = 4\nadd_latency_cycles = 3\nuspe_core = "dsp48e2"\n',
             ":3: add_latency_cycles: add_latency_cycles must be 4 with uspe_core dsp48e2, not 3",
         ),
+        ("rows = 4\ncolumns = 4\ndram_channels = 3\n", ":3: dram_channels: dram_channels must be 1, 2 or 4, not 3"),
+        (
+            "rows = 4\ncolumns = 4\ndram_channel_bytes_per_second = 3.3e9\n",
+            ":3: dram_channel_bytes_per_second: dram_channel_bytes_per_second must be in 1000..3.2e+09, which is a "
+            "beat of 64 bits each way in every cycle, or 0, which stands for that, not 3.3e+09",
+        ),
         ("rows = \n", "line 1"),
     ],
 )
@@ -93,3 +99,17 @@ def test_what_is_too_large_is_told_with_the_most(tmp_path, text, most):
     path.write_text(f"{text}\ncolumns = 4\n")
     with pytest.raises(InputError, match=rf": {text.split()[0]}: .* is too large: at most {most}$"):
         load_config(str(path))
+
+
+@pytest.mark.parametrize("bits", [64, 128, 256, 512])
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_memory_moves_what_its_ports_do_and_no_more(bits, channels):
+    """A beat each way in a cycle and port; a channel may be slower than its port, and never faster."""
+    ports = {"rows": 4, "columns": 4, "axi_data_bits": bits, "dram_channels": channels, "clock_hz": 1e8}
+    most = 2 * bits / 8 * 1e8
+    assert AcceleratorConfig(name="a", **ports).dram_bytes_per_cycle == channels * bits / 4
+    assert (
+        AcceleratorConfig(name="a", **ports, dram_channel_bytes_per_second=most / 2).dram_bytes_per_cycle == channels * bits / 8
+    )
+    with pytest.raises(ValueError, match="dram_channel_bytes_per_second must be in 1000"):
+        AcceleratorConfig(name="a", **ports, dram_channel_bytes_per_second=most * 1.001)

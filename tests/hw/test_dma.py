@@ -36,7 +36,7 @@ class Copy(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.port = port = Port(self.config, 2, 2)
+        m.submodules.port = port = Port(self.config, range(2), range(2))
         parts = []
         for number in range(2):
             m.submodules[f"reader_{number}"] = reader = Reader(self.config, LANES, 64, words=True)

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 from amaranth.sim import Simulator
 
+from hw.axi_lite import slave_members
 from hw.config import PRESETS, AcceleratorConfig
 from hw.control import Control
+from hw.dma.port import master_members, masters
 from hw.export import export_folder
 from hw.files import write_whole
 from hw.isa.registers import OFFSETS, REGISTERS, ErrorCode, Unit
-from hw.packaging import out_of_context
+from hw.packaging import out_of_context, vivado_ip
 from hw.packaging.register_map import register_header, register_json
 from sim.cli import main
 from sim.compilation import _package_folder
@@ -336,6 +338,21 @@ def test_vivado_knows_the_interfaces(sat):
         "range": "4096", "width": "32", "usage": "register", "access": "read-write"
     }  # fmt: skip
     assert vivado.objects["core: > address_space:m_axi"] == {"range": "16E", "width": "64"}
+
+
+def test_each_memory_channel_is_an_interface(tmp_path):
+    config = replace(CONFIG, dram_channels=2)
+    ports = ["irq", *slave_members(), *(port for name in masters(config) for port in master_members(config, name))]
+    manifest = {"top": "sat", "clock": "clk", "reset": "rst", "ports": [{"name": name} for name in ("clk", "rst", *ports)]}
+    for name, text in (("package_ip.tcl", vivado_ip.script(config, manifest)), ("sat.v", ""), ("sat_ooc.xdc", "")):
+        (tmp_path / name).write_text(text)
+    vivado = Vivado()
+    buses = vivado.run(tmp_path / "package_ip.tcl")
+    assert sorted(port for _, maps, _ in buses.values() for port in maps.values()) == sorted(["clk", "rst", *ports])
+    for name in ("m_axi_0", "m_axi_1"):
+        assert buses[name][1] == {signal: f"{name}_{signal.lower()}" for signal in AXI["m_axi"]}
+        assert buses[name][0]["master_address_space_ref"] == name
+    assert buses["clk"][2]["ASSOCIATED_BUSIF"]["value"] == "s_axi:m_axi_0:m_axi_1"
 
 
 def test_vivado_packages_the_files_of_the_folder(sat):

@@ -104,7 +104,15 @@ GROUPED = tower(
 def test_an_odd_accelerator():
     """Three columns, 32 bytes a beat, words of two lanes, bfloat16; the array alone would have conv2's weights stay."""
     config = replace(
-        TINY, name="odd", columns=3, axi_data_bits=256, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, storage="bfloat16"
+        TINY,
+        name="odd",
+        columns=3,
+        axi_data_bits=256,
+        sore_lanes=2,
+        wuve_lanes=2,
+        vpu_lanes=2,
+        storage="bfloat16",
+        dram_channels=2,
     )
     step = step_on_rtl(config, model_of("cnn", "bdwp", Ratio(2, 8)), Sgd(), DATA.train_images[:2], DATA.train_labels[:2], 0.05)
     assert step.different == 0
