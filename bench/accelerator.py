@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -12,7 +13,7 @@ from rich.progress import track
 from bench import Figure
 from dataflow import zoo
 from dataflow.machine.units.port import Memory
-from hw.config import PRESETS
+from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of
 from hw.ratio import Ratio
 from sim.faults import backward_program, check_faults
@@ -28,6 +29,7 @@ from training.optimiser import Sgd
 TINY = PRESETS["tiny"]
 RANDOM_STEPS, FAULTS = 250, 1000
 LATENCIES, INTERVALS = (5, 20, 100), (1, 3)
+PORTS = (1, 2, 4)
 
 
 def figures() -> Iterator[Figure]:
@@ -35,6 +37,7 @@ def figures() -> Iterator[Figure]:
     yield from _export()
     yield from _area()
     yield from _cycles()
+    yield from _ports()
     yield from _random_steps()
     yield from _faults()
 
@@ -58,22 +61,31 @@ def _area() -> Iterator[Figure]:
 
 def _cycles() -> Iterator[Figure]:
     """Whole steps at three latencies and two bandwidths of the memory."""
-    data = load_data("digits")
     for name, batch in (("mlp", 8), ("cnn", 3)):
         for latency in LATENCIES:
             for interval in INTERVALS:
-                model = Model(
-                    zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load("bdwp"), ratio=Ratio(2, 8)
-                )
-                images, labels = data.train_images[:batch], data.train_labels[:batch]
-                step = step_on_rtl(TINY, model, Sgd(), images, labels, 0.05, Memory(latency, interval))
                 where = f"{name}, batch {batch}, bdwp 2:8; latency {latency}, a beat in {interval}"
-                cycles = [program.outcome.registers["cycles"] for program in step.programs]
-                predicted = [program.execution.cycles for program in step.programs]
-                yield Figure("whole step on the RTL", sum(cycles), "cycles", where)
-                yield Figure("RTL's cycles over the model's", sum(cycles) / sum(predicted), "ratio", where)
-                yield Figure("counters that differ from the model's", _counters(step), "counters", where, "<= 0")
-                yield Figure("bytes that differ", step.different, "bytes", where, "<= 0")
+                yield from _whole_step(TINY, name, batch, Memory(latency, interval), where)
+
+
+def _ports() -> Iterator[Figure]:
+    """The same steps with several memory ports."""
+    for name, batch in (("mlp", 8), ("cnn", 3)):
+        for count in PORTS:
+            where = f"{name}, batch {batch}, bdwp 2:8; {count} memory ports"
+            yield from _whole_step(replace(TINY, dram_channels=count), name, batch, Memory(), where)
+
+
+def _whole_step(config: AcceleratorConfig, name: str, batch: int, memory: Memory, where: str) -> Iterator[Figure]:
+    data = load_data("digits")
+    model = Model(zoo.load(name), ExactBackend(), np.random.default_rng(0), method=methods.load("bdwp"), ratio=Ratio(2, 8))
+    step = step_on_rtl(config, model, Sgd(), data.train_images[:batch], data.train_labels[:batch], 0.05, memory)
+    cycles = [program.outcome.registers["cycles"] for program in step.programs]
+    predicted = [program.execution.cycles for program in step.programs]
+    yield Figure("whole step on the RTL", sum(cycles), "cycles", where)
+    yield Figure("RTL's cycles over the model's", sum(cycles) / sum(predicted), "ratio", where)
+    yield Figure("counters that differ from the model's", _counters(step), "counters", where, "<= 0")
+    yield Figure("bytes that differ", step.different, "bytes", where, "<= 0")
 
 
 def _random_steps() -> Iterator[Figure]:
@@ -92,9 +104,11 @@ def _counters(step: StepOnRtl) -> int:
 
 
 def _faults() -> Iterator[Figure]:
-    rows, transfers = check_faults(TINY, *backward_program(TINY), FAULTS, seed=0)
-    where = f"{len(rows)} faults of {len({row['kind'] for row in rows})} kinds, each followed by a sound program"
-    yield Figure(
-        "runs in which anything was not as it should be", sum(bool(row["problems"]) for row in rows), "runs", where, "<= 0"
-    )
-    yield Figure("AXI transfers without a violation", transfers, "transfers", where, ">= 1e6")
+    for config in (TINY, replace(TINY, dram_channels=2)):
+        rows, transfers = check_faults(config, *backward_program(config), FAULTS, seed=0)
+        where = f"{len(rows)} faults of {len({row['kind'] for row in rows})} kinds, each followed by a sound program"
+        where += f"; {config.dram_channels} memory ports"
+        yield Figure(
+            "runs in which anything was not as it should be", sum(bool(row["problems"]) for row in rows), "runs", where, "<= 0"
+        )
+        yield Figure("AXI transfers without a violation", transfers, "transfers", where, ">= 1e6")
