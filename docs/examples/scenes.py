@@ -139,7 +139,7 @@ SCENES = {
             "i_w2e": [kept((1, 0), (2, 1)), kept((3, 1), (1, 1)), kept((2, 0), (4, 0)), kept((2, 1), (6, 0))],
             "i_n2s": [halves(1, 2, 5, 6), halves(3, 4, 7, 8), halves(2, 0, 1, 1), halves(1, 1, 2, 3)],
         },
-        pauses={"i_w2e": {3}, "o": {14}},
+        pauses={"i_w2e": {3}, "o": {13}},
         shown={"i_tiles.valid": None, "i_tiles.ready": None}
         | stream("i_w2e", as_kept)
         | stream("i_n2s", lambda bits: " ".join(as_half(bits >> place) for place in (0, 16, 32, 48)))

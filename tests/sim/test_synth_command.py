@@ -42,7 +42,7 @@ def test_the_whole_is_composed_of_its_modules(monkeypatch, tmp_path):
     assert totals(modules)["top"]["ff"] == 12
     assert instances(modules) == {"leaf": 2, "top": 1}
     assert len(list((tmp_path / "synthesis").iterdir())) == 2
-    monkeypatch.setattr("sim.synthesis._yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
+    monkeypatch.setattr("sim.synthesis.run_yosys", lambda *arguments: pytest.fail("what was synthesised is in the cache"))
     assert synthesise({"leaf": LEAF, "top": TOP}, "xcup") == modules
 
 
