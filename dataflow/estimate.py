@@ -13,6 +13,7 @@ from dataflow.jobs import Job, jobs
 from dataflow.lower import lower
 from dataflow.model import Result, run
 from dataflow.network import Network
+from dataflow.over_machine import over_machine
 from dataflow.pins import Pins
 from dataflow.program import Product, Program, Stage
 from dataflow.techniques import ALL, Techniques
@@ -115,6 +116,7 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         "ratio": str(sparse.program.ratio),
         "batch": batch,
         "estimated": True,
+        "over_machine": over_machine(network, sparse.program, config),
         "assumptions": assumptions(config),
         "techniques": asdict(sparse.program.techniques),
         "accelerator": _machine(config),

@@ -14,7 +14,7 @@ from hw.dispatch import Dispatch
 from hw.dma.port import ADDRESS_BITS, Port, master_members, masters
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
-from hw.errors import InputError
+from hw.isa.checks import check_sat
 from hw.isa.commands import Sink, Source, Walk
 from hw.isa.operands import chunk_elements
 from hw.isa.registers import ErrorCode, Unit
@@ -35,17 +35,6 @@ EVENTS = (
 
 SUMS = ("read_beats", "write_beats", "read_waits", "write_waits")
 """What may be more than once in a cycle."""
-
-
-def check_sat(config: AcceleratorConfig) -> None:
-    """Raise `InputError` unless the units of this configuration fit together."""
-    lanes = (config.vpu_lanes, config.wuve_lanes, config.sore_lanes)
-    if len(set(lanes)) > 1:
-        raise InputError(f"vpu_lanes, wuve_lanes and sore_lanes must be equal in the whole accelerator, not {lanes}")
-    if lanes[0] & (lanes[0] - 1) or lanes[0] < 2:
-        raise InputError(f"vpu_lanes must be a power of two from 2 on in the whole accelerator, not {lanes[0]}")
-    if config.rows % lanes[0]:
-        raise InputError(f"rows must be a multiple of vpu_lanes in the whole accelerator, not {config.rows} and {lanes[0]}")
 
 
 class Units(wiring.Component):

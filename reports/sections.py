@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dataflow.over_machine import sentence
 from reports.charts import Point, roofline, roofline_position
 from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.html import Section, fill
@@ -42,7 +43,8 @@ def headline(result: Result) -> Section:
         ("array utilisation", f"{100 * use['array']:.1f}", "%", f"over the whole step {percent(use['step'])}"),
     ]
     keys = ("name", "value", "unit", "note")
-    return Section("In short", fill("headline.html", figures=[dict(zip(keys, figure, strict=True)) for figure in figures]))
+    body = fill("headline.html", figures=[dict(zip(keys, figure, strict=True)) for figure in figures])
+    return Section("In short", body, sentence(result["over_machine"]))
 
 
 def where_time_goes(result: Result) -> Section:

@@ -190,3 +190,14 @@ def _tiles(name: str, count: int, what: str, tile: int, size: int) -> Iterator[s
     due = -(-size // max(tile, 1))
     if count != due:
         yield f"{name} must be {due}, as {what}s of {tile} make {size}; it is {count}"
+
+
+def check_sat(config: AcceleratorConfig) -> None:
+    """Raise `InputError` unless the units of this configuration fit together."""
+    lanes = (config.vpu_lanes, config.wuve_lanes, config.sore_lanes)
+    if len(set(lanes)) > 1:
+        raise InputError(f"vpu_lanes, wuve_lanes and sore_lanes must be equal in the whole accelerator, not {lanes}")
+    if lanes[0] & (lanes[0] - 1) or lanes[0] < 2:
+        raise InputError(f"vpu_lanes must be a power of two from 2 on in the whole accelerator, not {lanes[0]}")
+    if config.rows % lanes[0]:
+        raise InputError(f"rows must be a multiple of vpu_lanes in the whole accelerator, not {config.rows} and {lanes[0]}")

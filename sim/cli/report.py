@@ -119,6 +119,8 @@ def _summary(result: dict[str, Any]) -> None:
     """A table for the terminal."""
     from rich.table import Table
 
+    from dataflow.over_machine import sentence
+
     table = Table(title=f"{result['workload']}, {result['method']} {result['ratio']}, batch {result['batch']} (estimated)")
     for heading in ("cycles of a step", "dense", str(result["method"]), "speedup"):
         table.add_column(heading, justify="left" if heading.startswith("cycles") else "right")
@@ -126,6 +128,7 @@ def _summary(result: dict[str, Any]) -> None:
         dense = result["dense_cycles"][key]
         table.add_row(key.replace("_", " "), f"{dense:,}", f"{cycles:,}", f"{dense / cycles:.2f}" if cycles else "")
     log.print(table)
+    log.print(sentence(result["over_machine"]))
     speedup = result["speedup_over_dense"]
     log.print(
         f"speedup over dense: {speedup['step']:.3f} whole step, {speedup['gemm']:.3f} matrix products"
