@@ -18,7 +18,7 @@ from hw.export import to_verilog
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
 from hw.fp.multiply import FloatMultiply
-from sim.cli.common import log
+from sim.console import log
 from sim.verilator import build_program
 
 BLOCK = "FloatMultiply, binary16 to binary32"

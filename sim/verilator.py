@@ -21,8 +21,8 @@ from hw.errors import InputError, SimulationError
 from hw.files import write_whole
 from hw.processes import scratch
 from sim.cache import cache_folder, keep, sealed
-from sim.cli.common import log, working
 from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, VERILATOR_FLAGS, compile_sources
+from sim.console import log, working
 
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
 # optimised away.

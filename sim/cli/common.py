@@ -1,14 +1,11 @@
 """What every command shares: options, and results as JSON."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from hw.config import AcceleratorConfig, load_config
 from hw.errors import InputError
@@ -16,27 +13,7 @@ from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.inputs import shown, whole
 from hw.ratio import Ratio, parse_ratio
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
-
 F = TypeVar("F", bound=Callable[..., Any])
-
-log = Console(stderr=True, highlight=False, markup=False, emoji=False)
-"""Progress and tables go to standard error, so that ``--json`` owns standard output. No text is markup."""
-
-
-@contextmanager
-def working(text: str) -> Iterator[Callable[[str], None]]:
-    """Say beside a spinner what is being done; gives what changes the text."""
-    with log.status(Text(text)) as status:
-        yield lambda text: status.update(Text(text))
-
-
-def progress(*columns: "ProgressColumn", transient: bool = False) -> "Progress":
-    """A bar on standard error: what is being done, then `columns`."""
-    from rich.progress import BarColumn, Progress, TextColumn  # takes longer to import than most commands
-
-    return Progress(TextColumn("{task.description}", markup=False), BarColumn(), *columns, console=log, transient=transient)
 
 
 class ConfigType(click.ParamType):

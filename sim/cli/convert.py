@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from sim.cli.common import log
+from sim.console import log
 
 
 @click.command("convert")

@@ -12,7 +12,8 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
 from hw.ratio import Ratio
-from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, config_option, log, output_options, ratio_option, show, working
+from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, config_option, output_options, ratio_option, show
+from sim.console import log, working
 
 if TYPE_CHECKING:
     from dataflow.machine.units.port import Memory

@@ -9,7 +9,8 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from hw.files import json_text
-from sim.cli.common import log, output_options, progress, show
+from sim.cli.common import output_options, show
+from sim.console import log, progress
 
 
 @click.command(name="demo")

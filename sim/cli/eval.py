@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from hw.files import write_json
-from sim.cli.common import data_options, log, output_options, show
+from sim.cli.common import data_options, output_options, show
+from sim.console import log
 
 
 @click.command("eval")

@@ -7,7 +7,8 @@ import click
 
 from hw.config import AcceleratorConfig
 from hw.files import write_set
-from sim.cli.common import config_option, log, output_options, show, working
+from sim.cli.common import config_option, output_options, show
+from sim.console import log, working
 
 
 @click.command(name="export")

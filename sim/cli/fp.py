@@ -6,7 +6,8 @@ import click
 
 from hw.files import write_json
 from hw.formats import FloatFormat
-from sim.cli.common import Count, FormatType, log, output_options, show
+from sim.cli.common import Count, FormatType, output_options, show
+from sim.console import log
 from sim.fp import LATENCY_CYCLES, OPERANDS, check_operation, run_vectors
 from sim.vectors import differing, read_vectors
 

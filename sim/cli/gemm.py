@@ -11,7 +11,8 @@ from hw.config import AcceleratorConfig
 from hw.files import write_json
 from hw.formats import FloatFormat
 from hw.ratio import Ratio
-from sim.cli.common import MOST_SEED, Count, FormatType, config_option, log, output_options, ratio_option, show
+from sim.cli.common import MOST_SEED, Count, FormatType, config_option, output_options, ratio_option, show
+from sim.console import log
 
 
 @click.command(name="gemm")

@@ -12,7 +12,8 @@ from hw.errors import InputError
 from hw.files import json_text, write_set, write_whole
 from hw.inputs import read_bytes
 from hw.ratio import Ratio
-from sim.cli.common import MOST_SEED, Count, config_option, log, output_options, ratio_option, show, working
+from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, show
+from sim.console import log, working
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

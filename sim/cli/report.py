@@ -13,7 +13,8 @@ from rich.text import Text
 from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
 from hw.ratio import Ratio
-from sim.cli.common import Count, config_option, input_shape_option, log, output_options, ratio_option, show
+from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, show
+from sim.console import log
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
     from dataflow.estimate import StepRun

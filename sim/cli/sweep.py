@@ -7,7 +7,8 @@ import click
 
 from dataflow.network import MOST_BATCH
 from hw.ratio import Ratio
-from sim.cli.common import MOST_EPOCHS, Count, RatioType, log, output_options, progress, show
+from sim.cli.common import MOST_EPOCHS, Count, RatioType, output_options, show
+from sim.console import log, progress
 
 
 def _listed(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:

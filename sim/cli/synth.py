@@ -11,7 +11,8 @@ from rich.table import Table
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import json_text, write_set
-from sim.cli.common import config_option, log, output_options, show, working
+from sim.cli.common import config_option, output_options, show
+from sim.console import log, working
 
 LABELS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram": "BRAM", "uram": "URAM"}
 DEEPEST = 3

@@ -13,7 +13,8 @@ import click
 from dataflow.network import MOST_BATCH
 from hw.files import alone_in, json_text, write_set
 from hw.inputs import read_text
-from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, log, output_options, progress, ratio_option, show
+from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, output_options, ratio_option, show
+from sim.console import log, progress
 
 if TYPE_CHECKING:
     from training import loop

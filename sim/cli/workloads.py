@@ -7,7 +7,8 @@ import click
 
 from hw.config import AcceleratorConfig
 from reports.units import si
-from sim.cli.common import config_option, input_shape_option, log
+from sim.cli.common import config_option, input_shape_option
+from sim.console import log
 
 STAGES = ("fwd MAC", "dX MAC", "dW MAC")
 """Forward, input gradient, weight gradient."""

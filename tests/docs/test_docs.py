@@ -176,3 +176,9 @@ def test_folders_import_what_the_architecture_says(folder):
         for module in imports(path):
             allowed = any(module == one or module.startswith(f"{one}.") for one in MAY_IMPORT[folder])
             assert module.split(".")[0] not in ours or allowed, f"{name(path)} imports {module}"
+
+
+def test_only_the_command_line_imports_it():
+    for path in sorted((ROOT / "sim").rglob("*.py")):
+        if "cli" not in path.relative_to(ROOT).parts:
+            assert not [module for module in imports(path) if module.startswith("sim.cli")], name(path)
