@@ -1,10 +1,10 @@
-# make setup | demo | test | formal | coverage | bench | lint | clean. All lives in .venv; needed are Python 3.11 or later, g++, make, perl.
+# make setup | demo | test | formal | coverage | bench | mutants | lint | clean. All lives in .venv; it takes Python 3.11+, g++, make, perl.
 # make PYTHON=/path/to/python3.12 setup takes that interpreter; without PYTHON the first that is new enough is taken.
 PYTHON ?= python3.11 python3 python3.12 python3.13
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 
-.PHONY: setup demo test formal coverage bench lint clean
+.PHONY: setup demo test formal coverage bench mutants lint clean
 
 # Matrices here are small: BLAS threads would mostly wait for each other, and the last bits would depend on their number.
 export OPENBLAS_NUM_THREADS := 1
@@ -47,6 +47,10 @@ coverage: setup
 # All figures, or some: make bench ONLY=engine
 bench: .venv/synth
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(ONLY)
+
+# Defects planted one at a time: what share of them the tests notice, by module. make mutants ONLY=reports COUNT=50 SEED=1
+mutants: setup
+	PYTHONPATH=. $(BIN)/python tests/mutants.py $(ONLY) --count $(or $(COUNT),300) --seed $(or $(SEED),0)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -20,6 +20,8 @@ MOST_LAYERS, MOST_NAME = 20_000, 200
 """Layers of a network, characters of a layer's name."""
 MOST_SIZE, MOST_ELEMENTS = 1 << 24, 1 << 40
 """Of an axis of a tensor or a window, and of a tensor, of one sample."""
+MOST_SLID = 1 << 20
+"""Of an axis that a window slides over: what padding leaves of its places is counted one by one."""
 MOST_BATCH = 1 << 20
 """Samples of a step."""
 
@@ -291,6 +293,8 @@ def window(layer: Layer, size: int, kernel: int, stride: int, padding: int, dila
             f" {shown((kernel, stride, dilation, padding))}"
         )
     span = dilation * (kernel - 1) + 1
+    if size > MOST_SLID:
+        raise InputError(f"layer {layer.name!r}: an axis of {size:,} is too large for a window: at most {MOST_SLID:,}")
     if size + 2 * padding < span:
         raise InputError(f"layer {layer.name!r}: a window of {span} does not fit an axis of {size} with padding {padding}")
     return (size + 2 * padding - span) // stride + 1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from hw.inputs import read_bytes
 from hw.ratio import Ratio
 from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, show
 from sim.console import log, working
+
+if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
+    from sim.program import ProgramOnRtl, Refused
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -145,31 +148,55 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
     import numpy as np
 
     from dataflow.machine.units.port import Memory
-    from sim.program import run_program
+    from sim.program import ProgramOnRtl, try_program
 
     (commands, behind), memory = _decoded(file), np.frombuffer(read_bytes(image), np.uint8)
     _that_runs(file, commands)
     if behind:
         log.print(f"{file}: {len(behind)} bytes stand behind HALT, and have no effect")
     with working(f"running {file} on {config.name}"):
-        done = run_program(config, memory, commands, Memory(latency, interval), behind)
+        done = try_program(config, memory, commands, Memory(latency, interval), behind)
+    result = {"config": config.name, "error": done.outcome.error.name, "registers": done.outcome.registers}
+    result |= _compared(done) if isinstance(done, ProgramOnRtl) else _refused(done)
+    write_set(out, {"after.bin": done.outcome.memory.tobytes(), "run.json": json_text(result)})
+    show(result, as_json=as_json)
+    return 0 if isinstance(done, ProgramOnRtl) and done.agrees else 1
+
+
+def _compared(done: "ProgramOnRtl") -> dict[str, Any]:
+    """Of a program that ran to its end, what differs."""
     different = sum(row["bytes_different"] for row in done.rows)
-    result = {
-        "config": config.name,
-        "error": done.outcome.error.name,
+    log.print(
+        f"{len(done.rows)} comparisons of all {len(done.outcome.memory):,} bytes: {different} different; "
+        f"{done.counted['cycles']:,} cycles on the RTL, {done.predicted['cycles']:,} predicted"
+    )
+    return {
         "bytes_different": different,
-        "registers": done.outcome.registers,
         "counted": done.counted,
         "predicted": done.predicted,
         "operations": done.rows,
     }
-    write_set(out, {"after.bin": done.outcome.memory.tobytes(), "run.json": json_text(result)})
-    show(result, as_json=as_json)
-    log.print(
-        f"{len(done.rows)} comparisons of all {len(memory):,} bytes: {different} different; "
-        f"{done.counted['cycles']:,} cycles on the RTL, {done.predicted['cycles']:,} predicted"
-    )
-    return 0 if not different and done.counted == done.predicted else 1
+
+
+def _refused(done: "Refused") -> dict[str, Any]:
+    """Of one that did not, where the RTL stopped, then what the models say."""
+    from hw.isa.registers import ErrorCode, unit_numbers
+
+    registers, units = done.outcome.registers, {number: name for name, number in unit_numbers().items()}
+    stopped = {
+        "code": done.outcome.error.name,
+        "unit": units.get(registers["error_unit"], str(registers["error_unit"])),
+        "command": registers["error_command"],
+        "address": registers["error_address"],
+    }
+    if done.outcome.error is ErrorCode.NONE:
+        log.print("the RTL ran the program to its end, and a model does not")
+    else:
+        where = f"unit {stopped['unit']}, command {stopped['command']} of those begun, address {stopped['address']:#x}"
+        log.print(f"the RTL stopped: {stopped['code']}, {where}", soft_wrap=True)
+    for name, why in done.said.items():
+        log.print(f"{name}: {why or 'runs it to its end'}", soft_wrap=True)
+    return {"stopped": stopped if done.outcome.error is not ErrorCode.NONE else None, "models": done.said}
 
 
 def _decoded(file: Path) -> tuple[list[Any], bytes]:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from hw.isa.commands import Source
+from sim import sat
 from sim.cli import main
 
 
@@ -61,6 +63,34 @@ def test_what_stands_behind_halt_is_told(tmp_path, capsys):
     status, shown, _ = call(capsys, "program", "show", program)
     assert status == 0
     assert shown == "# 0: word 0\nSYNC\n# 1: word 1\nHALT\n# 8 bytes stand behind HALT, and have no effect\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "numpy_says", "simpy_says"),
+    [
+        # elements of 2^4 bytes: there are none above 8
+        ("LOAD.ELEMENTS  walk.size_log2=4\nHALT\n", "size_log2", "size_log2"),
+        # a pass whose elements nothing brings
+        ("PASS  words=12\nHALT\n", "takes 12 words of ELEMENTS", "does not end"),
+    ],
+)
+def test_where_the_hardware_stopped_is_told_first(tmp_path, capsys, monkeypatch, text, numpy_says, simpy_says):
+    """The hardware's answer is given here, as registers hold it: code 7, reader 3 from 16 on, the second command."""
+    stopped = {"error_code": 7, "error_unit": 16 + 3, "error_command": 2, "error_address": 64, "status": 8}
+    monkeypatch.setattr(sat, "run", lambda config, memory, *_, **__: [sat.Outcome(memory, dict(stopped), 0, None)])
+    (tmp_path / "text").write_text(text)
+    (tmp_path / "memory").write_bytes(bytes(4096))
+    assert call(capsys, "program", "assemble", tmp_path / "text", tmp_path / "bytes")[0] == 0
+    arguments = ("run", tmp_path / "bytes", "--memory", tmp_path / "memory", "--out", tmp_path / "out", "--json")
+    status, out, error = call(capsys, "program", *arguments)
+    result = json.loads(out)
+    assert status == 1 and json.loads((tmp_path / "out" / "run.json").read_text()) == result
+    unit = f"reader_{Source(3).name.lower()}"
+    assert result["stopped"] == {"code": "NO_PROGRESS", "unit": unit, "command": 2, "address": 64}
+    assert numpy_says in result["models"]["NumPy"] and simpy_says in result["models"]["SimPy"]
+    told = [line.partition(":")[0] for line in error.splitlines() if line.startswith(("the RTL", "NumPy", "SimPy"))]
+    assert told == ["the RTL stopped", "NumPy", "SimPy"]
+    assert (tmp_path / "out" / "after.bin").read_bytes() == bytes(4096)
 
 
 def test_wrong_files_are_told_in_a_line(tmp_path, capsys):
