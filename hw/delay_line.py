@@ -79,7 +79,8 @@ class DelayLine(wiring.Component):
   input clk;
   input [{self.width - 1}:0] i;
   output [{self.width - 1}:0] o;
-  reg [{bits - 1}:0] line = {bits}'h0;
+  reg [{bits - 1}:0] line;
+  initial line = {bits}'h0;
   always @(posedge clk) line <= {following};
   assign o = line[{bits - 1}:{kept}];
 endmodule

@@ -5,13 +5,14 @@ Each distinct module stands once in the Verilog.
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Value
-from amaranth.lib import wiring
+from amaranth.hdl import Shape, ShapeLike, Value
+from amaranth.lib import data, wiring
 
 from hw.array import Element
 from hw.config import AcceleratorConfig
@@ -20,7 +21,8 @@ from hw.files import hash_files
 from hw.functions import FunctionUnit
 from hw.mac.dsp48e2 import MODELS
 from hw.modules import ModuleLibrary, port_name
-from hw.packaging import fusesoc_core, out_of_context, register_map, vivado_ip
+from hw.packaging import fusesoc_core, out_of_context, register_map, verilog_file, vivado_ip
+from hw.packaging.interfaces import with_interfaces
 from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.reductions import ReductionUnit
 from hw.sat import SAT
@@ -67,7 +69,7 @@ BLOCKS: dict[str, Callable[[AcceleratorConfig], wiring.Component]] = {
 
 def to_verilog(component: wiring.Component, name: str) -> str:
     """`component` as Verilog with `name` on top; modules that it is made of come first, each once."""
-    return "\n".join(_definitions(component, name).values())
+    return verilog_file.whole(_definitions(component, name))
 
 
 def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dict[str, Any]]:
@@ -85,34 +87,47 @@ def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dic
     verilog : str
         The same text for the same configuration and version, byte by byte.
     manifest : dict
-        ``top``, ``parameters`` (the fields of the configuration), ``ports`` (name, direction, width in bits), ``clock``,
-        ``reset``, ``modules``, ``source_hash`` (of the hardware's source files) and ``verilog_hash``, both SHA-256.
+        ``top``, ``parameters`` (the fields of the configuration), ``ports`` (name, direction, width in bits, and of a record
+        its fields: name, lowest bit, bits, whether signed), ``clock``, ``reset``, ``prefix``, ``modules``, ``source_hash`` (of
+        the hardware's source files) and ``verilog_hash``, both SHA-256.
     """
-    return _describe(STCE(config, element), TOP, config)
+    return _describe(STCE(config, element), config, TOP, TOP)
 
 
-def export_block(config: AcceleratorConfig, block: str) -> tuple[str, dict[str, Any]]:
-    """As `export`, of the one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks."""
-    return _describe(find_block(config, block), block, config)
+def export_block(config: AcceleratorConfig, block: str, *, prefix: str = "", top: str = "") -> tuple[str, dict[str, Any]]:
+    """As `export`, of the one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks.
+
+    `prefix` stands before the name of each module; `top` is the name of the uppermost, in place of prefix and block.
+    """
+    for option, name in (("prefix", prefix), ("top", top)):
+        if not re.fullmatch(r"([A-Za-z_]\w*)?", name):
+            raise InputError(f"{option} must be letters, digits and '_', no digit first, not {name!r}")
+    return _describe(find_block(config, block), config, block, top or prefix + block, prefix)
 
 
-def export_folder(config: AcceleratorConfig, block: str) -> dict[str, str]:
-    """All files of an export by name, as `hw.packaging` draws them.
+def usual_prefix(config: AcceleratorConfig) -> str:
+    """Before the names of an exported folder's modules, so that two configurations can stand in one design."""
+    return re.sub(r"\W", "_", config.name) + "_"
+
+
+def export_folder(config: AcceleratorConfig, block: str, *, prefix: str | None = None, top: str = "") -> dict[str, str]:
+    """All files of an export by name, as `hw.packaging` draws them; `prefix` is `usual_prefix` unless it is given.
 
     The manifest comes last, and says in ``files`` what SHA-256 each other file has: where it is as the files are, an export was
     written to its end.
     """
-    verilog, manifest = export_block(config, block)
+    verilog, manifest = export_block(config, block, prefix=usual_prefix(config) if prefix is None else prefix, top=top)
+    top = manifest["top"]
     files = {
         f"{block}.v": verilog,
-        f"{block}.core": fusesoc_core.core(config, block, [MODELS.name] if needs_models(verilog) else []),
+        f"{block}.core": fusesoc_core.core(config, block, top, [MODELS.name] if needs_models(verilog) else []),
         f"{block}_ooc.xdc": out_of_context.constraints(config, block),
         f"{block}_ooc.tcl": out_of_context.project_setting(block),
     }
     if needs_models(verilog):
         files[MODELS.name] = MODELS.read_text(encoding="utf-8")
     if block == "sat":
-        files["package_ip.tcl"] = vivado_ip.script(config, manifest)
+        files["package_ip.tcl"] = vivado_ip.script(config, block, manifest)
         files["registers.json"] = register_map.register_json(config)
         files["registers.h"] = register_map.register_header()
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
@@ -136,27 +151,33 @@ def modules_of(config: AcceleratorConfig, block: str) -> dict[str, str]:
     return _definitions(find_block(config, block), block)
 
 
-def _definitions(top: wiring.Component, name: str) -> dict[str, str]:
+def _definitions(top: wiring.Component, name: str, prefix: str = "") -> dict[str, str]:
     """Verilog by module, with module `name` on top, which is the last."""
-    library = ModuleLibrary()
+    library = ModuleLibrary(prefix)
     library.define(top, name)
     return library.verilog()
 
 
-def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tuple[str, dict[str, Any]]:
+def _describe(
+    top: wiring.Component, config: AcceleratorConfig, block: str, name: str, prefix: str = ""
+) -> tuple[str, dict[str, Any]]:
     """Verilog with module `name` on top, and its manifest."""
-    definitions = _definitions(top, name)
-    verilog = "\n".join(definitions.values())
+    definitions = _definitions(top, name, prefix)
+    if block == "sat":
+        definitions[name] = with_interfaces(config, definitions[name], "clk", "rst")
+    verilog = verilog_file.whole(definitions, verilog_file.header(config, block, name))
     ports = [
         {
             "name": port_name(path),
             "direction": "input" if member.flow == wiring.In else "output",
             "width": len(Value.cast(signal)),
         }
+        | _record(member.shape)
         for path, member, signal in top.signature.flatten(top)
     ]
     manifest = {
         "top": name,
+        "prefix": prefix,
         "parameters": asdict(config),
         "clock": "clk",
         "reset": "rst",
@@ -166,6 +187,21 @@ def _describe(top: wiring.Component, name: str, config: AcceleratorConfig) -> tu
         "verilog_hash": _sha256(verilog),
     }
     return verilog, manifest
+
+
+def _record(shape: ShapeLike) -> dict[str, Any]:
+    """The fields of a port that is a record, those of records in it by their dotted names."""
+    return {"fields": list(_fields(shape, "", 0))} if isinstance(shape, data.Layout) else {}
+
+
+def _fields(shape: ShapeLike, name: str, low: int) -> Iterator[dict[str, Any]]:
+    if isinstance(shape, data.Layout):
+        for key, field in shape:
+            part = f"[{key}]" if isinstance(key, int) else f".{key}" if name else str(key)
+            yield from _fields(field.shape, name + part, low + field.offset)
+    else:
+        plain = Shape.cast(shape)
+        yield {"name": name, "bit": low, "bits": plain.width, "signed": plain.signed}
 
 
 def _sha256(text: str) -> str:

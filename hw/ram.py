@@ -71,13 +71,14 @@ class RAM(wiring.Component):
   input [{width - 1}:0] write_data;
   input [{self.parts - 1}:0] write_parts;
   output reg [{width - 1}:0] read_data;
-  reg [{width - 1}:0] memory [0:{self.words - 1}];
+  (* ram_style = "block" *)
+  reg [{width - 1}:0] words [0:{self.words - 1}];
   integer part;
   always @(posedge clk) begin
     for (part = 0; part < {self.parts}; part = part + 1)
       if (write_parts[part])
-        memory[write_address][part * {bits} +: {bits}] <= write_data[part * {bits} +: {bits}];
-    read_data <= memory[read_address];
+        words[write_address][part * {bits} +: {bits}] <= write_data[part * {bits} +: {bits}];
+    read_data <= words[read_address];
   end
 endmodule
 """

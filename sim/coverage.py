@@ -20,6 +20,7 @@ from rich.table import Table
 
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
+from hw.verilog_text import GENERATED
 from sim.every_block import play_array, play_vectors
 from sim.every_unit import SMALL, play_accelerator
 from sim.verilator import coverage_in
@@ -30,7 +31,7 @@ LOW = "|".join(str(bit) for bit in range(256) if bit % BINARY32.width < BINARY32
 """Mantissa bits of binary32 that binary16 does not have, in up to eight numbers side by side."""
 
 REASONS: dict[str, str] = {
-    r".* branch .*(\$auto\$verilog_backend|\\\$start ).*": "Yosys's own: starts a combinational process at time 0, never true",
+    r".* branch .*if \(start ?\).*": "Yosys's own: starts a combinational process at time 0, never true",
     r"float_\w+ toggle (is_zero|zeros)_\S+ 1->0": "padding of a count of leading zeros to a power of two: always zeros",
     rf"(float_convert_binary16_binary32|vpu_lane) toggle (\w+__)?(o|b|r|round_bits|unrounded)\[({LOW})\] .*": (
         "mantissa bits that a widened binary16 leaves zero"
@@ -69,7 +70,7 @@ REASONS: dict[str, str] = {
         "tiles of more vectors than the array is deep, for which the buffers of this size have no room"
     ),
     r"activations_feed branch .* else: if \(.*": "activations have no blocks of rows",
-    r"result_buffer branch .* else: if \(\\\$.*": "a word of sums is a single word of the lanes, which are as many as the rows",
+    r"result_buffer branch .* else: if \(n_\d+.*": "a word of sums is one word of the lanes, which are as many as the rows",
     r"control branch .* else: if \(bus__strobes.*": "the harness writes whole registers",
     r"axi_lite branch .* else: if \(s_axi_arready.*": "the harness takes what it reads at once",
 }
@@ -149,7 +150,7 @@ def _item(fields: Mapping[str, str], text: _Text) -> Item | None:
         re.sub(r"__0([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), name, flags=re.I) for name in (module, fields["o"])
     )
     if kind == "toggle":
-        return None if what.startswith("$") else Item(module, kind, what.replace(":", " "))
+        return None if GENERATED.match(what) else Item(module, kind, what.replace(":", " "))
     line = int(fields["l"])
     return Item(module, kind, f"{text.in_module(line)}:{fields['n']} {what}: {text.lines[line - 1].strip()}")
 

@@ -57,10 +57,13 @@ class Build:
         Folder of the executable, which has the name of the top module.
     top : str
         Name of the top module.
+    simulator : str
+        As cocotb calls it.
     """
 
     folder: Path
     top: str
+    simulator: str = "verilator"
 
     def run(self, test_module: str, *, work: Path, environment: Mapping[str, str], testcase: str | None = None) -> None:
         """Run the cocotb tests of a Python module in this simulator.
@@ -84,7 +87,7 @@ class Build:
         """
         work.mkdir(parents=True, exist_ok=True)
         results, log_file = work.absolute() / "results.xml", work.absolute() / "simulation.log"
-        runner = get_runner("verilator")
+        runner = get_runner(self.simulator)
         runner.log.disabled = True  # failures are told below, once
         ended, counts = "", _collected.get()
         # Under pytest cocotb's runner would look at the results itself, and exit.

@@ -1,6 +1,16 @@
 // Models of primitives of AMD's UltraScale+ devices for simulators; synthesis has its own. Registers start at 0, as on the device.
 // Of DSP48E2 there is what the project uses: one register at most at each port but B, the multiplier, no carry, no cascade but
 // PCIN, ONE48. What is not there stops the simulation.
+// Warnings of Verilator that are meant: several modules in a file, first values as on the device, numbers extended as Verilog says,
+// parameters and inputs that are the device's and have no effect here.
+/* verilator lint_save */
+/* verilator lint_off DECLFILENAME */
+/* verilator lint_off PROCASSINIT */
+/* verilator lint_off WIDTHEXPAND */
+/* verilator lint_off WIDTHTRUNC */
+/* verilator lint_off UNUSEDPARAM */
+/* verilator lint_off VARHIDDEN */
+/* verilator lint_off UNUSEDSIGNAL */
 
 module DSP48E2 #(
   parameter integer AREG = 1, BREG = 1, CREG = 1, DREG = 1, ADREG = 1, MREG = 1, PREG = 1,
@@ -87,3 +97,5 @@ endmodule
 module MUXF8(input I0, I1, S, output O);
   assign O = S ? I1 : I0;
 endmodule
+
+/* verilator lint_restore */

@@ -6,15 +6,15 @@ from importlib.metadata import version
 from hw.config import AcceleratorConfig
 from hw.packaging import PART, VENDOR
 
-LINT_FLAGS = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE")
-"""Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error."""
+LINT_FLAGS = ("-Wall",)
+"""All warnings, and each is an error; the file names those that are meant, see `hw.packaging.verilog_file.WAIVED`."""
 
 
 SIMULATORS = ("verilator", "icarus")
 
 
-def core(config: AcceleratorConfig, top: str, models: Sequence[str] = ()) -> str:
-    """The core file.
+def core(config: AcceleratorConfig, block: str, top: str, models: Sequence[str] = ()) -> str:
+    """The core file of a block whose uppermost module is `top`.
 
     Who depends on the core gets its Verilog alone: the constraints name a port, which a design around it does not have.
     `models` are files of primitives that simulators lack, and only they get.
@@ -28,18 +28,18 @@ def core(config: AcceleratorConfig, top: str, models: Sequence[str] = ()) -> str
     return f"""\
 CAPI=2:
 
-name: {VENDOR}:{config.name}:{top}:{version("nmtrain")}
-description: {top} of the N:M sparse training accelerator {config.name}, {config.rows} x {config.columns}
+name: {VENDOR}:{config.name}:{block}:{version("nmtrain")}
+description: {block} of the N:M sparse training accelerator {config.name}, {config.rows} x {config.columns}
 
 filesets:
   rtl:
-    files: [{top}.v]
+    files: [{block}.v]
     file_type: verilogSource
 {fileset if models else ""}\
   out_of_context:
     files:
-      - {top}_ooc.tcl: {{file_type: tclSource}}
-      - {top}_ooc.xdc: {{file_type: xdc}}
+      - {block}_ooc.tcl: {{file_type: tclSource}}
+      - {block}_ooc.xdc: {{file_type: xdc}}
 
 targets:
   default:

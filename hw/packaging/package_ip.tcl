@@ -1,13 +1,13 @@
-# Packages @top of @config as an IP of Vivado with its AXI interfaces, in the folder ip beside this file:
+# Packages @block of @config as an IP of Vivado with its AXI interfaces, in the folder ip beside this file:
 #   vivado -mode batch -source package_ip.tcl
 # A project finds it where that folder is one of its ip_repo_paths.
 
 set here [file dirname [file normalize [info script]]]
 set work [file join $here package_ip.work]
-set constraints [file join $here @{top}_ooc.xdc]
+set constraints [file join $here @{block}_ooc.xdc]
 
 create_project -force -part @part package_ip $work
-add_files -norecurse [file join $here @top.v]
+add_files -norecurse [file join $here @block.v]
 add_files -norecurse -fileset constrs_1 $constraints
 set_property used_in {synthesis implementation out_of_context} [get_files $constraints]
 set_property top @top [current_fileset]
@@ -15,9 +15,9 @@ update_compile_order -fileset sources_1
 
 ipx::package_project -root_dir [file join $here ip] -vendor @vendor -library @library -taxonomy /UserIP -import_files -force
 set core [ipx::current_core]
-set_property name @top $core
+set_property name @block $core
 set_property version @version $core
-set_property display_name {@config @top} $core
+set_property display_name {@config @block} $core
 set_property description {@description} $core
 set families {}
 foreach part [get_parts] { dict set families [get_property family $part] Production }

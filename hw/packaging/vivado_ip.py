@@ -18,11 +18,12 @@ class _Tcl(Template):
     delimiter = "@"
 
 
-def script(config: AcceleratorConfig, manifest: dict[str, Any]) -> str:
+def script(config: AcceleratorConfig, block: str, manifest: dict[str, Any]) -> str:
     """``package_ip.tcl``, with the ports of `manifest` that belong to the AXI interfaces mapped one by one."""
     ports = [port["name"] for port in manifest["ports"]]
     return _Tcl(Path(__file__).with_name("package_ip.tcl").read_text(encoding="utf-8")).substitute(
         top=manifest["top"],
+        block=block,
         clock=manifest["clock"],
         reset=manifest["reset"],
         config=config.name,

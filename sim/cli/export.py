@@ -19,8 +19,10 @@ from sim.console import log, working
     show_default=True,
     help="sat, or one of it: stce, uspe, sore, wuve, vpu, functions, reductions, transpose, pregenerate",
 )
+@click.option("--prefix", help="before the name of each module; default: the configuration's name and _")
+@click.option("--top", default="", help="name of the uppermost module; default: prefix and block")
 @output_options("out/export")
-def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> None:
+def command(config: AcceleratorConfig, block: str, prefix: str | None, top: str, out: Path, as_json: bool) -> None:
     """Write an accelerator, or one block of it, as a folder for an FPGA project.
 
     Its Verilog, each distinct module once; a FuseSoC core; constraints for Vivado; a manifest of parameters, ports and files.
@@ -34,7 +36,7 @@ def command(config: AcceleratorConfig, block: str, out: Path, as_json: bool) -> 
     from hw.export import export_folder
 
     with working(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
-        files = export_folder(config, block)
+        files = export_folder(config, block, prefix=prefix, top=top)
     write_set(out, files)
     manifest = json.loads(files["manifest.json"])
     show(manifest, as_json=as_json)

@@ -11,7 +11,7 @@ import pytest
 
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
-from hw.export import BLOCKS, export, export_block, needs_models
+from hw.export import BLOCKS, export, export_block, export_folder, needs_models
 from hw.isa.registers import OFFSETS, after_reset
 from hw.mac.dsp48e2 import MODELS
 from hw.modules import port_name
@@ -53,6 +53,7 @@ def test_each_distinct_module_stands_once_and_the_manifest_names_the_ports():
     assert len(modules) == len(set(modules))
     assert verilog.count("uspe pe_") == config.columns
     assert len(re.findall(r"^  row row_\d+ \(", verilog, re.MULTILINE)) == config.rows
+    assert r"\$" not in verilog, "signals without a name of their own have a plain one"
     top = verilog[verilog.index("module stce(") :]
     for port in manifest["ports"]:
         width = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
@@ -67,7 +68,7 @@ def cached_export(config, block):
 
 
 def lint(verilog, top, folder):
-    """What Verilator says beyond the two warnings that Amaranth's style always draws; a combinational loop would be one."""
+    """What Verilator says with all warnings, beyond those that the file itself names as meant; a combinational loop is one."""
     path = folder / f"{top}.v"
     path.write_text(verilog)
     package = _package_folder("verilator")
@@ -89,7 +90,7 @@ def test_every_block_lints_clean_with_each_module_once(tmp_path, config, block):
 
 
 def test_a_combinational_loop_does_not_lint_clean(tmp_path):
-    status, said = lint("module top(input a, output b); wire c; assign c = b ^ a; assign b = c; endmodule", "top", tmp_path)
+    status, said = lint("module loop(input a, output b); wire c; assign c = b ^ a; assign b = c; endmodule", "loop", tmp_path)
     assert status
     assert "UNOPTFLAT" in said
 
@@ -104,11 +105,66 @@ def test_yosys_reads_every_block(tmp_path, config, block):
     assert (done.returncode, said) == (0, [])
 
 
-def icarus(folder, top, *sources):
+@every_design
+def test_slang_reads_every_block_as_system_verilog(tmp_path, config, block):
+    """Without a warning; the mechanism also knows a keyword that is none in Verilog-2005."""
+    (tmp_path / f"{block}.v").write_text(cached_export(config, block)[0])
+    (tmp_path / "bad.v").write_text("module bad; genvar bit; endmodule")
+    assert slang(tmp_path / f"{block}.v") == (True, "")
+    status, said = slang(tmp_path / "bad.v")
+    assert not status
+    assert "error" in said
+
+
+def slang(*files):
+    """Whether slang takes the files as SystemVerilog, and what it says of them."""
+    script = (
+        "import sys, pyslang\n"
+        "driver = pyslang.driver.Driver(); driver.addStandardArgs()\n"
+        "driver.parseCommandLine(' '.join(['slang', *sys.argv[1:]])); driver.processOptions()\n"
+        "parsed = driver.parseAllSources(); driver.reportCompilation(driver.createCompilation(), True)\n"
+        "sys.exit(not driver.reportDiagnostics(True) or not parsed)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *map(str, files)], capture_output=True, text=True)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_two_configurations_stand_in_one_design(tmp_path):
+    """Each with its own modules, under a module that has both; and whatever names are asked for."""
+    designs = [(SMALL, {}), (replace(SMALL, name="e-2", rows=4), {}), (SMALL, {"prefix": "other_", "top": "third"})]
+    exports = [export_folder(config, "stce", **names) for config, names in designs]
+    tops = [json.loads(files["manifest.json"])["top"] for files in exports]
+    assert tops == ["e_stce", "e_2_stce", "third"]
+    both = "module both(input clk, rst);" + "".join(f" {top} {top}_(.clk(clk), .rst(rst));" for top in tops) + " endmodule\n"
+    text = both + "".join(files["stce.v"] for files in exports)
+    modules = re.findall(r"^module (\S+?) ?\(", text, re.MULTILINE)
+    assert len(modules) == len(set(modules))
+    (tmp_path / "both.v").write_text(text)
+    assert slang(tmp_path / "both.v", "-Wno-unconnected-port") == (True, "")
+    for name in ("9", "a b", "-"):
+        with pytest.raises(InputError, match=f"^top must be letters, digits and '_', no digit first, not '{name}'$"):
+            export_folder(SMALL, "stce", top=name)
+
+
+def test_a_record_has_its_fields_in_the_manifest():
+    """From the lowest bit on, without a gap; the numbers are those of the layout in `hw.vpu`."""
+    ports = {port["name"]: port for port in cached_export(SMALL, "stce")[1]["ports"]}
+    records = [port for port in ports.values() if "fields" in port]
+    assert records
+    for port in records:
+        bit = 0
+        for field in port["fields"]:
+            assert field["bit"] == bit, (port["name"], field)
+            bit += field["bits"]
+        assert bit == port["width"], port["name"]
+    assert "fields" not in next(port for name, port in ports.items() if name.endswith("__valid"))
+
+
+def icarus(folder, top, *sources, standard="-g2005"):
     """What is printed by a simulation in Icarus Verilog, which has no wheel."""
     if not shutil.which("iverilog"):
         pytest.skip("Icarus Verilog (iverilog) is not installed")
-    for command in (["iverilog", "-g2005", "-s", top, "-o", "compiled", *sources], ["vvp", "-n", "compiled"]):
+    for command in (["iverilog", standard, "-Wall", "-s", top, "-o", "compiled", *sources], ["vvp", "-n", "compiled"]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -117,7 +173,8 @@ def icarus(folder, top, *sources):
 @every_design
 def test_icarus_reads_every_block(tmp_path, config, block):
     (tmp_path / f"{block}.v").write_text(cached_export(config, block)[0])
-    assert icarus(tmp_path, block, f"{block}.v") == ""
+    for standard in ("-g2005", "-g2012"):
+        assert icarus(tmp_path, block, f"{block}.v", standard=standard) == ""
 
 
 READ_REGISTERS = """
@@ -154,8 +211,9 @@ def test_all_registers_read_in_icarus_as_after_a_reset(tmp_path, config):
     ports = ", ".join(f".{port}({signal})" for port, signal in joined.items())
     (tmp_path / "sat.v").write_text(verilog)
     (tmp_path / "bench.v").write_text(READ_REGISTERS.replace("@ports", ports).replace("@last", str(max(OFFSETS.values()))))
-    read = [int(line, 16) for line in icarus(tmp_path, "bench", "bench.v", "sat.v").splitlines()]
-    assert dict(zip(OFFSETS, read, strict=True)) == after_reset(config)
+    for standard in ("-g2005", "-g2012"):
+        read = [int(line, 16) for line in icarus(tmp_path, "bench", "bench.v", "sat.v", standard=standard).splitlines()]
+        assert dict(zip(OFFSETS, read, strict=True)) == after_reset(config)
     assert read[0] == 0x4E4D5452
 
 
@@ -163,9 +221,9 @@ def test_the_command_exports_a_block(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["export", "--config", "tiny", "--block", "vpu", "--out", str(tmp_path), "--json"])
     manifest = json.loads(capsys.readouterr().out)
-    assert (ended.value.code, manifest["top"]) == (0, "vpu")
+    assert (ended.value.code, manifest["top"]) == (0, "tiny_vpu")
     assert manifest == json.loads((tmp_path / "manifest.json").read_text())
-    assert "module vpu(" in (tmp_path / "vpu.v").read_text()
+    assert "module tiny_vpu(" in (tmp_path / "vpu.v").read_text()
     assert {"name": port_name(("i_mask", "ready")), "direction": "output", "width": 1} in manifest["ports"]
 
 

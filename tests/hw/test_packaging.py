@@ -84,7 +84,9 @@ def test_an_interrupted_export_leaves_whole_files_and_no_manifest(tmp_path, monk
         os.rename(source, target)
 
     monkeypatch.setattr("os.replace", interrupt)
+    (tmp_path / "of another").write_text("a folder that is there already is filled file by file")
     assert export_vpu(tmp_path) == 130
+    (tmp_path / "of another").unlink()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         name: text for name, text in export_folder(PRESETS["tiny"], "vpu").items() if name in ("vpu.v", "vpu.core")
     }
@@ -117,7 +119,7 @@ def test_fusesoc_lints_the_core(sat):
 
 
 def test_fusesoc_stops_at_a_combinational_loop(sat):
-    (sat / "sat.v").write_text("module sat(input a, output b); wire c; assign c = b ^ a; assign b = c; endmodule")
+    (sat / "sat.v").write_text("module some_e_sat(input a, output b); wire c; assign c = b ^ a; assign b = c; endmodule")
     status, said, _ = fusesoc(sat, "lint", "nmtrain:some-e:sat")
     assert status
     assert "UNOPTFLAT" in said
@@ -287,7 +289,7 @@ AXI = {
 
 def test_vivado_maps_every_port_of_the_verilog_once(sat):
     buses = Vivado().run(sat / "package_ip.tcl")
-    top = (sat / "sat.v").read_text().partition("module sat(")[2]
+    top = (sat / "sat.v").read_text().partition("module some_e_sat(")[2]
     ports = re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\w+);", top, re.MULTILINE)
     mapped = [port for _, maps, _ in buses.values() for port in maps.values()]
     assert sorted(mapped) == sorted(ports)
@@ -298,6 +300,23 @@ def test_vivado_maps_every_port_of_the_verilog_once(sat):
         "rst": {"RST": "rst"},
         "irq": {"INTERRUPT": "irq"},
     }
+
+
+def test_the_verilog_itself_tells_vivado_its_interfaces(sat):
+    """The same as the script says, port by port, and the parameters of those that have some."""
+    top = (sat / "sat.v").read_text().partition("module some_e_sat(")[2]
+    told = re.findall(r'X_INTERFACE_INFO = "xilinx.com:(\S+) (\w+) (\w+)".*\n  (?:input|output) (?:\[\d+:0\] )?(\w+);', top)
+    buses = Vivado().run(sat / "package_ip.tcl")
+    said = {
+        (properties["bus_type_vlnv"].partition(":")[2], bus, signal, port)
+        for bus, (properties, maps, _) in buses.items()
+        for signal, port in maps.items()
+    }
+    assert len(told) == len(said)
+    assert {*told} == said
+    parameters = re.findall(r'X_INTERFACE_PARAMETER = "(.*)"', top)
+    values = {f"{key} {one['value']}" for bus in ("clk", "rst", "irq") for key, one in buses[bus][2].items()}
+    assert {part for parameter in parameters for part in parameter.split(", ")} == values
 
 
 def test_vivado_knows_the_interfaces(sat):
@@ -363,7 +382,7 @@ def test_vivado_packages_the_files_of_the_folder(sat):
         str(sat / "sat.v"): {},
         str(sat / "sat_ooc.xdc"): {"used_in": "synthesis implementation out_of_context"},
     }
-    assert vivado.objects["core:"]["name"] == vivado.objects["project:"]["top"] == "sat"
+    assert (vivado.objects["core:"]["name"], vivado.objects["project:"]["top"]) == ("sat", "some_e_sat")
     assert vivado.objects["core:"]["supported_families"] == "virtexuplus Production zynq Production"
     names = [name for name, *_ in vivado.called]
     packaged = vivado.called[names.index("ipx::package_project")]

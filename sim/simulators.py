@@ -1,0 +1,55 @@
+"""Verilog in the simulator that is asked for: Verilator, which the project installs, or Icarus where it is on the path."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from hw.errors import InputError, SimulationError
+from sim import verilator
+from sim.verilator import Build, cache_folder
+
+STANDARDS = {"icarus-2005": "-g2005", "icarus-2012": "-g2012"}
+SIMULATORS = ("verilator", *STANDARDS)
+
+
+def build(sources: Mapping[str, str], top: str, simulator: str = "verilator", *, note: str = "") -> Build:
+    """Build a simulator, or take it from the cache; see `sim.verilator.build`.
+
+    Parameters
+    ----------
+    sources, top, note
+        As there.
+    simulator : str
+        One of `SIMULATORS`; Icarus with the standard that it takes the sources for.
+    """
+    if simulator == "verilator":
+        return verilator.build(sources, top, note=note)
+    if simulator not in STANDARDS:
+        raise InputError(f"unknown simulator {simulator!r}; allowed: {', '.join(SIMULATORS)}")
+    if not shutil.which("iverilog"):
+        raise InputError("Icarus Verilog (iverilog) is not on the path; Debian's package is called iverilog")
+    return _icarus(sources, top, simulator)
+
+
+def _icarus(sources: Mapping[str, str], top: str, simulator: str) -> Build:
+    key = hashlib.sha256(repr((sorted(sources.items()), top, simulator)).encode()).hexdigest()[:32]
+    folder = cache_folder() / "simulators" / key
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
+        for name, text in sources.items():
+            (beside / name).write_text(text, encoding="utf-8")
+        command = ["iverilog", STANDARDS[simulator], "-s", top, "-o", "sim.vvp", *sources]
+        done = subprocess.run(command, cwd=beside, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(beside)
+            raise SimulationError(f"Icarus cannot compile {top}:\n{done.stderr}")
+        beside.chmod(0o755)
+        try:
+            beside.rename(folder)
+        except OSError:  # another process was first
+            shutil.rmtree(beside)
+    return Build(folder, top, "icarus")
