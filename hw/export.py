@@ -35,6 +35,9 @@ from hw.vpu import VPU
 from hw.wuve import WUVE
 
 TOP = "stce"
+PACKAGING = Path(__file__).with_name("packaging")
+HOST_FILES = ("nmtrain_host.py", "nmtrain.h")
+"""Of the host's side, as they stand there."""
 
 
 def _sat(config: AcceleratorConfig) -> SAT:
@@ -130,6 +133,7 @@ def export_folder(config: AcceleratorConfig, block: str, *, prefix: str | None =
         files["package_ip.tcl"] = vivado_ip.script(config, block, manifest)
         files["registers.json"] = register_map.register_json(config)
         files["registers.h"] = register_map.register_header()
+        files |= {name: (PACKAGING / name).read_text(encoding="utf-8") for name in HOST_FILES}
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
 

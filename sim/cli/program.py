@@ -1,7 +1,6 @@
 """``nmtrain program``."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ def step(
 
     forward.bin leaves the network's output in memory. The host puts the loss's gradient beside it, and backward.bin does the
     rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images;
-    memory.json says where in it each tensor stands.
+    memory.json says where in it each tensor stands, what it is, its format and scale, and what the host writes and reads.
 
     \b
     Example:
@@ -60,6 +59,7 @@ def step(
     from dataflow import importers
     from dataflow.program import Dataflow
     from hw.isa.encoding import encode
+    from sim.step_files import describe
     from sim.whole_step import assemble_step, initial_memory
     from training import methods
     from training.backend import ExactBackend
@@ -74,16 +74,17 @@ def step(
     assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays)
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
     memory = initial_memory(config, assembled, trained, optimiser, images)
-    tensors = [asdict(tensor) | {"bytes": tensor.size_bytes} for tensor in assembled.memory.tensors.values()]
+    layers = next(iter(network.weighted())).name, network.layers[-1].name
+    described = describe(config, assembled, *layers, optimiser.loss_scale.scale)
     programs = {"forward": assembled.forward, "backward": assembled.backward}
     result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
-    result |= {"memory_bytes": len(memory), "tensors": tensors}
+    result |= described
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
     files: dict[str, str | bytes] = {f"{name}.bin": encode(commands) for name, commands in programs.items()}
     write_set(out, files | {"memory.bin": memory.tobytes(), "memory.json": json_text(result)})
     show(result, as_json=as_json)
     sizes = ", ".join(f"{name}.bin {one['commands']} commands" for name, one in result["programs"].items())
-    log.print(f"{out}: {sizes}; memory.bin {len(memory):,} bytes, {len(tensors)} tensors")
+    log.print(f"{out}: {sizes}; memory.bin {len(memory):,} bytes, {len(described['tensors'])} tensors")
 
 
 @command.command("show")

@@ -26,8 +26,12 @@ class Registers:
 
     async def write(self, name: str, value: int) -> None:
         """Write a register."""
+        await self.write_at(OFFSETS[name], value)
+
+    async def write_at(self, offset: int, value: int) -> None:
+        """Write the register at an offset."""
         dut = self.dut
-        dut.s_axi_awaddr.value, dut.s_axi_wdata.value = OFFSETS[name], value
+        dut.s_axi_awaddr.value, dut.s_axi_wdata.value = offset, value
         dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 1
         await FallingEdge(dut.clk)  # both are always taken when no write is under way
         dut.s_axi_awvalid.value = dut.s_axi_wvalid.value = 0
@@ -35,9 +39,10 @@ class Registers:
 
     async def read(self, name: str) -> int:
         """Read a register."""
-        return await self._read(OFFSETS[name])
+        return await self.read_at(OFFSETS[name])
 
-    async def _read(self, offset: int) -> int:
+    async def read_at(self, offset: int) -> int:
+        """Read the register at an offset."""
         dut = self.dut
         dut.s_axi_araddr.value, dut.s_axi_arvalid.value = offset, 1
         await FallingEdge(dut.clk)
@@ -52,7 +57,7 @@ class Registers:
         values = {name: await self.read(name) for name in OFFSETS}
         assert values["identity"] == IDENTITY
         assert {name: values[name] for name in written} == written
-        assert await self._read(max(OFFSETS.values()) + 4) == 0
+        assert await self.read_at(max(OFFSETS.values()) + 4) == 0
 
     async def _until(self, signal: Any) -> None:  # noqa: ANN401
         while not int(signal.value):

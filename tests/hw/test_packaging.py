@@ -50,7 +50,8 @@ def test_the_manifest_comes_last_and_names_all_files_by_hash():
     *names, last = sat_folder()
     assert last == "manifest.json"
     assert {*names} == {
-        "sat.v", "sat.core", "sat_ooc.xdc", "sat_ooc.tcl", "package_ip.tcl", "registers.json", "registers.h"
+        "sat.v", "sat.core", "sat_ooc.xdc", "sat_ooc.tcl", "package_ip.tcl", "registers.json", "registers.h",
+        "nmtrain_host.py", "nmtrain.h"
     }  # fmt: skip
     hashes = {name: hashlib.sha256(sat_folder()[name].encode()).hexdigest() for name in names}
     assert json.loads(sat_folder()[last])["files"] == hashes

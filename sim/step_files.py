@@ -1,0 +1,90 @@
+"""What a host must know of a step's memory: memory.json, as ``nmtrain program step`` writes it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from dataflow.machine.assemble import Assembled
+from dataflow.machine.memory import Tensor
+from hw.config import AcceleratorConfig
+from hw.formats import BINARY16
+
+ROLES = {
+    "input": "activations that a layer reads",
+    "output": "what a layer leaves, before it is rounded to storage",
+    "output_gradient": "gradient of the loss by a layer's output, times the loss scale",
+    "input_gradient": "gradient of the loss by a layer's input, times the loss scale",
+    "weight_gradient": "gradient of the loss by a layer's weights, times the loss scale",
+    "bias_gradient": "gradient of the loss by a layer's bias, times the loss scale",
+    "weight": "weights as dense products read them, of the masters' last update",
+    "weight_forward": "weights as the forward product reads them, packed along input channels",
+    "weight_backward": "weights as the input gradient's product reads them, packed along output channels",
+    "master": "weights and their velocities, which updates change",
+    "bias": "biases and their velocities, which updates change",
+    "ones": "ones, of which sums are made",
+}
+"""By what stands behind the last dot of a tensor's name."""
+
+ELEMENTS = {
+    "storage": "a number",
+    "packed": "a kept value, then its place in its group, a storage word each",
+    "binary32": "a number",
+    "master": "a weight, then its velocity, binary32 each",
+}
+LAYOUTS = {
+    "storage": "C order, channels innermost: activations (batch, height, width, channels), weights (*kernel, in, out)",
+    "packed": "(*kernel, groups, kept, rows), rows innermost and padded to the pitch",
+    "binary32": "C order, channels innermost",
+    "master": "(*kernel, in, out)",
+}
+
+
+def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: str, loss_scale: float) -> dict[str, Any]:
+    """The tensors of a step, and what the host does with them.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Whose storage format it is.
+    assembled : Assembled
+        The step.
+    first, last : str
+        The layers that read the batch and give the network's output.
+    loss_scale : float
+        By which the host multiplies the loss's gradient, and updates divide.
+    """
+    memory = assembled.memory
+    host = {
+        "writes_before_forward": {"batch": memory[f"{first}.input"].name},
+        "reads_after_forward": {"output": memory[f"{last}.output"].name},
+        "writes_before_backward": {
+            "gradient of the loss by the output, times loss_scale": memory[f"{last}.output_gradient"].name
+        },
+        "reads_after_backward": {"weights": [name for name, one in memory.tensors.items() if one.kind == "master"]},
+    }
+    return {
+        "memory_bytes": memory.size_bytes,
+        "programs_go_behind": "memory_bytes, in the window, at a multiple of 4",
+        "loss_scale": loss_scale,
+        "host": host,
+        "tensors": [asdict(tensor) | dict(_more(config, tensor, loss_scale)) for tensor in memory.tensors.values()],
+    }
+
+
+def _more(config: AcceleratorConfig, tensor: Tensor, loss_scale: float) -> Iterator[tuple[str, Any]]:
+    storage, part = config.storage_format, tensor.name.rpartition(".")[2]
+    role = ROLES.get(part, "what lies between two commands of a layer")
+    numbers = f"<u{storage.width // 8}"
+    if tensor.kind in ("binary32", "master"):
+        numbers = "<f4"
+    elif tensor.kind == "storage" and storage == BINARY16:
+        numbers = "<f2"
+    yield from (
+        ("bytes", tensor.size_bytes),
+        ("role", role),
+        ("element", ELEMENTS[tensor.kind]),
+        ("layout", LAYOUTS[tensor.kind]),
+    )
+    yield "format", "binary32" if numbers == "<f4" else config.storage
+    yield "dtype", numbers
+    yield "scale", loss_scale if part.endswith("gradient") else 1.0
