@@ -134,6 +134,7 @@ class Feed(wiring.Component):
             self.slots.payload.vectors.eq(product.vectors),
             self.slots.payload.words.eq(tile_words),
             self.weights.payload.base.eq(shares["weights"].base),
+            self.weights.payload.origin.eq(product.weight_base),
             self.weights.payload.rounds.eq(rounds),
             self.weights.payload.per_word.eq(config.max_group),
             self.weights.payload.columns.eq(product.slot_columns),
@@ -145,6 +146,7 @@ class Feed(wiring.Component):
             self.weights.payload.frees.eq(frees["weights"]),
             self.weights.payload.stationary.eq(stationary),
             self.activations.payload.base.eq(shares["activations"].base),
+            self.activations.payload.origin.eq(product.activation_base),
             self.activations.payload.rounds.eq(rounds),
             self.activations.payload.per_word.eq(product.group_rounds),
             self.activations.payload.columns.eq(Mux(stationary, period, product.slot_columns)),
@@ -209,7 +211,8 @@ class Feed(wiring.Component):
         words = Cat(
             product[f"{side}_{part}_words"][COUNT_BITS:] for side in ("weight", "activation") for part in ("share", "line")
         )
-        words = Cat(words, product.activation_word_step[COUNT_BITS:])
+        words = Cat(words, (product[f"activation_{name}"][COUNT_BITS:] for name in ("word_step", "base")))
+        words = Cat(words, product.weight_base[COUNT_BITS:])
         fits = product.slot_rows * product.slot_columns <= most_slots(config)
         groups = Cat((product[name] != 0) & (product[name] <= config.max_group) for name in ("group_rounds", "n", "m")).all()
         legal = counted & ~words.any() & groups & fits

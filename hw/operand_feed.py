@@ -36,6 +36,7 @@ and whether they are free then."""
 PART = data.StructLayout(
     {
         "base": ADDRESS_BITS,
+        "origin": ADDRESS_BITS,
         "rounds": COUNT_BITS,
         "per_word": 8,
         "columns": COUNT_BITS,
@@ -52,9 +53,9 @@ PART = data.StructLayout(
         "window": WINDOW,
     }
 )
-"""Words to be read of a share: for each of `rounds`, `per_word` of which use one buffer word, for each column block, for each
-row block; of activations with one column block, once for each buffer word. How many shares are free then, and whether the sum
-ends.
+"""Words to be read of a share, which is at `base` from the first one's `origin` on: for each of `rounds`, `per_word` of which
+use one buffer word, for each column block, for each row block; of activations with one column block, once for each buffer word.
+How many shares are free then, and whether the sum ends.
 A word of activations, which `group_rounds` use, holds groups of `m` of which `n` are kept: the indices of each group count on
 from those of the one before.
 
@@ -252,7 +253,7 @@ class OperandFeed(wiring.Component):
         """Address the banks, and free shares behind the last one; whether what each then gives is of the product."""
         later = address_cycles(weights=self.weights)
         if self.weights:
-            at = after = part.base + place.line + place.word
+            at = after = part.origin + part.base + place.line + place.word
             beyond: Value = Const(0, self.lines)
         else:
             at, after, beyond = place.in_ring(m)
@@ -309,7 +310,7 @@ class _Place:
         within, word = Signal(self.bits, name="within"), Signal(self.bits, name="word_1")
         m.d.sync += [
             block.eq(part.base + self.line + Mux(window.cuts, self.distance >> self.bits, 0)),
-            offset.eq(self.offset),
+            offset.eq(part.origin + self.offset),
             ring.eq(part.word_step),
             cuts.eq(window.cuts),
             within.eq(Mux(window.cuts, self.distance[: self.bits], 0)),

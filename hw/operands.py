@@ -17,7 +17,17 @@ from hw.transpose import rotate
 from hw.walker import between
 
 PLACEMENT = data.StructLayout(
-    {"across": 16, "group": 16, "shares": 32, "share_words": 32, "line_words": 32, "word_step": 32, "spread": 16},
+    {
+        "across": 16,
+        "group": 16,
+        "shares": 32,
+        "share_words": 32,
+        "line_words": 32,
+        "word_step": 32,
+        "base": 32,
+        "beside": 16,
+        "spread": 16,
+    },
 )
 """Where a load's elements go, see `hw.isa.commands.Load`."""
 
@@ -64,7 +74,7 @@ class OperandBuffer(wiring.Component):
     Members
     -------
     i_load : In(stream of PLACEMENT)
-        A load. It is taken when all shares of the one before have been freed.
+        A load. It is taken when all shares of the one before have been freed; beside it, of the one before that.
     i : In(stream of elements_layout)
         Its chunks.
     full : Out(1)
@@ -104,31 +114,35 @@ class OperandBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         load, active, checking, chunk = Signal(PLACEMENT), Signal(), Signal(), self.i.payload
-        occupied, share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        occupied, before = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # shares in use, of this load and of the one before
+        share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         begun = Signal()  # the block that the next chunk belongs to has its share
         take, ends = Signal(), Signal()
         claims = active & self.i.valid & ~begun & (occupied < load.shares)
         m.d.comb += [
-            self.i_load.ready.eq(~active & (occupied == 0)),
+            self.i_load.ready.eq(~active & (before == 0) & ((occupied == 0) | self.i_load.payload.beside[0])),
             take.eq(active & self.i.valid & begun),
             self.i.ready.eq(take),
             ends.eq(take & chunk.end_of_block),
-            self.idle.eq(~active & (occupied == 0)),
+            self.idle.eq(~active & (occupied == 0) & (before == 0)),
             self.waits_free.eq(active & self.i.valid & ~begun & ~claims),
             self.illegal.eq(checking & ~self._is_legal(load)),
         ]
         m.d.sync += checking.eq(self.i_load.valid & self.i_load.ready)
-        m.d.sync += occupied.eq(occupied + claims - self.free)
+        in_use, frees_before = Signal(ADDRESS_BITS), before != 0
+        m.d.comb += in_use.eq(occupied + claims - Mux(frees_before, 0, self.free))
+        m.d.sync += [occupied.eq(in_use), before.eq(before - Mux(frees_before, self.free, 0))]
         with m.If(claims):
             m.d.sync += begun.eq(1)
         with m.If(ends):
             m.d.sync += [begun.eq(0), share.eq(share + 1), base.eq(base + load.share_words)]
             with m.If(share + 1 == load.shares):
-                m.d.sync += [share.eq(0), base.eq(0)]
+                m.d.sync += [share.eq(0), base.eq(load.base)]
             with m.If(chunk.last):
                 m.d.sync += active.eq(0)
         with m.If(self.i_load.valid & self.i_load.ready):
-            m.d.sync += [load.eq(self.i_load.payload), active.eq(1), share.eq(0), base.eq(0)]
+            m.d.sync += [load.eq(self.i_load.payload), active.eq(1), share.eq(0), base.eq(self.i_load.payload.base)]
+            m.d.sync += [occupied.eq(0), before.eq(in_use)]
 
         spot = self._place(m, load, take)
         self._write(m, platform, load, take, ends, base, spot)
@@ -136,7 +150,8 @@ class OperandBuffer(wiring.Component):
 
     def _is_legal(self, load: data.View) -> Value:
         """Whether there is a share, and the group is one of a word's elements."""
-        words = Cat(load[name][ADDRESS_BITS:] for name in ("share_words", "line_words", "word_step"))
+        words = Cat(load[name][ADDRESS_BITS:] for name in ("share_words", "line_words", "word_step", "base"))
+        words = Cat(words, load.beside[1:])
         return is_count(load.shares) & ~words.any() & (load.group != 0) & (load.group <= self.config.max_group)
 
     def _place(self, m: Module, load: data.View, take: Value) -> "_Spot":

@@ -8,6 +8,7 @@ from struct import unpack as unpack_bytes
 
 from dataflow.interleave import choose_interleave
 from dataflow.machine import updates
+from dataflow.machine.buffers import place_loads
 from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
 from dataflow.machine.passes import Chain, Part, output_of, sums_of
@@ -86,7 +87,8 @@ class _Assembler:
         for command in rest:
             if isinstance(command, Update):
                 backward += self._update(command)
-        return Assembled((*forward, Halt()), (*backward, Halt()), self.memory)
+        placed = [tuple(place_loads(self.config, (*part, Halt()))) for part in (forward, backward)]
+        return Assembled(placed[0], placed[1], self.memory)
 
     def _check(self) -> None:
         """`InputError` names what cannot be told to the accelerator."""

@@ -64,7 +64,8 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
     if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
         yield from _within(command, 1, config.max_group, "group")
         yield from _within(command, 1, LARGEST, "shares")
-        yield from _within(command, 0, LARGEST, "share_words", "line_words", "word_step")
+        yield from _within(command, 0, LARGEST, "share_words", "line_words", "word_step", "base")
+        yield from _within(command, 0, 1, "beside")
     elif isinstance(command, Product):
         yield from _product(config, command)
     elif isinstance(command, Pass):
@@ -107,7 +108,7 @@ def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     yield from _within(product, 1, LARGEST, "weight_shares", "activation_shares")
     yield from _within(product, 1, config.max_group, "group_rounds", "n", "m")
     words = (f"{side}_{part}_words" for side in ("weight", "activation") for part in ("share", "line"))
-    yield from _within(product, 0, LARGEST, *words, "activation_word_step")
+    yield from _within(product, 0, LARGEST, *words, "activation_word_step", "weight_base", "activation_base")
     slots = most_slots(config)
     if not 1 <= product.slot_rows * product.slot_columns <= slots:
         yield f"slot_rows * slot_columns must be in 1..{slots}, not {product.slot_rows} * {product.slot_columns}"

@@ -178,10 +178,15 @@ class Load(Command):
     share_words: int = word("words of a share")
     line_words: int = word("words from one line of a bank to the next in a share")
     word_step: int = word("words from one word of a line to the next", default=1)
+    base: int = word("word of a bank at which the first share begins")
+    beside: int = word(
+        "1: begins while shares of the load before are in use, none of which it reaches; 0: when all are free", 16
+    )
     spread: int = word("0: a bank holds lines; else all banks hold every line, and so many of them each of its groups", 16)
     after: int = word(
         "STORE.RESULTS since the last SYNC that are complete, all writes answered, before the first element is read", 16
     )
+    spare: int = word("0", 16)
 
     @property
     def unit(self) -> int:
@@ -230,10 +235,12 @@ class Product(Command):
     weight_shares: int = word("shares of the weights' buffer", default=1)
     weight_share_words: int = word("")
     weight_line_words: int = word("")
+    weight_base: int = word("word of a bank at which the first one begins")
     activation_shares: int = word("shares of the activations' buffer", default=1)
     activation_share_words: int = word("")
     activation_line_words: int = word("")
     activation_word_step: int = word("", default=1)
+    activation_base: int = word("")
     weights_held: int = word("1: weights are loaded for the first outer count only, and stay", 16)
     activations_held: int = word("1: activations are loaded for the first middle count only, and stay", 16)
     vectors: int = word("0: sums stay in the array; else weights do, and this is the columns of a tile")

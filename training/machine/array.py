@@ -50,13 +50,23 @@ def run(
 def _check_loads(config: AcceleratorConfig, product: Product, loads: tuple[Load, Load]) -> None:
     """`InputError` where a product reads its operands elsewhere than they were loaded to."""
     for load, layout in (
-        (loads[0], (product.weight_share_words, product.weight_line_words, 1)),
-        (loads[1], (product.activation_share_words, product.activation_line_words, product.activation_word_step)),
+        (loads[0], (product.weight_base, product.weight_share_words, product.weight_line_words, 1)),
+        (
+            loads[1],
+            (
+                product.activation_base,
+                product.activation_share_words,
+                product.activation_line_words,
+                product.activation_word_step,
+            ),
+        ),
     ):
-        if (load.share_words, load.line_words, load.word_step) != layout:
-            loaded = f"shares of {load.share_words} words, lines of {load.line_words} and steps of {load.word_step}"
+        if (load.base, load.share_words, load.line_words, load.word_step) != layout:
+            loaded = (
+                f"shares of {load.share_words} words from {load.base} on, lines of {load.line_words}, steps of {load.word_step}"
+            )
             raise InputError(
-                f"{load.source.name} are loaded in {loaded}; the product reads {layout[0]}, {layout[1]}, {layout[2]}"
+                f"{load.source.name} are loaded in {loaded}; the product reads {', '.join(str(number) for number in layout)}"
             )
     spread = min(product.group_rounds, config.columns) if product.vectors else 0
     if loads[1].spread != spread:

@@ -43,22 +43,27 @@ class OperandBuffer(Unit):
         self.full, self.freed = Fifo(clock, UNBOUNDED, TOKEN_CYCLES), Fifo(clock, UNBOUNDED)
         loads.sink = i.sink = self.freed.sink = self
         self._load: Load | None = None
-        self._occupied, self._begun, self._ended_at = 0, False, -1
+        self._occupied, self._before, self._begun, self._ended_at = 0, 0, False, -1
 
     @property
     def idle(self) -> bool:
         """No load is inside."""
-        return self._load is None and self._ended_at != self.clock.now and not self._occupied and self.freed.empty
+        in_use = self._occupied or self._before
+        return self._load is None and self._ended_at != self.clock.now and not in_use and self.freed.empty
 
     def step(self) -> None:
         while self.freed.valid:
             self.freed.take()
-            self._occupied -= 1
+            if self._before:
+                self._before -= 1
+            else:
+                self._occupied -= 1
         load = self._load
         self.seen("")
         if load is None:
-            if self.loads.valid and not self._occupied:
+            if self.loads.valid and not self._before and (self.loads.peek().beside or not self._occupied):
                 self._load = self.loads.take()
+                self._before, self._occupied = self._occupied, 0
                 self.wake()
         elif self.i.valid and self._begun:
             chunk = self.i.take()
