@@ -1,6 +1,7 @@
 """Products on the array unit: chunks in, sums out, bit by bit as NumPy has them."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from random import Random
 
@@ -41,6 +42,7 @@ class Case:
 
     def __init__(self, config, random, *, stationary=None):
         self.config, self.random = config, random
+        self.base, self.beside = (0, 0), (0, 0)
         self.stationary = random.random() < 0.5 if stationary is None else stationary
         self.stationary &= config.columns.bit_count() == 1
         group = config.max_group
@@ -98,7 +100,11 @@ class Case:
             weight_shares=self.shares[0], weight_share_words=self.share[0], weight_line_words=self.lines[0],
             activation_shares=self.shares[1], activation_share_words=self.share[1], activation_line_words=self.lines[1],
             weights_held=int(self.held[0]), activations_held=int(self.held[1]), vectors=self.vectors,
+            weight_base=self.base[0], activation_base=self.base[1],
         )  # fmt: skip
+
+    def extent(self, side):
+        return self.shares[side] * self.share[side]
 
     def group_of(self, side):
         return self.config.max_group if side == 0 or self.ratio.is_dense else self.ratio.m * self.merged
@@ -106,6 +112,7 @@ class Case:
     def placement(self, side):
         return {"across": self.across[side], "group": self.group_of(side), "shares": self.shares[side],
                 "share_words": self.share[side], "line_words": self.lines[side], "word_step": 1,
+                "base": self.base[side], "beside": self.beside[side],
                 "spread": min(self.group_rounds, self.config.columns) if side and self.stationary else 0}  # fmt: skip
 
     def blocks(self, side):
@@ -243,6 +250,9 @@ class WindowCase(Case):
     def placement(self, side):
         return super().placement(side) | {"word_step": self.shares[1] * self.share[1] if side else 1}
 
+    def extent(self, side):
+        return super().extent(side) * (self.tap_words if side else 1)
+
     def group_of(self, side):
         return self.group if side else self.config.max_group
 
@@ -263,8 +273,21 @@ def windows(config, random):
     return next(case for case in iter(lambda: WindowCase(config, random), None) if case.fits)
 
 
+def lay_beside(config, cases):
+    """Operands of each product beside those of the one before, where there is room."""
+    for before, case in pairwise(cases):
+        bases, besides = [], []
+        for side, room in enumerate((config.weight_buffer_words, config.activation_buffer_words)):
+            behind, words = before.base[side] + before.extent(side), case.extent(side)
+            fits = [base for base, fit in ((0, words <= before.base[side]), (behind, behind + words <= room)) if fit]
+            bases.append(fits[0] if fits else 0)
+            besides.append(int(bool(fits)))
+        case.base, case.beside = tuple(bases), tuple(besides)
+
+
 def play(config, cases, random, stall):
     """The words that come of products, one after the other."""
+    lay_beside(config, cases)
     dut, words = ArrayUnit(config), []
 
     def feeder(name, values):
