@@ -173,7 +173,9 @@ class OperandFeed(wiring.Component):
             offset = self._offset(m, part, counted, ends)
             given = [bank.word_select(picked, self.element_bits) | offset for bank in given]
         given = [self._of_product(bank, bit) for bank, bit in zip(given, real, strict=True)]
-        given = self._turned(m, given, delay(m, 1, place.turn(stationary=part.stationary & (not self.weights)), later, "turns"))
+        if place.bits:
+            turn = place.turn(stationary=part.stationary & (not self.weights))
+            given = self._turned(m, given, delay(m, 1, turn, later, "turns"))
         if not self.weights:
             m.d.comb += [self.masks_set.eq(part.window.mask_set), self.masks_slot.eq(column)]
             m.d.comb += self.masks_free.eq(ends & part.window.frees_masks)
@@ -207,8 +209,6 @@ class OperandFeed(wiring.Component):
 
     def _turned(self, m: Module, given: list[Value], turn: Value) -> list[Value]:
         """The banks' words of the cycle before, turned back to the lines; `turn` says by how much, a cycle earlier."""
-        if not len(turn):
-            return given
         bits, places = len(turn), Signal(len(turn), name="turn")
         m.d.sync += places.eq(turn)
         for stage, first in enumerate(range(0, bits, TURN_BITS)):
@@ -307,14 +307,11 @@ class _Place:
         part, window = self.part, self.part.window
         block, offset = Signal(signed(ADDRESS_BITS + 2)), Signal(ADDRESS_BITS, name="offset_1")
         ring, cuts = Signal(ADDRESS_BITS, name="ring"), Signal(name="cuts_1")
-        within, word = Signal(self.bits, name="within"), Signal(self.bits, name="word_1")
         m.d.sync += [
             block.eq(part.base + self.line + Mux(window.cuts, self.distance >> self.bits, 0)),
             offset.eq(part.origin + self.offset),
             ring.eq(part.word_step),
             cuts.eq(window.cuts),
-            within.eq(Mux(window.cuts, self.distance[: self.bits], 0)),
-            word.eq(self.word),
         ]
         first, following = Signal(ADDRESS_BITS, name="first_block"), Signal(ADDRESS_BITS, name="next_block")
         wraps = block + 0 >= ring
@@ -327,6 +324,8 @@ class _Place:
         )
         m.d.sync += [at.eq(first + offset), after.eq(following + offset)]
         if self.bits:
+            within, word = Signal(self.bits, name="within"), Signal(self.bits, name="word_1")
+            m.d.sync += [within.eq(Mux(window.cuts, self.distance[: self.bits], 0)), word.eq(self.word)]
             m.d.sync += beyond.eq(Cat((number - word)[: self.bits] < within for number in range(self.lines)))
         return at, after, beyond
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hw.errors import InputError
 from hw.isa.commands import COMMANDS, STREAMS, Halt, Load, Opcode, Pass, Source, layout
-from hw.isa.encoding import build, decode, encode, values
+from hw.isa.encoding import build, decode, encode, values, words
 from hw.isa.listing import listing, parse
 
 
@@ -42,9 +42,9 @@ def test_a_listing_shows_what_is_not_usual():
         "# 0: word 0",
         "LOAD.GATE  ?",
         "  walk.base=0x40 walk.u_size=3",
-        "# 1: word 43",
+        f"# 1: word {words(Load)}",
         "PASS  words=2 steps=0x30",
-        "# 2: word 54",
+        f"# 2: word {words(Load) + words(Pass)}",
         "HALT",
     ]
     assert sum(1 for _ in values(load)) == sum(1 for _ in layout(Load))
