@@ -92,7 +92,8 @@ def test_the_command_writes_what_it_compared(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--model", "resnet18"], "resnet18"),
-        (["--batch", "5000", "--model", "mlp", "--epochs", "1"], "batch must be at most the 1437 training images, not 5000"),
+        (["--batch", "2000", "--model", "mlp", "--epochs", "1"], "batch must be at most the 1437 training images, not 2000"),
+        (["--batch", "5000", "--model", "mlp", "--epochs", "1"], "--batch 5000 is too large: at most 4,096"),
         (["--steps", "0"], "--steps"),
         (["--method", "magic"], "unknown method 'magic'"),
         (["--ratio", "1:32"], "needs groups of 32"),
