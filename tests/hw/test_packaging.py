@@ -364,7 +364,8 @@ def test_each_memory_channel_is_an_interface(tmp_path):
     config = replace(CONFIG, dram_channels=2)
     ports = ["irq", *slave_members(), *(port for name in masters(config) for port in master_members(config, name))]
     manifest = {"top": "sat", "clock": "clk", "reset": "rst", "ports": [{"name": name} for name in ("clk", "rst", *ports)]}
-    for name, text in (("package_ip.tcl", vivado_ip.script(config, manifest)), ("sat.v", ""), ("sat_ooc.xdc", "")):
+    script = vivado_ip.script(config, "sat", manifest)
+    for name, text in (("package_ip.tcl", script), ("sat.v", ""), ("sat_ooc.xdc", "")):
         (tmp_path / name).write_text(text)
     vivado = Vivado()
     buses = vivado.run(tmp_path / "package_ip.tcl")
