@@ -13,7 +13,7 @@ from sim.verilator import coverage_in
 
 VERILOG = """\
 module counter(clk, rst, count);
-  wire \\$1 ;
+  wire n_1;
   always @(posedge clk)
     if (rst) begin
 endmodule
@@ -38,7 +38,7 @@ def counts(tmp_path):
         record("toggle", "count[0]:0->1", 2),
         record("toggle", "count[0]:0->1", 3, instance="b"),
         record("toggle", "count[1]:0->1", 0),
-        record("toggle", "__0241:0->1", 0, line=2),
+        record("toggle", "n_1:0->1", 0, line=2),
         record("toggle", "i___05Fpayload[7]:0->1", 0),
         record("toggle", "i___05Fpayload__02en[0]:0->1", 1),
         record("toggle", "mine:0->1", 0, file="player.sv"),
