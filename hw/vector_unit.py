@@ -7,16 +7,14 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.held_factors import HeldFactors
 from hw.isa.commands import Pass, Update
-from hw.isa.functions import Function
 from hw.isa.microarchitecture import SINK_WORDS
-from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.pregenerate import Pregenerate
 from hw.reductions import ReductionUnit
-from hw.sore import kept_slots
-from hw.vector import PLACES_BITS
+from hw.vector_work import is_pass, is_update, packed_words
 from hw.vpu import NUMBER, VPU, is_on
 
 SINKS = ("results", "copy", "forward", "backward")
@@ -106,7 +104,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += to_come.eq(to_come - taken)
 
         reducing, held = Signal(), Signal()
-        vpu = self._passes(m, platform, step, passing)
+        vpu = self._passes(m, platform, step, passing, checking)
         reductions: ReductionUnit = place(
             m, platform, lambda: ReductionUnit(self.config), module="reductions", name="reductions"
         )
@@ -120,7 +118,7 @@ class VectorUnit(wiring.Component):
         sinks = self._sinks(m, left)
         self._give(m, work.update, reducing, update.copies.dense, (vpu, reductions, engine), sinks)
 
-        legal = Mux(work.update, self._is_update(update), _is_pass(step))
+        legal = Mux(work.update, is_update(self.config, update), is_pass(step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
         m.d.comb += [
             self.i.ready.eq(~active),
@@ -132,7 +130,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += checking.eq(0)
         with m.If(checking):
             words = Mux(work.update, update.words, step.words)
-            packed = self._packed_words(m, update)
+            packed = packed_words(self.config, m, update)
             due = {
                 "results": Mux(reducing, step.results, words),
                 "copy": Mux(update.copies.dense, words, 0),
@@ -156,9 +154,10 @@ class VectorUnit(wiring.Component):
         m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
         return m
 
-    def _passes(self, m: Module, platform: object, step: data.View, passing: Value) -> VPU:
+    def _passes(self, m: Module, platform: object, step: data.View, passing: Value, checking: Value) -> VPU:
         """The VPU with the operands that the pass uses."""
         vpu: VPU = place(m, platform, lambda: VPU(self.config), module="vpu", name="vpu")
+        factors = self._factors(m, platform, step, checking)
         options = step.options
         from_sums, factored = options.from_sums, options.shift_factor | options.scale_factor
         storage = self.config.storage_format
@@ -168,7 +167,8 @@ class VectorUnit(wiring.Component):
             vpu.i.valid.eq(passing & Mux(from_sums, self.i_sums.valid, self.i_elements.valid)),
             Value.cast(vpu.i.payload).eq(Mux(from_sums, Value.cast(self.i_sums.payload), Value.cast(self.i_elements.payload))),
             self.i_sums.ready.eq(passing & from_sums & vpu.i.ready),
-            vpu.i_factors.valid.eq(passing & (~factored | self.i_factors.valid)),
+            vpu.i_factors.valid.eq(passing & (~factored | factors.o.valid)),
+            factors.o.ready.eq(passing & factored & vpu.i_factors.ready),
             vpu.i_residual.valid.eq(passing & self.i_residual.valid),
             Value.cast(vpu.i_residual.payload).eq(self.i_residual.payload),
             self.i_residual.ready.eq(passing & vpu.i_residual.ready),
@@ -176,7 +176,7 @@ class VectorUnit(wiring.Component):
             self.i_gate.ready.eq(passing & vpu.i_mask.ready),
         ]
         for lane in range(self.config.vpu_lanes):
-            factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.largest)
+            factor, mask = factors.o.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.largest)
             m.d.comb += [
                 vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
                 vpu.i_factors.payload[lane].scale.eq(Mux(options.scale_factor, factor[NUMBER:], step.scale)),
@@ -185,9 +185,23 @@ class VectorUnit(wiring.Component):
         with m.If(passing):
             m.d.comb += [
                 self.i_elements.ready.eq(~from_sums & vpu.i.ready),
-                self.i_factors.ready.eq(factored & vpu.i_factors.ready),
+                self.i_factors.ready.eq(factors.i.ready),
             ]
         return vpu
+
+    def _factors(self, m: Module, platform: object, step: data.View, checking: Value) -> HeldFactors:
+        """A pass's factors, kept where it says so."""
+        factors: HeldFactors = place(m, platform, lambda: HeldFactors(self.config), module="held_factors", name="factors")
+        m.d.comb += [
+            factors.begin.eq(checking),
+            factors.held.words.eq(step.held),
+            factors.held.block.eq(step.held_block),
+            factors.held.columns.eq(step.columns),
+            factors.held.column_tile.eq(step.column_tile),
+            factors.i.valid.eq(self.i_factors.valid),
+            Value.cast(factors.i.payload).eq(self.i_factors.payload),
+        ]
+        return factors
 
     def _reduce(self, m: Module, step: data.View, reducing: Value, vpu: VPU, reductions: ReductionUnit) -> None:
         """What leaves the lanes, as terms."""
@@ -262,33 +276,6 @@ class VectorUnit(wiring.Component):
             elements = (port.payload[lane] for lane in lanes)
             packed = Cat(Cat(element.value, element.index, Const(0, width - len(element.index))) for element in elements)
             m.d.comb += [sinks[name].w_data.eq(packed), sinks[name].w_en.eq(port.valid), port.ready.eq(sinks[name].w_rdy)]
-
-    def _packed_words(self, m: Module, update: data.View) -> Signal:
-        """N of every M words; M is a power of two."""
-        words = Signal(32)
-        with m.Switch(update.m):
-            for bits in range(self.config.max_group.bit_length()):
-                with m.Case(1 << bits):
-                    m.d.comb += words.eq((update.words >> bits) * update.n[:8])
-        return words
-
-    def _is_update(self, update: data.View) -> Value:
-        """Whether the update engine can do it."""
-        powers = Cat(update.m == 1 << bits for bits in range(self.config.max_group.bit_length())).any()
-        kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(self.config))
-        blocks = (update.words & (self.config.turned_block_words - 1)) == 0
-        places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
-        packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
-        return (update.words != 0) & (update.copies.undefined == 0) & places & packs
-
-
-def _is_pass(step: data.View) -> Value:
-    """Whether the VPU and the reduction unit can do it."""
-    places = ~step.options.largest | (step.terms <= MOST_PLACES)
-    reduces = (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
-    known = (step.options.undefined == 0) & (step.steps.undefined == 0)
-    known &= step.function <= max(Function)
-    return (step.words != 0) & known & ((step.groups == 0) | reduces)
 
 
 def _is_wild(number: Value) -> Value:

@@ -1,7 +1,8 @@
 """A product as commands: two loads, the tile loops, and what takes its sums."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
@@ -12,6 +13,7 @@ from hw.isa.bits import PassOption
 from hw.isa.checks import most_vectors
 from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Product as ProductCommand
+from hw.isa.microarchitecture import HELD_WORDS
 
 MOST_SHARES = 4
 """Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
@@ -246,12 +248,15 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
             middle=tiling.tiles_m,
         )
 
+    chunks = sum(-(-min(tiling.rows, product.m - row) // lanes) for row in range(0, product.m, tiling.rows))
+    held = chunks if drain.bias and chunks <= HELD_WORDS else 0
     if drain.bias:
-        along = MatrixView(drain.bias, view.origin[-1:], (Loop(product.m, 0),), (Loop(product.n, 0, 0),))
-        yield Load(source=Source.FACTORS, walk=walk(drain.bias, along))
+        times = 1 if held else product.n
+        along = MatrixView(drain.bias, view.origin[-1:], (Loop(product.m, 0),), (Loop(times, 0, 0),))
+        once: dict[str, Any] = {"outer": 1, "v_size": 1, "v_tile": 1, "v_counter": Counter.NONE} if held else {}
+        yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
     if drain.gate:
         yield Load(source=Source.GATE, walk=walk(drain.gate, view))
-    chunks = sum(-(-min(tiling.rows, product.m - row) // lanes) for row in range(0, product.m, tiling.rows))
     yield Pass(
         words=product.n * chunks,
         steps=drain.steps,
@@ -263,5 +268,7 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
         rows=product.m,
         row_tile=tiling.rows,
         slot_rows=tiling.slots[0],
+        held=held,
+        held_block=-(-tiling.rows // lanes),
     )
     yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))

@@ -7,6 +7,7 @@ from hw.errors import InputError
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.isa.functions import Function
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS
 from hw.isa.reductions import MOST_PLACES as MOST_TERMS
 from hw.ratio import MAX_KEPT, Ratio
@@ -79,6 +80,10 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
             yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
             yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
         yield from _within(command, 0, max(Function), "function")
+        yield from _within(command, 0, HELD_WORDS, "held")
+        if command.held:
+            yield from _within(command, 1, HELD_WORDS, "held_block")
+            yield from _within(command, 1, LARGEST, "columns", "column_tile")
         yield from _reductions(command)
     elif isinstance(command, Update):
         yield from _update(config, command)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from hw.isa.bits import Bits, PassOption, PassStep, UpdateCopy
 from hw.isa.functions import described
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 
 LOOPS = 4
@@ -255,6 +256,8 @@ class Pass(Command):
     terms: int = word(f"of each reduction; of maxima at most {MOST_PLACES}", default=1)
     results: int = word("words that all reductions give")
     function: int = word(f"code of a function: {described()}", 16)
+    held: int = word(f"0: a word of factors for each word; else words, at most {HELD_WORDS}, that serve every column", 16)
+    held_block: int = word("held factors: words of a tile of rows", 16, default=1)
     spare: int = word("0", 16)
 
 

@@ -36,10 +36,31 @@ def sources(work: Pass | Update) -> list[Source]:
     return [source for source, is_used in used.items() if is_used]
 
 
+def words_of(work: Pass | Update, source: Source) -> int:
+    """How many words of a stream it takes."""
+    return work.held if isinstance(work, Pass) and source is Source.FACTORS and work.held else work.words
+
+
+def held(step: Pass, factors: Words) -> Words:
+    """A word of held factors for each word of the pass; `InputError` where they do not serve so many."""
+    places, left = [], step.columns
+    while left > 0:
+        for base in range(0, step.held, step.held_block):
+            block = np.arange(base, min(base + step.held_block, step.held))
+            places.append(np.tile(block, min(step.column_tile, left)))
+        left -= step.column_tile
+    used = np.concatenate(places)
+    if len(used) != step.words:
+        raise InputError(f"held factors serve {len(used)} words; the pass has {step.words}")
+    return factors[used]
+
+
 def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: Mapping[Source, Words]) -> tuple[Words, bool]:
     """Results of a pass, and whether a number that was to be watched is infinite or NaN."""
     value = elements.astype(np.uint32)
     factors = operands.get(Source.FACTORS, np.zeros(value.shape, np.uint64))
+    if step.held and Source.FACTORS in operands:
+        factors = held(step, factors)
     scale = (
         (factors >> np.uint64(32)).astype(np.uint32)
         if step.options & PassOption.SCALE_FACTOR

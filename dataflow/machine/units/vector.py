@@ -1,99 +1,15 @@
 """The vector unit: words of passes, and of updates with their packed copies."""
 
-from collections import deque
-
 from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.engines import HeldFactors, Packer, Pipeline, Reductions
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_residual
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.microarchitecture import SINK_WORDS
-from hw.isa.reductions import result_cycles
 
 FACTORED = PassStep.SCALE | PassStep.SHIFT
 FACTORS = PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
 COPY_SINKS = (Sink.COPY, Sink.FORWARD, Sink.BACKWARD)
-
-
-class Pipeline:
-    """A pipeline that holds while its last word is offered and not taken.
-
-    Parameters
-    ----------
-    latency_cycles : int
-        From a word taken until it is offered.
-    """
-
-    def __init__(self, latency_cycles: int) -> None:
-        self.latency_cycles = latency_cycles
-        self.words: deque[int] = deque()
-        self.cycles = 0  # in which it did not hold
-
-    @property
-    def offers(self) -> bool:
-        """Whether a word is at the end."""
-        return bool(self.words) and self.words[0] + self.latency_cycles == self.cycles
-
-    def advance(self, *, gives: bool, takes: bool) -> None:
-        """A cycle in which it does not hold."""
-        if gives:
-            self.words.popleft()
-        if takes:
-            self.words.append(self.cycles)
-        self.cycles += 1
-
-
-class Packer:
-    """A reduction engine: N words out behind every M in, see `hw.sore.SORE`."""
-
-    def __init__(self) -> None:
-        self.index, self.left = 0, 0
-
-    def ready(self, m: int, room: bool) -> bool:
-        """Whether it takes a word."""
-        return self.index + 1 != m or not self.left or (self.left == 1 and room)
-
-    def step(self, n: int, m: int, *, takes: bool, gives: bool) -> None:
-        """A cycle."""
-        self.left -= gives
-        if takes:
-            self.index += 1
-            if self.index == m:
-                self.index, self.left = 0, n
-
-
-class Reductions:
-    """A reduction unit, see `hw.reductions`: terms a word a cycle, then results every other cycle.
-
-    Parameters
-    ----------
-    add_latency_cycles : int
-        Of its adders.
-    """
-
-    def __init__(self, add_latency_cycles: int) -> None:
-        self.add_latency_cycles = add_latency_cycles
-        self.groups = self.terms = 1
-        self.taken = self.left = self.at = 0  # words of terms; of results that are due; when it gives or takes again
-
-    def takes(self, now: int) -> bool:
-        """Whether it takes a word of terms in this cycle."""
-        return not self.left and now >= self.at
-
-    def offers(self, now: int) -> bool:
-        """Whether it offers a result."""
-        return self.left > 0 and now >= self.at
-
-    def take(self, now: int) -> None:
-        """A word of terms."""
-        self.taken += 1
-        if self.taken == self.groups * self.terms:
-            self.taken, self.left = 0, self.groups
-            self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles)
-
-    def give(self, now: int) -> None:
-        """A result."""
-        self.left -= 1
-        self.at = now + (2 if self.left else 1)
 
 
 class VectorUnit(Unit):
@@ -130,6 +46,7 @@ class VectorUnit(Unit):
         self._work: Pass | Update | None = None
         self._free_at, self._since_taken = 0, 0
         self._operands: list[Fifo] = []
+        self._factors: HeldFactors | None = None
         self._pipeline = Pipeline(1)
         self._to_come, self._left = 0, {sink: 0 for sink in Sink}
         self._reductions, self._held = Reductions(config.vector_latency_cycles), False
@@ -171,7 +88,7 @@ class VectorUnit(Unit):
         self._left = {sink: 0 for sink in Sink} | {Sink.RESULTS: work.words}
         if isinstance(work, Update):
             self._pipeline = Pipeline(self.latencies[1])
-            self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]
+            self._operands, self._factors = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]], None
             packed = work.words // work.m * work.n
             for copy, sink, words in zip(UpdateCopy, COPY_SINKS, (work.words, packed, packed), strict=True):
                 self._left[sink] = words if work.copies & copy else 0
@@ -181,17 +98,21 @@ class VectorUnit(Unit):
             self._reductions.groups, self._reductions.terms = work.groups, work.terms
         self._pipeline = Pipeline(self.latencies[0])
         self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
-        if work.options & FACTORS and work.steps & FACTORED:
-            self._operands.append(inputs[Source.FACTORS])
+        self._factors = HeldFactors(work) if work.options & FACTORS and work.steps & FACTORED else None
         self._operands += [inputs[Source.RESIDUAL]] * takes_residual(work.steps)
         self._operands += [inputs[Source.GATE]] * bool(work.steps & PassStep.GATE)
 
     def _take(self) -> bool:
         """Take a word of each operand, if all have one."""
-        if not self._to_come or not all(fifo.valid for fifo in self._operands):
+        used = self._operands
+        if self._factors and self._factors.fresh:
+            used = [*used, self.inputs[Source.FACTORS]]
+        if not self._to_come or not all(fifo.valid for fifo in used):
             return False
-        for fifo in self._operands:
+        for fifo in used:
             fifo.take()
+        if self._factors:
+            self._factors.use()
         self._to_come -= 1
         return True
 
