@@ -20,12 +20,14 @@ def slave_members() -> dict[str, wiring.Member]:
 class AxiLite(wiring.Component):
     """Takes a write's address and data in any order, and one write and one read at a time.
 
+    An address may be of any byte of a word, as AXI has it: strobes say which bytes are written, and a read gives all of them.
+
     Members
     -------
     s_axi_… : the AXI4-Lite slave
-    write, write_address, write_data, strobes : Out
-        For a cycle: a word is written.
-    read_address, read_data : Out, In(32)
+    write, write_word, write_data, strobes : Out
+        For a cycle: bytes of a word are written. Words count from address 0.
+    read_word, read_data : Out, In(32)
         What is read, in the same cycle.
     """
 
@@ -34,10 +36,10 @@ class AxiLite(wiring.Component):
             {
                 **slave_members(),
                 "write": Out(1),
-                "write_address": Out(ADDRESS_BITS),
+                "write_word": Out(ADDRESS_BITS - 2),
                 "write_data": Out(32),
                 "strobes": Out(4),
-                "read_address": Out(ADDRESS_BITS),
+                "read_word": Out(ADDRESS_BITS - 2),
                 "read_data": In(32),
             }
         )
@@ -50,14 +52,14 @@ class AxiLite(wiring.Component):
             self.s_axi_wready.eq(~has_data),
             self.write.eq(has_address & has_data & (~self.s_axi_bvalid | self.s_axi_bready)),
             self.s_axi_arready.eq(~self.s_axi_rvalid | self.s_axi_rready),
-            self.read_address.eq(self.s_axi_araddr),
+            self.read_word.eq(self.s_axi_araddr[2:]),
         ]
         with m.If(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
         with m.If(self.write):
             m.d.sync += [has_address.eq(0), has_data.eq(0), self.s_axi_bvalid.eq(1)]
         with m.If(self.s_axi_awvalid & self.s_axi_awready):
-            m.d.sync += [has_address.eq(1), self.write_address.eq(self.s_axi_awaddr)]
+            m.d.sync += [has_address.eq(1), self.write_word.eq(self.s_axi_awaddr[2:])]
         with m.If(self.s_axi_wvalid & self.s_axi_wready):
             m.d.sync += [has_data.eq(1), Cat(self.write_data, self.strobes).eq(Cat(self.s_axi_wdata, self.s_axi_wstrb))]
         with m.If(self.s_axi_arready):

@@ -71,7 +71,7 @@ class Control(wiring.Component):
             own, outer = getattr(bus, name), getattr(self, name)
             m.d.comb += outer.eq(own) if member.flow is Out else own.eq(outer)
         settings = self._settings(m, bus)
-        commanded = bus.write & (bus.write_address == OFFSETS["control"]) & bus.strobes[0]
+        commanded = bus.write & (bus.write_word == OFFSETS["control"] // 4) & bus.strobes[0]
         starts, resets, clears = (commanded & bus.write_data[field.low] for field in FIELDS["control"])
 
         running, done, started, refused, pending = (Signal(name=name) for name in STATE)
@@ -129,8 +129,7 @@ class Control(wiring.Component):
             "interrupt_status": pending,
         }
         words = Array([Value.cast(values[register.name]) | Const(0, 32) for register in REGISTERS])
-        word = bus.read_address[2:]
-        m.d.comb += bus.read_data.eq(Mux(word < len(REGISTERS), words[word], 0))
+        m.d.comb += bus.read_data.eq(Mux(bus.read_word < len(REGISTERS), words[bus.read_word], 0))
         return m
 
     def _settings(self, m: Module, bus: Any) -> dict[str, Signal]:  # noqa: ANN401
@@ -139,7 +138,7 @@ class Control(wiring.Component):
         names = [register.name for register in REGISTERS if register.writable and register.name != "control"]
         settings = {name: Signal(32, name=name, init=reset[name]) for name in names}
         for name, register in settings.items():
-            with m.If(bus.write & (bus.write_address == OFFSETS[name])):
+            with m.If(bus.write & (bus.write_word == OFFSETS[name] // 4)):
                 for byte in range(4):
                     with m.If(bus.strobes[byte]):
                         m.d.sync += register.word_select(byte, 8).eq(bus.write_data.word_select(byte, 8))
