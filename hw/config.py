@@ -254,8 +254,8 @@ class AcceleratorConfig:
 
     @property
     def vpu_latency_cycles(self) -> int:
-        """Cycles through the vector engine: widen, scale, shift, add residual, narrow."""
-        return 5 * self.vector_latency_cycles
+        """Cycles through the vector engine: widen, scale, shift, function, add residual, multiply, narrow."""
+        return 6 * self.vector_latency_cycles + self.function_latency_cycles
 
     @property
     def function_latency_cycles(self) -> int:

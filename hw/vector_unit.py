@@ -8,10 +8,13 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.commands import Pass, Update
+from hw.isa.functions import Function
 from hw.isa.microarchitecture import SINK_WORDS
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.pregenerate import Pregenerate
+from hw.reductions import ReductionUnit
 from hw.sore import kept_slots
 from hw.vector import PLACES_BITS
 from hw.vpu import NUMBER, VPU, is_on
@@ -28,8 +31,8 @@ class VectorUnit(wiring.Component):
     ::
 
         i_sums ──────┐
-        i_elements ──┴─┬─► VPU ──────────────────────────┬─► o_results
-        i_factors ─────┤                                 │
+        i_elements ──┴─┬─► VPU ─┬────────────────────────┬─► o_results
+        i_factors ─────┤        └─► reductions ──────────┤
         i_residual ────┤                  ┌─ masters ────┘
         i_gate ────────┘                  │
         i_elements, i_factors ─► update ──┼─────────────────► o_copy
@@ -52,7 +55,7 @@ class VectorUnit(wiring.Component):
     i_residual, i_gate : In(stream of storage format × lanes)
         What is added; what must be above zero, or NaN, for an element to pass.
     o_results : Out(stream of 64 × lanes)
-        Results, zeros above; masters and their velocities.
+        Results, zeros above; sums, zeros above, or maxima and their places; masters and their velocities.
     o_copy : Out(stream of storage format × lanes)
         Weights after an update.
     o_forward, o_backward : Out(stream of 2 · storage format × lanes)
@@ -102,11 +105,20 @@ class VectorUnit(wiring.Component):
         ]
         m.d.sync += to_come.eq(to_come - taken)
 
+        reducing, held = Signal(), Signal()
         vpu = self._passes(m, platform, step, passing)
+        reductions: ReductionUnit = place(
+            m, platform, lambda: ReductionUnit(self.config), module="reductions", name="reductions"
+        )
+        m.d.comb += [
+            reducing.eq(~work.update & (step.groups != 0)),
+            held.eq(reducing & vpu.o.valid & ~reductions.i.ready),
+        ]
+        self._reduce(m, step, reducing, vpu, reductions)
         engine = self._updates(m, platform, update, updating)
         m.d.comb += taken.eq(Mux(work.update, engine.i_master.valid & engine.i_master.ready, vpu.i.valid & vpu.i.ready))
         sinks = self._sinks(m, left)
-        self._give(m, work.update, update.copies.dense, vpu, engine, sinks)
+        self._give(m, work.update, reducing, update.copies.dense, (vpu, reductions, engine), sinks)
 
         legal = Mux(work.update, self._is_update(update), _is_pass(step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
@@ -114,7 +126,7 @@ class VectorUnit(wiring.Component):
             self.i.ready.eq(~active),
             self.idle.eq(~active & empty),
             self.illegal.eq(active & checking & ~legal),
-            self.waits_operands.eq((passing | updating) & ~taken & Cat(sink.w_rdy for sink in sinks.values()).all()),
+            self.waits_operands.eq((passing | updating) & ~taken & ~held & Cat(sink.w_rdy for sink in sinks.values()).all()),
             self.waits_room.eq(active & ~Cat(sink.w_rdy for sink in sinks.values()).all()),
         ]
         m.d.sync += checking.eq(0)
@@ -122,7 +134,7 @@ class VectorUnit(wiring.Component):
             words = Mux(work.update, update.words, step.words)
             packed = self._packed_words(m, update)
             due = {
-                "results": words,
+                "results": Mux(reducing, step.results, words),
                 "copy": Mux(update.copies.dense, words, 0),
                 "forward": Mux(update.copies.forward, packed, 0),
                 "backward": Mux(update.copies.backward, packed, 0),
@@ -134,8 +146,13 @@ class VectorUnit(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [work.eq(self.i.payload), active.eq(1), checking.eq(1)]
 
-        wild = Cat(vpu.i.payload[lane][BINARY32.mantissa_bits : -1].all() for lane in range(self.config.vpu_lanes)).any()
-        watched = ~work.update & step.options.note_overflow & taken
+        lanes = range(self.config.vpu_lanes)
+        wild = Mux(
+            reducing,
+            reductions.o.valid & Cat(_is_wild(reductions.o.payload[lane].value) for lane in lanes).any(),
+            taken & Cat(_is_wild(vpu.i.payload[lane]) for lane in lanes).any(),
+        )
+        watched = ~work.update & step.options.note_overflow
         m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
         return m
 
@@ -147,6 +164,7 @@ class VectorUnit(wiring.Component):
         storage = self.config.storage_format
         m.d.comb += [
             Value.cast(vpu.steps).eq(step.steps.as_value()),
+            vpu.function.eq(step.function),
             vpu.i.valid.eq(passing & Mux(from_sums, self.i_sums.valid, self.i_elements.valid)),
             Value.cast(vpu.i.payload).eq(Mux(from_sums, Value.cast(self.i_sums.payload), Value.cast(self.i_elements.payload))),
             self.i_sums.ready.eq(passing & from_sums & vpu.i.ready),
@@ -170,6 +188,16 @@ class VectorUnit(wiring.Component):
                 self.i_factors.ready.eq(factored & vpu.i_factors.ready),
             ]
         return vpu
+
+    def _reduce(self, m: Module, step: data.View, reducing: Value, vpu: VPU, reductions: ReductionUnit) -> None:
+        """What leaves the lanes, as terms."""
+        m.d.comb += [
+            reductions.sizes.largest.eq(step.options.largest),
+            reductions.sizes.groups.eq(step.groups),
+            reductions.sizes.terms.eq(step.terms),
+            reductions.i.valid.eq(reducing & vpu.o.valid),
+        ]
+        m.d.comb += [reductions.i.payload[lane].eq(vpu.o.payload[lane].value) for lane in range(self.config.vpu_lanes)]
 
     def _updates(self, m: Module, platform: object, update: data.View, updating: Value) -> Pregenerate:
         """The update engine with its operands."""
@@ -203,18 +231,32 @@ class VectorUnit(wiring.Component):
         return sinks
 
     def _give(
-        self, m: Module, is_update: Value, copies: Value, vpu: VPU, engine: Pregenerate, sinks: dict[str, SyncFIFO]
+        self,
+        m: Module,
+        is_update: Value,
+        reducing: Value,
+        copies: Value,
+        engines: tuple[VPU, ReductionUnit, Pregenerate],
+        sinks: dict[str, SyncFIFO],
     ) -> None:
-        """Results, or masters and what is made of them, to the sinks."""
+        """Results, reductions, or masters and what is made of them, to the sinks."""
         width, lanes = self.config.storage_format.width, range(self.config.vpu_lanes)
+        vpu, reductions, engine = engines
         results, copy = sinks["results"], sinks["copy"]
         masters = [engine.o_master.payload[lane] for lane in lanes]
         room = results.w_rdy & (copy.w_rdy | ~copies)
         passed = Cat(Cat(vpu.o.payload[lane].value, Const(0, NUMBER)) for lane in lanes)
+        places = (Mux(reductions.sizes.largest, word.place, 0) for word in reductions.o.payload)
+        reduced = Cat(
+            Cat(word.value, place, Const(0, NUMBER - len(place)))
+            for word, place in zip(reductions.o.payload, places, strict=True)
+        )
+        updated = Cat(Cat(word.weight, word.velocity) for word in masters)
         m.d.comb += [
-            results.w_data.eq(Mux(is_update, Cat(Cat(word.weight, word.velocity) for word in masters), passed)),
-            results.w_en.eq(Mux(is_update, engine.o_master.valid & room, vpu.o.valid)),
-            vpu.o.ready.eq(~is_update & results.w_rdy),
+            results.w_data.eq(Mux(is_update, updated, Mux(reducing, reduced, passed))),
+            results.w_en.eq(Mux(is_update, engine.o_master.valid & room, Mux(reducing, reductions.o.valid, vpu.o.valid))),
+            vpu.o.ready.eq(~is_update & Mux(reducing, reductions.i.ready, results.w_rdy)),
+            reductions.o.ready.eq(results.w_rdy),
             engine.o_master.ready.eq(is_update & room),
             copy.w_data.eq(Cat(word.copy for word in masters)),
             copy.w_en.eq(is_update & copies & engine.o_master.valid & room),
@@ -245,5 +287,14 @@ class VectorUnit(wiring.Component):
 
 
 def _is_pass(step: data.View) -> Value:
-    """Whether the VPU can do it."""
-    return (step.words != 0) & (step.options.undefined == 0) & (step.steps.undefined == 0)
+    """Whether the VPU and the reduction unit can do it."""
+    places = ~step.options.largest | (step.terms <= MOST_PLACES)
+    reduces = (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
+    known = (step.options.undefined == 0) & (step.steps.undefined == 0)
+    known &= step.function <= max(Function)
+    return (step.words != 0) & known & ((step.groups == 0) | reduces)
+
+
+def _is_wild(number: Value) -> Value:
+    """Whether a binary32 number is infinite or NaN."""
+    return number[BINARY32.mantissa_bits : -1].all()

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.functions import CODE_BITS, FUNCTION_OPERATIONS, FunctionLane
 from hw.isa.bits import PassStep
 from hw.modules import place
 from hw.parts.layouts import flags_layout
@@ -29,8 +30,9 @@ class VpuLane(wiring.Component):
 
     ::
 
-        value ─ widen ─ × scale ─ + shift ─ + residual ─ narrow ─ relu ─ gate ─► o
-                                              widen ──┘
+        value ─ widen ─ × scale ─ + shift ─┬─ function ─ + residual ─ × ─ narrow ─ relu ─ gate ─► o
+                                           └───────────────────────────┤
+        residual ─ widen ───────────────────────────────────┴──────────┘
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class VpuLane(wiring.Component):
         Clock enable of everything.
     steps : In(PASS)
         What is done.
+    function : In(4)
+        A code of `hw.isa.functions.Function`; 0 for none.
     value, factors, residual, mask : In(32), In(FACTORS), In(storage format), In(1)
         The element and its operands; those that the pass does not use may be anything.
     o : Out(RESULT)
@@ -63,6 +67,7 @@ class VpuLane(wiring.Component):
             {
                 "en": In(1),
                 "steps": In(PASS),
+                "function": In(CODE_BITS),
                 "value": In(NUMBER),
                 "factors": In(FACTORS),
                 "residual": In(config.storage_format.width),
@@ -83,17 +88,26 @@ class VpuLane(wiring.Component):
         value = apply(steps.widen, unit.widen(value[: storage.width], "widen"), value, "widen")
         value = apply(steps.scale, unit.multiply(value, unit.later(self.factors.scale, 1, "a"), "scale"), value, "scale")
         value = apply(steps.shift, unit.add(value, unit.later(self.factors.shift, 2, "b"), "shift"), value, "shift")
-        residual = unit.later(unit.widen(self.residual, "widen_residual"), 2, "r")
+        before, value = value, self._function(m, platform, value)
+        residual = unit.later(unit.widen(self.residual, "widen_residual"), 2 + FUNCTION_OPERATIONS, "r")
         value = apply(steps.residual, unit.add(value, residual, "add_residual"), value, "residual")
+        itself = unit.later(before, FUNCTION_OPERATIONS + 1, "itself")
+        multiplier = Mux(steps.itself, itself, unit.later(residual, 1, "multiplier"))
+        value = apply(steps.multiply, unit.multiply(value, multiplier, "multiply"), value, "multiply")
         value = apply(steps.narrow, unit.narrow(value, "narrow"), value, "narrow")
 
-        on = Signal()
+        on, mask = Signal(), unit.later(self.mask, 6 + FUNCTION_OPERATIONS, "gate")
         m.d.comb += [
             on.eq(Mux(steps.narrow, is_on(value, storage.width, storage.largest), is_on(value, NUMBER, BINARY32.largest))),
             self.o.mask.eq(on),
-            self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~unit.later(self.mask, 5, "gate"), 0, value)),
+            self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~mask, 0, value)),
         ]
         return m
+
+    def _function(self, m: Module, platform: object, value: Value) -> Value:
+        lane: FunctionLane = place(m, platform, lambda: FunctionLane(self.config), module="function_lane", name="function")
+        m.d.comb += [lane.en.eq(self.en), lane.function.eq(self.function), lane.a.eq(value)]
+        return lane.o
 
 
 def is_on(value: Value, width: int, largest: int) -> Value:
@@ -103,7 +117,7 @@ def is_on(value: Value, width: int, largest: int) -> Value:
 
 
 class VPU(wiring.Component):
-    """Bias, scale-and-shift, residual sum, ReLU and its gradient, conversion: any of them in one pass, P elements a cycle.
+    """Bias, scale-and-shift, functions, residual sums and products, ReLU and its gradient, conversion: all in one pass.
 
     ::
 
@@ -119,14 +133,14 @@ class VPU(wiring.Component):
 
     Members
     -------
-    steps : In(PASS)
-        What the pass does; it must hold from the first word taken to the last word offered.
+    steps, function : In(PASS), In(4)
+        What the pass does; they must hold from the first word taken to the last word offered.
     i : In(stream of 32 × vpu_lanes)
         The elements.
     i_factors : In(stream of FACTORS × vpu_lanes)
         In passes that scale or shift.
     i_residual : In(stream of storage format × vpu_lanes)
-        In passes that add a residual.
+        In passes that add a residual, or multiply by it.
     i_mask : In(stream of 1 × vpu_lanes)
         In passes that gate.
     o : Out(stream of RESULT × vpu_lanes)
@@ -148,7 +162,8 @@ class VPU(wiring.Component):
         lanes = config.vpu_lanes
         shapes = {"i": NUMBER, "i_factors": FACTORS, "i_residual": config.storage_format.width, "i_mask": 1}
         inputs = {name: In(stream.Signature(data.ArrayLayout(shape, lanes))) for name, shape in shapes.items()}
-        super().__init__({"steps": In(PASS), **inputs, "o": Out(stream.Signature(data.ArrayLayout(RESULT, lanes)))})
+        results = Out(stream.Signature(data.ArrayLayout(RESULT, lanes)))
+        super().__init__({"steps": In(PASS), "function": In(CODE_BITS), **inputs, "o": results})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -156,7 +171,7 @@ class VPU(wiring.Component):
         used = {
             self.i: Const(1),
             self.i_factors: steps.scale | steps.shift,
-            self.i_residual: steps.residual,
+            self.i_residual: steps.residual | steps.multiply & ~steps.itself,
             self.i_mask: steps.gate,
         }
         valid, en = Signal(), Signal()
@@ -169,6 +184,7 @@ class VPU(wiring.Component):
             m.d.comb += [
                 lane.en.eq(en),
                 lane.steps.eq(steps),
+                lane.function.eq(self.function),
                 lane.value.eq(self.i.payload[number]),
                 lane.factors.eq(self.i_factors.payload[number]),
                 lane.residual.eq(self.i_residual.payload[number]),

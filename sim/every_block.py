@@ -151,17 +151,18 @@ def _update(draw: Draw) -> tuple[WUVE, list[Phase]]:
 
 def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
     dut, phases = VPU(CONFIG), []
-    names = [name for name, _ in PASS]
-    for bits in (*product((0, 1), repeat=len(names)), [0] * len(names)):
+    names = [name for name, _ in PASS if name != "undefined"]
+    for number, bits in enumerate((*product((0, 1), repeat=len(names)), [0] * len(names))):
         steps = dict(zip(names, bits, strict=True))
         used = {
             "i": 1,
             "i_factors": steps["scale"] | steps["shift"],
-            "i_residual": steps["residual"],
+            "i_residual": steps["residual"] | steps["multiply"] & ~steps["itself"],
             "i_mask": steps["gate"],
         }
-        sources = {name: draw.words(dut, name, 8) for name, is_used in used.items() if is_used}
-        phases.append(Phase(sources, {"o": 8}, {"steps": draw.word(PASS, steps)}))
+        sources = {name: draw.words(dut, name, 4) for name, is_used in used.items() if is_used}
+        inputs = {"steps": draw.word(PASS, steps), "function": number % len(Function) if number % 3 == 0 else 0}
+        phases.append(Phase(sources, {"o": 4}, inputs))
     return dut, phases
 
 

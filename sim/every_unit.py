@@ -13,6 +13,7 @@ from hw.errors import SimulationError
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import LOOPS, Command, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
+from hw.isa.reductions import MOST_GROUPS
 from hw.isa.registers import ErrorCode, Unit
 from sim import sat
 from sim.every_block import CONFIG
@@ -55,7 +56,7 @@ def play_accelerator(seed: int) -> None:
         if step.different or any(program.counted != program.predicted for program in step.programs):
             raise SimulationError(f"the step of seed {seed + number} is not the trainer's")
     memory = np.frombuffer(random.randbytes(MEMORY_BYTES), np.uint8)
-    _play_programs(memory, [*_walks(random), *_operands(random), *_updates(random)], seed)
+    _play_programs(memory, [*_walks(random), *_operands(random), *_updates(random), *_reductions(random)], seed)
     _play_stops(memory)
     memory, commands = backward_program(SMALL)
     _play_fields(memory, commands)
@@ -190,6 +191,15 @@ def _updates(random: Random) -> Iterator[list[Command]]:
                 for store in _store(random, count, sink, WRITTEN + 4096 * number)
             ]
             yield [*loads, update, *stores, Halt()]
+
+
+def _reductions(random: Random) -> Iterator[list[Command]]:
+    """Sums and maxima of words from memory, several behind each other."""
+    for groups, terms, count in ((1, 1, 3), (3, 20, 2), (MOST_GROUPS, 2, 1)):
+        for option in (0, PassOption.LARGEST):
+            words, results = groups * terms * count, groups * count
+            step = Pass(words=words, steps=WIDEN, options=option, groups=groups, terms=terms, results=results)
+            yield [Load(source=Source.ELEMENTS, walk=_line(READ, words * LANES, 1)), step, *_store(random, results), Halt()]
 
 
 def _play_stops(memory: Bytes) -> None:

@@ -22,6 +22,8 @@ from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
 from hw.isa.checks import COUNT_BITS
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.isa.encoding import encode
+from hw.isa.functions import Function
+from hw.isa.reductions import MOST_GROUPS
 from hw.isa.registers import ErrorCode, Unit
 from hw.ratio import Ratio
 from sim import sat
@@ -228,6 +230,9 @@ def impossible(command: Command) -> Iterator[tuple[Command, int]]:
         yield from each(Unit.ARRAY, inner=[0, command.inner + 1], outer=[0], weight_shares=[0])
     elif isinstance(command, Pass):
         yield from each(Unit.VECTOR, words=[0], steps=[1 << len(PassStep)], options=[1 << len(PassOption)])
+        yield from each(Unit.VECTOR, groups=[MOST_GROUPS + 1], function=[max(Function) + 1])
+        if command.groups:
+            yield from each(Unit.VECTOR, terms=[0], results=[0])
         if command.options & PassOption.FROM_SUMS:
             yield from each(Unit.ARRAY, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
     elif isinstance(command, Update):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.lower import lower
-from dataflow.machine.assemble import ONES, Assembled, assemble, binary32
+from dataflow.machine.assemble import Assembled, assemble, binary32
 from dataflow.machine.memory import Tensor
 from dataflow.machine.units.port import Memory as MemoryTiming
 from dataflow.machine.updates import Rates
@@ -162,7 +162,7 @@ def initial_memory(config: AcceleratorConfig, assembled: Assembled, model: Model
     _check_copies(model, tensors)
     held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
     inputs = assembled.memory[f"{_first(model)}.input"]
-    held |= {inputs.name: model.backend.store(images), ONES: np.ones(tensors[ONES].shape, np.float32)}
+    held |= {inputs.name: model.backend.store(images)}
     memory = np.zeros(assembled.memory.size_bytes, np.uint8)
     for name, values in held.items():
         write(memory, tensors[name], values, storage)

@@ -74,12 +74,8 @@ class Backend(ABC):
         return self.product(Operand(left.T), right.T)
 
     def sum_rows(self, rows: Array) -> Array:
-        """Sum (k, n) to (n,), `wide`: a product with ones, so that its order of accumulation is the products'."""
+        """Sum (k, n) to (n,), `wide`: what the vector unit adds up by channel."""
         return self.product(Operand(np.ones((1, len(rows)), self.wide)), rows.T)[0]
-
-    def sum_channels(self, rows: Array) -> Array:
-        """The same, as the vector unit adds up."""
-        return self.sum_rows(rows)
 
     def sum_last(self, values: Array) -> Array:
         """Sum (..., k) to (..., 1), `wide`: what the vector unit adds up by row."""
@@ -99,7 +95,7 @@ class ExactBackend(Backend):
             return exact.matmul_packed(weights.values, weights.indices, activations, operand.ratio)
         return exact.matmul(weights, activations)
 
-    def sum_channels(self, rows: Array) -> Array:
+    def sum_rows(self, rows: Array) -> Array:
         return sum_terms(rows)
 
     def sum_last(self, values: Array) -> Array:

@@ -6,25 +6,21 @@ from math import prod
 from struct import pack as pack_bytes
 from struct import unpack as unpack_bytes
 
-from dataflow.interleave import choose_interleave
 from dataflow.machine import updates
 from dataflow.machine.buffers import place_loads
 from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
-from dataflow.machine.passes import Chain, Part, output_of, sums_of
+from dataflow.machine.passes import Chain, Part, output_of, sums_of, totals_of
 from dataflow.machine.products import Drain, emit
+from dataflow.machine.reductions import channel_sums
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import Step, loops
 from dataflow.network import Network
-from dataflow.program import Loop, MatrixView, Product, Program, Stage, Update, Vector
+from dataflow.program import Product, Program, Stage, Update, Vector
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
-from hw.ratio import DENSE
-
-ONES = "ones"
-"""A tensor of ones, as long as the longest sum that is a product with it."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +102,13 @@ class _Assembler:
         for name, region in self.program.regions.items():
             if region.kind != "binary32" or name in gradients:
                 add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
-        longest = 1
         for command in self.program.commands:
             if isinstance(command, Vector):
                 chain, target = Chain.of(command), command.target
                 add(target.tensor, "storage", self._shape(target.layer))
                 if chain.mean:
                     add(chain.mean.tensor, "storage", self._shape(chain.mean.layer))
-                    averaged = target if chain.parts or not command.source else command.source
-                    longest = max(longest, prod(self._shape(averaged.layer)[1:-1]))
+                    add(totals_of(chain.mean.tensor), "binary32", self._shape(chain.mean.layer))
                 for layer in chain.kept:
                     add(output_of(layer), "storage", self._shape(layer))
                 if any(len(part.residuals) > 1 for part in chain.parts):
@@ -126,9 +120,6 @@ class _Assembler:
                 if self._has_bias(command.layer):
                     add(f"{command.layer}.bias", "master", gradient.shape[-1:])
                     add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
-                shape = self.memory[f"{command.layer}.output_gradient"].shape
-                longest = max(longest, prod(shape[:-1]))
-        add(ONES, "storage", (longest,))
 
     def _shape(self, layer: str) -> tuple[int, ...]:
         """Of a layer's output for the whole batch."""
@@ -185,37 +176,29 @@ class _Assembler:
             yield from self._pass(part, source, chain.written(number, target))
             source = chain.written(number, target)
         if chain.mean:
-            yield from self._mean(source, chain.mean.tensor, vector.layer)
+            yield from self._mean(source, chain.mean.tensor)
 
-    def _ones(self, layer: str, stage: Stage, weights: MatrixView, output: MatrixView, drain: Drain) -> Iterator[Command]:
-        """Sums along the rows of a view, in the order of the array, as a product with ones."""
-        m, k = weights.shape
-        activations = MatrixView(ONES, (0,), (Loop(1, 0),), (Loop(k, 0),))
-        product = Product(
-            layer=layer, stage=stage, ratio=DENSE, weights=weights, activations=activations, output=output, macs=m * k,
-            interleave=choose_interleave(self.config, m, 1, k),
-        )  # fmt: skip
-        yield from self._product(product, drain)
+    def _channel_sums(self, source: str, target: str, reductions: int, options: int = 0) -> Iterator[Command]:
+        """See `dataflow.machine.reductions.channel_sums`."""
+        commands = channel_sums(self.config, self.memory[source], self.memory[target], reductions, options)
+        yield from self._ordered(commands, {Source.ELEMENTS: source, Sink.RESULTS: target})
 
-    def _mean(self, source: str, target: str, layer: str) -> Iterator[Command]:
-        """Of all pixels of a channel."""
-        batch, *pixels, channels = self.memory[source].shape
-        rows = (Loop(batch, 0), Loop(channels, len(pixels) + 1))
-        columns = tuple(Loop(size, axis) for axis, size in enumerate(pixels, 1))
-        weights = MatrixView(source, (0,) * (len(pixels) + 2), rows, columns)
-        output = MatrixView(target, (0, 0), (Loop(batch, 0), Loop(channels, 1)), (Loop(1, 0),))
-        drain = Drain(steps=PassStep.SCALE | PassStep.NARROW, tensor=target, scale=binary32(1 / prod(pixels)))
-        yield from self._ones(layer, Stage.FORWARD, weights, output, drain)
+    def _mean(self, source: str, target: str) -> Iterator[Command]:
+        """Of all pixels of a channel: their sum, then its share."""
+        sums = totals_of(target)
+        batch, *pixels, _ = self.memory[source].shape
+        yield from self._channel_sums(source, sums, batch)
+        steps, count = PassStep.SCALE | PassStep.NARROW, prod(self.memory[sums].shape)
+        commands = (
+            Load(source=Source.ELEMENTS, walk=self._flat(sums)),
+            Pass(words=-(-count // self.config.vpu_lanes), steps=steps, scale=binary32(1 / prod(pixels))),
+            Store(sink=Sink.RESULTS, walk=self._flat(target)),
+        )
+        yield from self._ordered(commands, {Source.ELEMENTS: sums, Sink.RESULTS: target})
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
-        if not self._has_bias(layer):
-            return
-        shape = self.memory[f"{layer}.output_gradient"].shape
-        columns = tuple(Loop(size, axis) for axis, size in enumerate(shape[:-1]))
-        weights = MatrixView(f"{layer}.output_gradient", (0,) * len(shape), (Loop(shape[-1], len(shape) - 1),), columns)
-        output = MatrixView(f"{layer}.bias_gradient", (0,), (Loop(shape[-1], 0),), (Loop(1, 0),))
-        drain = Drain(steps=0, tensor=f"{layer}.bias_gradient", options=PassOption.NOTE_OVERFLOW)
-        yield from self._ones(layer, Stage.WEIGHT_GRADIENT, weights, output, drain)
+        if self._has_bias(layer):
+            yield from self._channel_sums(f"{layer}.output_gradient", f"{layer}.bias_gradient", 1, PassOption.NOTE_OVERFLOW)
 
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""

@@ -25,7 +25,7 @@ STEPS: dict[type[Operation], PassStep] = {
 """What a pass does for each operation."""
 
 BESIDE = (op.BiasSums, op.GlobalPool)
-"""Operations that are products with ones of their own."""
+"""Operations that are reductions by channel of their own."""
 
 NO_STEPS = PassStep(0)
 
@@ -118,6 +118,11 @@ class Chain:
 def sums_of(target: str) -> str:
     """The tensor of what several others add up to, before they are added to `target`."""
     return f"{target}.others"
+
+
+def totals_of(target: str) -> str:
+    """The tensor of the sums that a mean comes from."""
+    return f"{target}.totals"
 
 
 def output_of(layer: str) -> str:

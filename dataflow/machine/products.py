@@ -27,7 +27,7 @@ class Drain:
 
     Parameters
     ----------
-    steps, options, scale : int
+    steps, options : int
         As in `hw.isa.commands.Pass`.
     tensor : str
         Written through the product's output view.
@@ -40,7 +40,6 @@ class Drain:
     steps: int
     tensor: str
     options: int = 0
-    scale: int = 0
     bias: str | None = None
     gate: str | None = None
 
@@ -404,7 +403,6 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
         words=product.n * chunks,
         steps=drain.steps,
         options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
-        scale=drain.scale,
         outer=tiling.tiles_n,
         middle=tiling.tiles_m,
         columns=product.n,

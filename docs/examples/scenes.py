@@ -17,7 +17,7 @@ from hw.sore import SORE
 from hw.stce import STCE
 from hw.transpose import Transpose
 from hw.uspe import USPE
-from hw.vpu import VPU
+from hw.vpu import PASS, VPU
 from hw.wuve import WUVE
 from sim.forms import to_number, to_operands
 from sim.waves import Scene, draw
@@ -161,10 +161,10 @@ SCENES = {
     ),
     "vpu": Scene(
         component=VPU(CONFIG),
-        cycles=13,
+        cycles=17,
         words={"i": [single(v) for v in (1, -2, 3, 4)], "i_factors": [single(2) | single(v) << 32 for v in (1, 1, -10, 1)]},
-        pauses={"i_factors": {2}, "o": {8}},
-        inputs={"steps": [0b0100110]},
+        pauses={"i_factors": {2}, "o": {12}},
+        inputs={"steps": [PASS.const({"scale": 1, "shift": 1, "relu": 1}).as_bits()]},
         shown=stream("i", as_single) | {"i_factors.valid": None} | stream("o", as_single),
     ),
     "functions": Scene(

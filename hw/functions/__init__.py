@@ -8,7 +8,7 @@
     table    the segments of `hw.isa.functions`
 """
 
-from hw.functions.lane import FunctionLane
+from hw.functions.lane import CODE_BITS, FUNCTION_OPERATIONS, FunctionLane
 from hw.functions.unit import FunctionUnit
 
-__all__ = ["FunctionLane", "FunctionUnit"]
+__all__ = ["CODE_BITS", "FUNCTION_OPERATIONS", "FunctionLane", "FunctionUnit"]

@@ -18,6 +18,8 @@ from hw.modules import place
 
 NUMBER = BINARY32.width
 CODE_BITS = 4
+FUNCTION_OPERATIONS = 3
+"""As many operations of a vector engine take the time of a function."""
 
 SUM_BITS = FIXED_BITS + 1
 """Bits of a result's magnitude before it is normalised: a logarithm's, with its integer part."""

@@ -27,15 +27,26 @@ class Bits(IntFlag):
 
 
 class PassStep(Bits):
-    """Which operations a pass does; they are done in this order, each with one rounding."""
+    """Which operations a pass does, in this order, each with one rounding; `multiply` comes before `narrow`."""
 
     WIDEN = 1, "elements come in the storage format, in the low bits; otherwise in binary32"
     SCALE = 2, "x ← x · a"
-    SHIFT = 4, "x ← x + b: a bias, or the shift of a batch norm"
+    SHIFT = 4, "x ← x + b: a bias, or the shift of a batch norm; the field `function` comes next"
     RESIDUAL = 8, "x ← x + r; r in the storage format"
     NARROW = 16, "x ← x in the storage format"
-    RELU = 32, "x ← +0 where x <= 0, so that of zeros and negatives nothing is left; NaN passes. The rounded number is compared"
+    RELU = (
+        32,
+        "x ← +0 where x <= 0, so that of zeros and negatives nothing is left; NaN passes. What is rounded is compared",
+    )
     GATE = 64, "x ← +0 where the mask is low: the gradient of a ReLU"
+    MULTIPLY = 128, "x ← x · r, behind `residual`"
+    ITSELF = 256, "r of `multiply` is x as it was before the function"
+
+
+def takes_residual(steps: int) -> bool:
+    """Whether a pass reads r."""
+    multiplies = steps & PassStep.MULTIPLY and not steps & PassStep.ITSELF
+    return bool(steps & PassStep.RESIDUAL or multiplies)
 
 
 class PassOption(Bits):
@@ -44,7 +55,8 @@ class PassOption(Bits):
     FROM_SUMS = 1, "elements are the array's sums, as tiles end; otherwise they come from memory"
     SHIFT_FACTOR = 2, "b is the first number of each factor"
     SCALE_FACTOR = 4, "a is the second number of each factor; otherwise it is the field `scale`"
-    NOTE_OVERFLOW = 8, "elements that are infinite or NaN are noted as an overflow"
+    NOTE_OVERFLOW = 8, "elements, or results of reductions, that are infinite or NaN are noted as an overflow"
+    LARGEST = 16, "reductions are maxima with their places, otherwise sums"
 
 
 class UpdateCopy(Bits):

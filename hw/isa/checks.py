@@ -6,7 +6,10 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
+from hw.isa.functions import Function
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
+from hw.isa.reductions import MOST_GROUPS
+from hw.isa.reductions import MOST_PLACES as MOST_TERMS
 from hw.ratio import MAX_KEPT, Ratio
 
 COUNT_BITS = 24
@@ -77,8 +80,17 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
             yield from _within(command, 1, 0xFFFF, "slot_rows")
             yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
             yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
+        yield from _within(command, 0, max(Function), "function")
+        yield from _reductions(command)
     elif isinstance(command, Update):
         yield from _update(config, command)
+
+
+def _reductions(command: Pass) -> Iterator[str]:
+    yield from _within(command, 0, MOST_GROUPS, "groups")
+    if command.groups:
+        yield from _within(command, 1, MOST_TERMS if command.options & PassOption.LARGEST else 0xFFFFFFFF, "terms")
+        yield from _within(command, 1, 0xFFFFFFFF, "results")
 
 
 def _walk(walk: Walk) -> Iterator[str]:

@@ -14,6 +14,8 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from hw.isa.bits import Bits, PassOption, PassStep, UpdateCopy
+from hw.isa.functions import described
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 
 LOOPS = 4
 """Loops of each of a walk's two spaces."""
@@ -264,7 +266,11 @@ class Product(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass(Command):
-    """Run the vector unit over words of lanes, from memory or from the array's sums as tiles end."""
+    """Run the vector unit over words of lanes, from memory or from the array's sums as tiles end.
+
+    What leaves the lanes are the results, or, where `groups` is not 0, the terms of reductions, one after the other, each of
+    `terms` terms of `groups` words. Results are then binary32 in the lower half of an element, a maximum's place in the upper.
+    """
 
     OPCODE = Opcode.PASS
     words: int = word("words of lanes that pass", default=1)
@@ -278,6 +284,10 @@ class Pass(Command):
     rows: int = word("sums: rows of the result", default=1)
     row_tile: int = word("of them in a tile", default=1)
     slot_rows: int = word("sums: interleave slots on rows of a tile", 16, default=1)
+    groups: int = word(f"0: nothing is reduced; else words of a term, at most {MOST_GROUPS}", 16)
+    terms: int = word(f"of each reduction; of maxima at most {MOST_PLACES}", default=1)
+    results: int = word("words that all reductions give")
+    function: int = word(f"code of a function: {described()}", 16)
     spare: int = word("0", 16)
 
 

@@ -67,6 +67,11 @@ class Function(IntEnum):
     SILU_SLOPE = 10
 
 
+def described() -> str:
+    """All codes with their names."""
+    return ", ".join(f"{one.value} {one.name.lower().replace('_', ' ')}" for one in Function)
+
+
 @dataclass(frozen=True)
 class Curve:
     """A function that is tabulated from `first` on, and is 0 below and 1 above.

@@ -4,7 +4,10 @@ PARTIAL_SUMS = 16
 """Term i of a sum goes to partial sum i mod 16; they are folded by halves."""
 
 PLACE_BITS = 16
-"""Of the place of a maximum: terms that it can be found among, as a power of two."""
+"""Of the place of a maximum."""
+
+MOST_PLACES = (1 << PLACE_BITS) - 1
+"""Terms that a maximum can be found among."""
 
 ACCUMULATOR_WORDS = 1024
 """Words of partial sums on the chip: a word of channels has `PARTIAL_SUMS` of them."""

@@ -86,8 +86,13 @@ TILES = {
 }
 PASSES = {
     "words must be in 1..4294967295, not 0": {"words": 0},
-    "steps must be in 0..127, not 128": {"steps": 128},
-    "options must be in 0..15, not 16": {"options": 16},
+    "steps must be in 0..511, not 512": {"steps": 512},
+    "options must be in 0..31, not 32": {"options": 32},
+    "function must be in 0..10, not 11": {"function": 11},
+    "groups must be in 0..64, not 65": {"groups": 65, "terms": 1, "results": 2},
+    "terms must be in 1..4294967295, not 0": {"groups": 1, "terms": 0, "results": 2},
+    "terms must be in 1..65535, not 65536": {"groups": 1, "terms": 1 << 16, "results": 2, "options": PassOption.LARGEST},
+    "results must be in 1..4294967295, not 0": {"groups": 1, "terms": 1},
 }
 UPDATES = {
     "words must be in 1..4294967295, not 0": {"words": 0},

@@ -68,7 +68,7 @@ class BatchNorm(Module[network.BatchNorm]):
 
     def _sum(self, terms: Callable[[slice], Array]) -> Array:
         """(channels,), wide: the sum over rows, whose terms are made in parts."""
-        sums = self.backend.map(lambda part: self.backend.sum_channels(terms(part)), self.backend.parts(self.rows))
+        sums = self.backend.map(lambda part: self.backend.sum_rows(terms(part)), self.backend.parts(self.rows))
         return reduce(np.add, sums)
 
 

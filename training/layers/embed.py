@@ -27,7 +27,7 @@ class Embed(Module[tokens.Embed]):
         return self.backend.store(np.concatenate([token, patches], axis=1) + self.parameters["position"].value)
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
-        sums = self.backend.sum_channels(gradient.reshape(len(gradient), -1).astype(self.backend.wide))
+        sums = self.backend.sum_rows(gradient.reshape(len(gradient), -1).astype(self.backend.wide))
         position = sums.reshape(gradient.shape[1:])
         self.parameters["position"].gradient, self.parameters["token"].gradient = position, position[0]
         return (np.ascontiguousarray(gradient[:, 1:]).reshape(self.shape),)

@@ -33,8 +33,8 @@ class LayerNorm(Module[tokens.LayerNorm]):
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
         wide, rows = self.backend.wide, gradient.reshape(self.normal.shape)
         scale, shift = self.parameters["scale"], self.parameters["shift"]
-        scale.gradient = self.backend.sum_channels(self.normal.astype(wide) * rows)
-        shift.gradient = self.backend.sum_channels(rows)
+        scale.gradient = self.backend.sum_rows(self.normal.astype(wide) * rows)
+        shift.gradient = self.backend.sum_rows(rows)
         scaled, share = self.backend.store(rows * scale.value), wide(1 / gradient.shape[-1])
         slope = -(self.backend.sum_last(self.normal.astype(wide) * scaled) * share)
         height = -(self.backend.sum_last(scaled) * share)

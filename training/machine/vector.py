@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.formats import FloatFormat
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_residual
 from hw.isa.commands import Pass, Sink, Source, Update
+from hw.isa.functions import Function
 from hw.ratio import Ratio
+from training.functions import apply
 from training.machine.walks import Words
 from training.nm import Packed, pack
 from training.numbers import canonical, from_bits, to_bits
+from training.reductions import largest_term, sum_terms
 
 EXPONENT = np.uint32(0x7F800000)
 
@@ -26,7 +30,7 @@ def sources(work: Pass | Update) -> list[Source]:
     used = {
         Source.ELEMENTS: not work.options & PassOption.FROM_SUMS,
         Source.FACTORS: work.options & (PassOption.SHIFT_FACTOR | PassOption.SCALE_FACTOR),
-        Source.RESIDUAL: work.steps & PassStep.RESIDUAL,
+        Source.RESIDUAL: takes_residual(work.steps),
         Source.GATE: work.steps & PassStep.GATE,
     }
     return [source for source, is_used in used.items() if is_used]
@@ -49,10 +53,29 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
         scale=scale,
         shift=(factors & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         residual=operands.get(Source.RESIDUAL),
+        function=step.function,
         mask=None if gate is None else ~(from_bits(gate.astype(np.int64), config.storage_format) <= 0),
     )
-    watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((value & EXPONENT == EXPONENT).any())
-    return results.astype(np.uint64), watched
+    given = reduced(step, results) if step.groups else results.astype(np.uint64)
+    seen = given.astype(np.uint32) if step.groups else value
+    watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((seen & EXPONENT == EXPONENT).any())
+    return given, watched
+
+
+def reduced(step: Pass, terms: Bits32) -> Words:
+    """Reductions of words of lanes: values, and above them the places of maxima; `InputError` where sizes do not fit."""
+    if step.results * step.terms != step.words or step.results % step.groups:
+        raise InputError(
+            f"reductions of {step.terms} terms of {step.groups} words give {step.results} words;"
+            f" the pass has {step.words} words of terms"
+        )
+    each = terms.reshape(-1, step.terms, step.groups, terms.shape[1])
+    numbers = np.moveaxis(each, 1, 0).view(np.float32)
+    if not step.options & PassOption.LARGEST:
+        return sum_terms(numbers).view(np.uint32).astype(np.uint64).reshape(-1, terms.shape[1])
+    _, places = largest_term(numbers)
+    values = np.take_along_axis(each, places[:, None], axis=1)[:, 0]
+    return (values.astype(np.uint64) | places.astype(np.uint64) << np.uint64(32)).reshape(-1, terms.shape[1])
 
 
 def passed(
@@ -64,8 +87,9 @@ def passed(
     shift: Bits32 | None = None,
     residual: NDArray[np.integer] | None = None,
     mask: NDArray[np.bool_] | None = None,
+    function: int = 0,
 ) -> tuple[Bits32, NDArray[np.bool_]]:
-    """What a lane makes of elements by the bits of `PassStep`, and whether its ReLU would let each pass; bits, of one shape."""
+    """What a lane makes of elements by `PassStep` and `Function`, and whether its ReLU would let each pass; all bits."""
     low = value & np.uint32((1 << storage.width) - 1 & 0xFFFFFFFF)
     x = from_bits(low, storage).astype(np.float32) if steps & PassStep.WIDEN else value.view(np.float32)
     with np.errstate(all="ignore"):
@@ -75,9 +99,11 @@ def passed(
         if steps & PassStep.SHIFT:
             assert shift is not None
             x = canonical(x + shift.view(np.float32))
+        before, x = x, apply(Function(function), x)
         if steps & PassStep.RESIDUAL:
-            assert residual is not None
-            x = canonical(x + from_bits(residual.astype(np.int64), storage).astype(np.float32))
+            x = canonical(x + _widened(storage, residual))
+        if steps & PassStep.MULTIPLY:
+            x = canonical(x * (before if steps & PassStep.ITSELF else _widened(storage, residual)))
         bits = np.ascontiguousarray(x).view(np.uint32)
         if steps & PassStep.NARROW:
             bits = to_bits(x, storage)
@@ -89,6 +115,11 @@ def passed(
         assert mask is not None
         bits = np.where(mask, bits, np.uint32(0))
     return bits, on
+
+
+def _widened(storage: FloatFormat, residual: NDArray[np.integer] | None) -> NDArray[np.float32]:
+    assert residual is not None
+    return from_bits(residual.astype(np.int64), storage).astype(np.float32)
 
 
 def run_update(config: AcceleratorConfig, update: Update, gradients: Words, masters: Words) -> dict[Sink, Words]:

@@ -4,9 +4,10 @@ from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from hw.config import AcceleratorConfig
-from hw.isa.bits import PassOption, PassStep, UpdateCopy
+from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_residual
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.microarchitecture import SINK_WORDS
+from hw.isa.reductions import result_cycles
 
 FACTORED = PassStep.SCALE | PassStep.SHIFT
 FACTORS = PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
@@ -60,6 +61,41 @@ class Packer:
                 self.index, self.left = 0, n
 
 
+class Reductions:
+    """A reduction unit, see `hw.reductions`: terms a word a cycle, then results every other cycle.
+
+    Parameters
+    ----------
+    add_latency_cycles : int
+        Of its adders.
+    """
+
+    def __init__(self, add_latency_cycles: int) -> None:
+        self.add_latency_cycles = add_latency_cycles
+        self.groups = self.terms = 1
+        self.taken = self.left = self.at = 0  # words of terms; of results that are due; when it gives or takes again
+
+    def takes(self, now: int) -> bool:
+        """Whether it takes a word of terms in this cycle."""
+        return not self.left and now >= self.at
+
+    def offers(self, now: int) -> bool:
+        """Whether it offers a result."""
+        return self.left > 0 and now >= self.at
+
+    def take(self, now: int) -> None:
+        """A word of terms."""
+        self.taken += 1
+        if self.taken == self.groups * self.terms:
+            self.taken, self.left = 0, self.groups
+            self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles)
+
+    def give(self, now: int) -> None:
+        """A result."""
+        self.left -= 1
+        self.at = now + (2 if self.left else 1)
+
+
 class VectorUnit(Unit):
     """See `hw.vector_unit.VectorUnit`.
 
@@ -96,6 +132,7 @@ class VectorUnit(Unit):
         self._operands: list[Fifo] = []
         self._pipeline = Pipeline(1)
         self._to_come, self._left = 0, {sink: 0 for sink in Sink}
+        self._reductions, self._held = Reductions(config.vector_latency_cycles), False
         self._packers = {Sink.FORWARD: Packer(), Sink.BACKWARD: Packer()}
         self._forked = [False, False, False]
         self._turned_in, self._turned_out = 0, 0  # words into and out of the transposer
@@ -118,8 +155,9 @@ class VectorUnit(Unit):
                 self.wake()
         else:
             to_come, left = self._to_come, sum(self._left.values())
-            moved = self._update(work) if isinstance(work, Update) else self._pass()
-            if room and to_come and to_come == self._to_come:
+            self._held = False
+            moved = self._update(work) if isinstance(work, Update) else self._pass(work)
+            if room and to_come and to_come == self._to_come and not self._held:
                 self.seen("waits_operands")
             if not any(self._left.values()):
                 self._work, self._free_at = None, now + 2
@@ -138,11 +176,14 @@ class VectorUnit(Unit):
             for copy, sink, words in zip(UpdateCopy, COPY_SINKS, (work.words, packed, packed), strict=True):
                 self._left[sink] = words if work.copies & copy else 0
             return
+        if work.groups:
+            self._left[Sink.RESULTS] = work.results
+            self._reductions.groups, self._reductions.terms = work.groups, work.terms
         self._pipeline = Pipeline(self.latencies[0])
         self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
         if work.options & FACTORS and work.steps & FACTORED:
             self._operands.append(inputs[Source.FACTORS])
-        self._operands += [inputs[Source.RESIDUAL]] * bool(work.steps & PassStep.RESIDUAL)
+        self._operands += [inputs[Source.RESIDUAL]] * takes_residual(work.steps)
         self._operands += [inputs[Source.GATE]] * bool(work.steps & PassStep.GATE)
 
     def _take(self) -> bool:
@@ -158,8 +199,10 @@ class VectorUnit(Unit):
         self.sinks[sink].put()
         self._left[sink] -= 1
 
-    def _pass(self) -> bool:
+    def _pass(self, work: Pass) -> bool:
         """A cycle of a pass; whether anything moved."""
+        if work.groups:
+            return self._reduce()
         offers = self._pipeline.offers
         if offers:
             if not self.sinks[Sink.RESULTS].ready:
@@ -167,6 +210,22 @@ class VectorUnit(Unit):
             self._give(Sink.RESULTS)
         self._pipeline.advance(gives=offers, takes=self._take())
         return bool(self._pipeline.words) or offers
+
+    def _reduce(self) -> bool:
+        """A cycle of a pass whose results are terms; whether anything moved."""
+        now, unit, offers = self.clock.now, self._reductions, self._pipeline.offers
+        gives, takes = unit.offers(now) and self.sinks[Sink.RESULTS].ready, offers and unit.takes(now)
+        if gives:
+            self._give(Sink.RESULTS)
+            unit.give(now)
+        if takes:
+            unit.take(now)
+        self._held = offers and not takes
+        if not self._held:
+            self._pipeline.advance(gives=takes, takes=self._take())
+        if unit.at > now:
+            self.wake(unit.at - now)
+        return bool(self._pipeline.words) and not self._held
 
     def _update(self, work: Update) -> bool:
         """A cycle of an update; whether anything moved."""

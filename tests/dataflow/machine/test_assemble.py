@@ -4,14 +4,14 @@ import pytest
 
 from dataflow import zoo
 from dataflow.lower import lower
-from dataflow.machine.assemble import ONES, assemble
+from dataflow.machine.assemble import assemble
 from dataflow.machine.updates import Rates
 from dataflow.network import INPUT, Add, Conv, Flatten, GlobalPool, Linear, Network
 from dataflow.program import Stage
 from dataflow.techniques import ALL, without
 from hw.config import PRESETS
 from hw.errors import InputError
-from hw.isa.commands import Product
+from hw.isa.commands import Pass, Product
 from hw.ratio import Ratio
 
 TINY = PRESETS["tiny"]
@@ -30,11 +30,13 @@ def products(commands):
 
 @pytest.mark.parametrize("techniques", [ALL, without("interleave"), without("schedule")])
 def test_all_products_are_in_the_program_of_their_half(techniques):
-    """Four layers with weights: four forward, and a mean; four weight and four bias gradients, and three input gradients,
-    one of them in the four phases of its stride.
+    """Four layers with weights: four forward; four weight gradients, and three input gradients, one of them in the four
+    phases of its stride. The mean and the bias gradients are reductions.
     """
     made = assembled(zoo.load("cnn"), techniques)
-    assert (products(made.forward), products(made.backward)) == (4 + 1, 4 + 4 + 2 + 4)
+    assert (products(made.forward), products(made.backward)) == (4, 4 + 2 + 4)
+    sums = [[isinstance(step, Pass) and step.groups > 0 for step in half] for half in (made.forward, made.backward)]
+    assert [sum(half) for half in sums] == [1, 4]
 
 
 def test_selections_by_themselves_are_refused():
@@ -46,8 +48,8 @@ def test_selections_by_themselves_are_refused():
         assembled(zoo.load("cnn"), without("pregenerate"))
 
 
-def test_ones_are_as_many_as_a_mean_by_itself_has_pixels():
-    """Of the images, which two layers read: 7 · 5. All else is one pixel of two images."""
+def test_a_mean_by_itself_sums_the_pixels_of_each_image():
+    """Of the images, which two layers read: 7 · 5 terms of a word of four channels, for each of two images."""
     layers = (
         GlobalPool(name="pool", inputs=(INPUT,)),
         Linear(name="first", inputs=("pool",), out_features=5),
@@ -57,4 +59,13 @@ def test_ones_are_as_many_as_a_mean_by_itself_has_pixels():
         Add(name="sum", inputs=("first", "second")),
     )
     made = assembled(Network(name="net", input_shape=(7, 5, 4), layers=layers))
-    assert made.memory[ONES].shape == (35,)
+    sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
+    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(70, 1, 35, 2)]
+
+
+def test_many_channels_are_summed_some_at_a_time():
+    """The bias gradient of 300 outputs on 4 lanes: 64 words of channels, then 11, of two images each."""
+    layers = (Linear(name="only", inputs=(INPUT,), out_features=300),)
+    made = assembled(Network(name="net", input_shape=(3,), layers=layers))
+    sums = [step for step in made.backward if isinstance(step, Pass) and step.groups]
+    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(128, 64, 2, 64), (22, 11, 2, 11)]

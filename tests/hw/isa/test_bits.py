@@ -16,8 +16,8 @@ TINY = PRESETS["tiny"]
 def test_bits_stand_where_they_are_in_a_words_half():
     """A program of before must mean the same: `steps` is the lower half of the second word behind the header."""
     places = {
-        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate"],
-        PassOption: ["from_sums", "shift_factor", "scale_factor", "note_overflow"],
+        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself"],
+        PassOption: ["from_sums", "shift_factor", "scale_factor", "note_overflow", "largest"],
         UpdateCopy: ["dense", "forward", "backward"],
     }
     for kind, names in places.items():
@@ -32,7 +32,7 @@ def test_signals_are_the_bits():
     step = layout.from_bits(body)
     assert isinstance(step, data.Const)
     assert {name: step.steps[name] for name in ("widen", "relu", "gate", "undefined")} == {
-        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 8,
+        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 6,
     }  # fmt: skip
     assert (step.options.from_sums, step.options.scale_factor, step.options.undefined) == (0, 1, 0)
 
@@ -40,8 +40,8 @@ def test_signals_are_the_bits():
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (Pass(steps=1 << 7), "steps must be in 0..127, not 128"),
-        (Pass(options=1 << 4), "options must be in 0..15, not 16"),
+        (Pass(steps=1 << 9), "steps must be in 0..511, not 512"),
+        (Pass(options=1 << 5), "options must be in 0..31, not 32"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
 )

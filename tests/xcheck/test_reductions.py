@@ -1,0 +1,96 @@
+"""Reductions of the vector unit as commands: bytes of NumPy, cycles and counters of the machine."""
+
+import numpy as np
+import pytest
+
+from dataflow.machine.executor import execute
+from dataflow.machine.units.port import Memory
+from hw.config import PRESETS
+from hw.errors import InputError
+from hw.isa.bits import PassOption, PassStep
+from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Sync, Walk
+from sim.program import run_program
+from training.machine.executor import Executor
+from training.reductions import largest_term, sum_terms
+
+TINY = PRESETS["tiny"]
+LANES = TINY.vpu_lanes
+READ, WRITTEN = 0, 16384
+
+
+def line(base, count, size_log2):
+    """Numbers side by side."""
+    once = (Loop(),) * (LOOPS - 1)
+    return Walk(base=base, size_log2=size_log2, boundary=LANES, u_size=count, u_tile=count, u=(Loop(count=count), *once))
+
+
+def reduce(groups, terms, count, *, place=WRITTEN, **more):
+    """Reductions of binary16 numbers from the start of memory to numbers of 64 bits."""
+    words, results = groups * terms * count, groups * count
+    step = Pass(words=words, steps=PassStep.WIDEN, groups=groups, terms=terms, results=results, **more)
+    return [
+        Load(source=Source.ELEMENTS, walk=line(READ, words * LANES, 1)),
+        step,
+        Store(sink=Sink.RESULTS, walk=line(place, results * LANES, 3)),
+    ]
+
+
+def memory(seed):
+    """Finite numbers, with equal ones among them, and room behind."""
+    numbers = np.random.default_rng(seed).integers(-40, 40, WRITTEN // 2).astype(np.float16) / np.float16(8)
+    return np.concatenate([numbers.view(np.uint8), np.zeros(WRITTEN, np.uint8)])
+
+
+@pytest.mark.parametrize("timing", [Memory(20, 1), Memory(3, 3)], ids=["slow", "narrow"])
+def test_bytes_and_cycles_of_sums_and_maxima(timing):
+    """One behind the other, with a pass that reduces nothing between them; on a slow memory, and on a narrow one."""
+    sizes = [(1, 1, 5), (2, 30, 3), (5, 16, 2), (1, 17, 4), (3, 2, 9)]
+    commands = []
+    for number, (groups, terms, count) in enumerate(sizes):
+        place = WRITTEN + 2048 * number
+        commands += reduce(groups, terms, count, place=place)
+        commands += reduce(groups, terms, count, place=place + 1024, options=PassOption.LARGEST)
+        if number == 1:
+            commands += [
+                Sync(),
+                Load(source=Source.ELEMENTS, walk=line(READ, 40, 1)),
+                Pass(words=10, steps=PassStep.WIDEN),
+                Store(sink=Sink.RESULTS, walk=line(place + 512, 40, 2)),
+            ]
+    program = run_program(TINY, memory(0), [*commands, Halt()], timing)
+    assert program.outcome.error == 0
+    assert sum(row["bytes_different"] for row in program.rows) == 0
+    assert program.counted == program.predicted
+
+
+def test_what_numpy_leaves():
+    start = memory(1)
+    machine = Executor(TINY, start)
+    machine.run([*reduce(3, 20, 2), *reduce(3, 20, 2, place=WRITTEN + 4096, options=PassOption.LARGEST), Halt()])
+    terms = start[: 2 * 480].view(np.float16).reshape(2, 20, 3 * LANES)
+    for number, part in enumerate(terms):
+        found = machine.memory[WRITTEN + 96 * number :][:96].view(np.uint64)
+        np.testing.assert_array_equal(found, sum_terms(part).view(np.uint32))
+        values, places = largest_term(part)
+        found = machine.memory[WRITTEN + 4096 + 96 * number :][:96].view(np.uint32).reshape(-1, 2)
+        np.testing.assert_array_equal(found, np.stack([values.view(np.uint32), places], axis=1))
+
+
+@pytest.mark.parametrize("wild", [np.inf, np.nan])
+def test_a_sum_that_is_not_finite_is_noted(wild):
+    start = memory(2)
+    start[100:102] = np.array([wild], np.float16).view(np.uint8)
+    commands = [*reduce(1, 40, 1, options=PassOption.NOTE_OVERFLOW), Halt()]
+    program = run_program(TINY, start, commands)
+    assert program.outcome.overflow and sum(row["bytes_different"] for row in program.rows) == 0
+    assert not run_program(TINY, memory(2), commands).outcome.overflow
+
+
+def test_sizes_that_do_not_fit_are_told():
+    commands = [*reduce(2, 5, 3), Halt()]
+    wrong = [commands[0], Pass(words=30, steps=PassStep.WIDEN, groups=2, terms=5, results=8), *commands[2:]]
+    said = "reductions of 5 terms of 2 words give 8 words; the pass has 30 words of terms"
+    with pytest.raises(InputError, match=said):
+        Executor(TINY, memory(0)).run(wrong)
+    with pytest.raises((InputError, RuntimeError), match=f"{said}|does not end"):
+        execute(TINY, wrong, Memory())
