@@ -1,9 +1,8 @@
 """A program on the RTL of the accelerator, against both other executors: memory against NumPy, cycles against SimPy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,18 +10,14 @@ from dataflow.machine.executor import Execution, execute
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.checks import up_to_halt
-from hw.isa.commands import STREAMS, Command, Halt, Load, Store, Sync
+from hw.isa.commands import Command
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode
 from sim import sat
 from sim.asked import ask
-from training.machine import order
+from sim.written import Journal, Place, Row
 from training.machine.executor import Executor
 from training.machine.walks import Bytes
-
-Row = dict[str, Any]
-"""A comparison: what, ``bytes_compared``, ``bytes_different``."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,15 @@ class ProgramOnRtl:
     execution : Execution
         What the SimPy machine says of its cycles and counters.
     rows : list of Row
-        Of all of memory, against NumPy, after each operation, ``commands`` by name, and after the whole program; only the
-        latter where commands were skipped after an overflow.
+        Against NumPy: of what each operation wrote, ``commands`` by name, and of all of memory after the program.
+    first : Place, optional
+        Where what they wrote differs first.
     """
 
     outcome: sat.Outcome
     execution: Execution
     rows: list[Row]
+    first: Place | None = None
 
     @property
     def predicted(self) -> dict[str, int]:
@@ -83,9 +80,8 @@ def run_program(
     timing: Memory = sat.DEFAULT_TIMING,
     behind: bytes = b"",
 ) -> ProgramOnRtl:
-    """Run a program on the RTL as a whole, with bytes behind it, and operation by operation; compare with NumPy and SimPy."""
-    (outcome,) = sat.run(config, memory, [encode(commands) + behind], timing=timing)
-    return _compared(config, memory, commands, timing, behind, outcome)
+    """Run a program on the RTL, with bytes behind it; compare all that it writes with NumPy, and its cycles with SimPy."""
+    return _compared(config, memory, commands, timing, behind, _run(config, memory, commands, timing, behind))
 
 
 def try_program(
@@ -95,7 +91,7 @@ def try_program(
 
     The RTL comes first. Where it stops, and where a model fails, there is nothing to compare: each model is asked why.
     """
-    (outcome,) = sat.run(config, memory, [encode(commands) + behind], timing=timing)
+    outcome = _run(config, memory, commands, timing, behind)
     if outcome.error is ErrorCode.NONE:
         with suppress(InputError, RuntimeError, ArithmeticError, LookupError, ValueError, StopIteration, MemoryError):
             return _compared(config, memory, commands, timing, behind, outcome)
@@ -112,38 +108,26 @@ def run_numpy(config: AcceleratorConfig, memory: Bytes, commands: Sequence[Comma
     Executor(config, memory).run(commands)
 
 
+def written_rows(journal: Journal, outcome: sat.Outcome) -> list[Row]:
+    """Of a program that both have run: a comparison of each operation's bytes, and one of all of memory."""
+    left = journal.machine.memory
+    different = int(np.count_nonzero(left != outcome.memory[: len(left)]))
+    whole = {"commands": "the whole program", "bytes_compared": len(left), "bytes_different": different}
+    assert outcome.writes is not None, "the device has a journal"
+    return [*journal.rows(outcome.writes), whole]
+
+
+def _run(config: AcceleratorConfig, memory: Bytes, commands: Sequence[Command], timing: Memory, behind: bytes) -> sat.Outcome:
+    (outcome,) = sat.run(config, memory, [encode(commands) + behind], timing=timing, journal=True)
+    return outcome
+
+
 def _compared(
     config: AcceleratorConfig, memory: Bytes, commands: Sequence[Command], timing: Memory, behind: bytes, outcome: sat.Outcome
 ) -> ProgramOnRtl:
     """A program that ended on the RTL, beside both models."""
-    machine, rows = Executor(config, memory), []
-    parts = list(operations(commands))
-    if any(command.conditional for command in commands) and outcome.overflow:
-        machine.run(commands)
-        rows.append(_all_of("the whole program", machine, outcome))
-    else:
-        outcomes = sat.run(config, memory, [encode(part) for part in parts], timing=timing)
-        for part, after in zip(parts, outcomes, strict=True):
-            machine.run(part)
-            rows.append(_all_of(", ".join(_name(command) for command in part[:-1]), machine, after))
-        rows.append(_all_of("the whole program", machine, outcome))
-    execution = execute(config, commands, timing, sat.program_address(memory), behind=len(behind), overflow=machine.overflow)
-    return ProgramOnRtl(outcome, execution, rows)
-
-
-def _all_of(name: str, machine: Executor, outcome: sat.Outcome) -> Row:
-    different = int(np.count_nonzero(machine.memory != outcome.memory))
-    return {"commands": name, "bytes_compared": len(machine.memory), "bytes_different": different}
-
-
-def _name(command: Command) -> str:
-    """Opcode and stream."""
-    stream, _ = STREAMS.get(type(command), ("", None))
-    return command.OPCODE.name + (f" {getattr(command, stream).name}" if stream else "")
-
-
-def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:
-    """A program's operations, each a program of its own: all that it loads it also stores, and it waits for nothing."""
-    for part in order.operations(command for command in up_to_halt(commands)[:-1] if not isinstance(command, Sync)):
-        alone = [replace(command, after=0) if isinstance(command, Load | Store) else command for command in part]
-        yield [*alone, Halt()]
+    journal = Journal(Executor(config, memory))
+    journal.run(commands)
+    overflow = journal.machine.overflow
+    execution = execute(config, commands, timing, sat.program_address(memory), behind=len(behind), overflow=overflow)
+    return ProgramOnRtl(outcome, execution, written_rows(journal, outcome), journal.first)

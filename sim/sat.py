@@ -1,11 +1,12 @@
 """Programs on the RTL of the whole accelerator, with a memory behind its port."""
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +20,16 @@ from hw.processes import scratch
 from sim.cache import cache_folder, kept
 from sim.harness import run_programs
 from sim.image import Bytes
+from sim.live import answering
 from sim.verilator import Build, build
+from sim.written import Writes
 
 HARNESS = Path(__file__).parent / "harness"
 MEMORY_BYTES = 1 << 20
 MEMORY_BASE = 0x4_0000_0000
-CYCLE_LIMIT = 5_000_000
+CYCLE_LIMIT = 50_000_000
+PAGE_BYTES = 4096
+WRITES = "writes.bin"
 DEFAULT_TIMING = Memory()
 
 
@@ -42,12 +47,15 @@ class Outcome:
         On all channels of both AXI ports, up to here.
     fault : (int, int), optional
         Stream and address of the burst that a `Disturbance` answered with an error.
+    writes : Writes, optional
+        What it wrote, of a `Device` with a journal.
     """
 
     memory: Bytes
     registers: dict[str, int]
     transfers: int
     fault: tuple[int, int] | None
+    writes: Writes | None = None
 
     @property
     def overflow(self) -> bool:
@@ -78,6 +86,9 @@ class Disturbance:
     faulty_write: int = -1
     fault: int = 2
     abort_cycles: int = 0
+
+
+QUIET = Disturbance()
 
 
 def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Build:
@@ -119,8 +130,112 @@ def verilog(config: AcceleratorConfig) -> str:
 
 
 def program_address(memory: Bytes) -> int:
-    """Where `run` places the first program."""
-    return -(-len(memory) // 4096) * 4096
+    """Where `Device.run` places a program."""
+    return -(-len(memory) // PAGE_BYTES) * PAGE_BYTES
+
+
+class Device:
+    """A simulated accelerator with its memory, from the ``with`` that starts it to its end.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    image_bytes, program_bytes : int
+        How much of the memory, from the beginning of the window, belongs to tensors, and how much behind it to programs.
+    timing : Memory
+        Of the memory behind the port, see ``sat_bench.sv``.
+    seed, stalls : int
+        With a seed the memory stalls every channel at random, in so many of 256 cycles, and answers out of order.
+    watchdog_cycles, window_bytes : int
+        See `hw.isa.registers`; the memory is `MEMORY_BYTES` long, or longer where that is needed, and answers DECERR beyond. A
+        window of 0 bytes is as long as the memory.
+    journal : bool
+        Whether all that programs write is noted.
+
+    Raises
+    ------
+    SimulationError
+        If a program neither ends nor stops, or AXI's rules are broken on any channel of either port.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        image_bytes: int,
+        program_bytes: int,
+        *,
+        timing: Memory = DEFAULT_TIMING,
+        seed: int = 0,
+        stalls: int = 64,
+        watchdog_cycles: int = 100_000,
+        window_bytes: int = 0,
+        journal: bool = False,
+    ) -> None:
+        self.journal = journal
+        self.config, self.image_bytes = config, image_bytes
+        self.programs_at = -(-image_bytes // PAGE_BYTES) * PAGE_BYTES
+        self.beat_bytes = config.axi_data_bits // 8
+        needed = self.programs_at + -(-program_bytes // PAGE_BYTES) * PAGE_BYTES
+        self.memory_bytes = max(MEMORY_BYTES, 1 << (needed - 1).bit_length())
+        self._options = f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls} {int(journal)}\n"
+        self._registers = {
+            "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
+            "window_base_high": MEMORY_BASE >> 32,
+            "window_bytes": window_bytes or self.memory_bytes,
+            "watchdog_cycles": watchdog_cycles,
+        }
+        self._opened = ExitStack()
+
+    def __enter__(self) -> "Device":
+        simulator = build_sat(self.config, self.memory_bytes)
+        self._folder = self._opened.enter_context(scratch())
+        (self._folder / "options.txt").write_text(self._options)
+        self._host = self._opened.enter_context(answering(simulator, run_programs.__name__, self._folder))
+        self._host.ask("set_up", values=self._registers)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._opened.__exit__(*raised)  # type: ignore[arg-type]
+
+    def write(self, first: int, content: Bytes | bytes) -> None:
+        """Change the memory from byte `first` on, which is the first of a beat; what is left of the last beat becomes zeros."""
+        whole = bytes(content) + bytes(-len(content) % self.beat_bytes)
+        (self._folder / run_programs.LOADED).write_bytes(whole)
+        self._host.ask("load", first=first, count=len(whole))
+
+    def read(self, first: int = 0, count: int | None = None) -> Bytes:
+        """Bytes of the memory, by default all that belongs to tensors; `first` is the first of a beat."""
+        count = self.image_bytes if count is None else count
+        self._host.ask("dump", first=first, count=-(-count // self.beat_bytes) * self.beat_bytes)
+        return np.fromfile(self._folder / run_programs.DUMPED, np.uint8)[:count]
+
+    def run(self, program: bytes, disturbance: Disturbance = QUIET) -> Outcome:
+        """Run a program to its end, or to where it stops."""
+        self.begin(program, disturbance)
+        return self.outcome()
+
+    def begin(self, program: bytes, disturbance: Disturbance = QUIET) -> None:
+        """Start a program; `outcome` is to follow."""
+        self.write(self.programs_at, program)
+        faults = {name: getattr(disturbance, name) for name in ("faulty_read", "faulty_write", "fault")}
+        self._host.send(
+            "run",
+            address=self.programs_at,
+            length=len(program),
+            cycle_limit=CYCLE_LIMIT,
+            abort_cycles=disturbance.abort_cycles,
+            faults=faults,
+        )
+
+    def outcome(self) -> Outcome:
+        """Wait for the program's end."""
+        found = self._host.receive()
+        transfers, faulty, *fault = (found.pop(name) for name in ("transfers", "faulty", "faulty_stream", "faulty_address"))
+        memory, path = self.read(), self._folder / WRITES
+        writes = Writes.of(path.read_bytes() if path.exists() else b"", self.beat_bytes) if self.journal else None
+        path.unlink(missing_ok=True)
+        return Outcome(memory, found, transfers, (fault[0], fault[1]) if faulty else None, writes)
 
 
 def run(
@@ -128,12 +243,8 @@ def run(
     memory: Bytes,
     programs: Sequence[bytes],
     *,
-    timing: Memory = DEFAULT_TIMING,
-    seed: int = 0,
-    stalls: int = 64,
     disturbances: Sequence[Disturbance] = (),
-    watchdog_cycles: int = 100_000,
-    window_bytes: int = 0,
+    **options: Any,  # noqa: ANN401 (those of `Device`)
 ) -> list[Outcome]:
     """Run programs one after the other on one memory.
 
@@ -144,52 +255,18 @@ def run(
     memory : array of uint8
         What the memory holds at first, from the beginning of the window.
     programs : sequence of bytes
-        Encoded programs; they are placed behind `memory`.
-    timing : Memory
-        Of the memory behind the port, see ``sat_bench.sv``.
-    seed, stalls : int
-        With a seed the memory stalls every channel at random, in so many of 256 cycles, and answers out of order.
+        Encoded programs; each is placed behind `memory`.
     disturbances : sequence of Disturbance
         One a program; none if it is empty.
-    watchdog_cycles, window_bytes : int
-        See `hw.isa.registers`; the memory is `MEMORY_BYTES` long, or longer where that is needed, and answers DECERR beyond. A
-        window of 0 bytes is as long as the memory.
+    **options
+        As `Device` has them.
 
     Raises
     ------
     SimulationError
-        If a program neither ends nor stops, or AXI's rules are broken on any channel of either port.
+        See `Device`.
     """
-    needed = program_address(memory) + sum(-(-len(program) // 64) * 64 for program in set(programs))
-    memory_bytes = max(MEMORY_BYTES, 1 << (needed - 1).bit_length())
-    image = np.zeros(memory_bytes, np.uint8)
-    image[: len(memory)] = memory
-    place, places, plan = program_address(memory), dict[bytes, int](), []
-    for program, disturbance in zip(programs, disturbances or [Disturbance()] * len(programs), strict=True):
-        if program not in places:
-            places[program] = place
-            image[place : place + len(program)] = np.frombuffer(program, np.uint8)
-            place += -(-len(program) // 64) * 64
-        plan.append({"address": places[program], "bytes": len(program)} | asdict(disturbance))
-    registers = {
-        "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
-        "window_base_high": MEMORY_BASE >> 32,
-        "window_bytes": window_bytes or memory_bytes,
-        "watchdog_cycles": watchdog_cycles,
-    }
-    simulator = build_sat(config, memory_bytes)
-    with scratch() as folder:
-        (folder / "memory.bin").write_bytes(image.tobytes())
-        (folder / "options.txt").write_text(f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls}\n")
-        limits = {"cycle_limit": CYCLE_LIMIT, "dump_bytes": program_address(memory)}
-        (folder / run_programs.PLAN).write_text(json.dumps({"registers": registers, "programs": plan} | limits))
-        simulator.run(run_programs.__name__, work=folder, environment={})
-        outcomes = json.loads((folder / run_programs.OUTCOME).read_text())
-        dumps = [np.fromfile(folder / f"dump_{number}.bin", np.uint8) for number in range(len(programs))]
-    return [_outcome(dump[: len(memory)], registers) for dump, registers in zip(dumps, outcomes, strict=True)]
-
-
-def _outcome(memory: Bytes, found: dict[str, int]) -> Outcome:
-    """From what the harness left."""
-    transfers, faulty, *fault = (found.pop(name) for name in ("transfers", "faulty", "faulty_stream", "faulty_address"))
-    return Outcome(memory, found, transfers, (fault[0], fault[1]) if faulty else None)
+    with Device(config, len(memory), max(map(len, programs)), **options) as device:
+        device.write(0, memory)
+        pairs = zip(programs, disturbances or [QUIET] * len(programs), strict=True)
+        return [device.run(program, disturbance) for program, disturbance in pairs]

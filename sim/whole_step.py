@@ -9,7 +9,7 @@
              training.machine, dataflow.machine                      training.step
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Any
@@ -19,20 +19,26 @@ from numpy.typing import NDArray
 
 from dataflow.lower import lower
 from dataflow.machine.assemble import Assembled, assemble, binary32
+from dataflow.machine.executor import Execution, execute
 from dataflow.machine.memory import Tensor
 from dataflow.machine.units.port import Memory as MemoryTiming
-from dataflow.machine.updates import Rates
+from dataflow.machine.updates import Rates, at_rates
 from dataflow.pins import Choice
 from dataflow.program import Dataflow, Product
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.commands import Command
+from hw.isa.encoding import encode as encode_program
 from sim import sat
+from sim.difference import told_apart
 from sim.image import Bytes, decode, weights, write
 from sim.image import encode as encode_tensor
-from sim.program import ProgramOnRtl, Row, run_program
+from sim.program import ProgramOnRtl, written_rows
+from sim.written import Journal, Row
 from training.backend import ExactBackend
 from training.layers.weighted import Weighted
 from training.loss import cross_entropy
+from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import Array
 from training.optimiser import Sgd
@@ -58,16 +64,32 @@ class StepOnRtl:
         Forward and backward.
     loss : float
         That the host computed.
+    correct : int
+        Images that were classified right.
     """
 
     rows: list[Row]
     programs: tuple[ProgramOnRtl, ProgramOnRtl]
     loss: float
+    correct: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether no byte and no counter differs."""
+        return not self.different and all(program.counted == program.predicted for program in self.programs)
 
     @property
     def different(self) -> int:
         """Bytes that are not the trainer's, or not the commands'."""
-        return sum(row["bytes_different"] for rows in (self.rows, *(one.rows for one in self.programs)) for row in rows)
+        return self._sum("bytes_different")
+
+    @property
+    def compared(self) -> int:
+        """Bytes that were compared with either."""
+        return self._sum("bytes_compared")
+
+    def _sum(self, what: str) -> int:
+        return sum(row[what] for rows in (self.rows, *(one.rows for one in self.programs)) for row in rows)
 
 
 def assemble_step(
@@ -95,13 +117,144 @@ def assemble_step(
     if any(chosen.values()):
         pins = {name: Choice(dataflow=dataflow) for name, dataflow in chosen.items() if dataflow}
         program = lower(network, config, pins=pins, **options)
-    rates = Rates(
+    return assemble(network, program, config, rates_of(optimiser, learning_rate))
+
+
+def rates_of(optimiser: Sgd, learning_rate: float) -> Rates:
+    """The hyper-parameters of the optimiser's next step."""
+    return Rates(
         unscale=-int(log2(optimiser.loss_scale.scale)),
         weight_decay=binary32(float(optimiser.weight_decay)),
         momentum=binary32(float(optimiser.momentum)),
         learning_rate=binary32(learning_rate),
     )
-    return assemble(network, program, config, rates)
+
+
+class StepsOnRtl:
+    """Training steps of a model on the RTL, one after the other, beside the trainer and both models of the accelerator.
+
+    Weights, velocities and packed copies stay in the accelerator's memory from step to step; the host writes images and the
+    gradient of the loss.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    model, optimiser : Model, Sgd
+        They go on by each step.
+    batch : int
+        The most images of a step.
+    timing : Memory
+        Of the memory behind the accelerator.
+    dataflows : Dataflows
+        What stays in the array for each product.
+
+    Attributes
+    ----------
+    difference : str
+        What the RTL had otherwise than the NumPy executor or the machine first; empty where nothing was.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        model: Model,
+        optimiser: Sgd,
+        batch: int,
+        *,
+        timing: MemoryTiming = sat.DEFAULT_TIMING,
+        dataflows: Dataflows = as_scheduled,
+    ) -> None:
+        model.set_backend(ExactBackend(config.storage_format))
+        self.config, self.model, self.optimiser = config, model, optimiser
+        self.timing, self.dataflows = timing, dataflows
+        self._assembled: dict[int, Assembled] = {}
+        self._predicted: dict[tuple[int, str, bool], Execution] = {}
+        first = self._of(batch)
+        longest = max(len(encode_program(commands)) for commands in (first.forward, first.backward))
+        self.device = sat.Device(config, first.memory.size_bytes, longest, timing=timing, journal=True)
+        self._machine: Journal | None = None
+        self._batch = 0
+        self.difference = ""
+
+    def __enter__(self) -> "StepsOnRtl":
+        self.device.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.device.__exit__(*raised)
+
+    def step(self, images: Array, labels: NDArray[np.integer], learning_rate: float, smoothing: float = 0.0) -> StepOnRtl:
+        """Train on a batch, see `training.step.training_step`, on the RTL and in NumPy; compare all that both have."""
+        batch, storage = len(labels), self.config.storage_format
+        assembled = self._of(batch)
+        self._settle(batch, assembled)
+        scale, rates = self.optimiser.loss_scale.scale, rates_of(self.optimiser, learning_rate)
+        capture: dict[str, Any] = {}
+        self._write(assembled.memory[f"{_first(self.model)}.input"], self.model.backend.store(images))
+        forward = self._run("forward", batch, assembled.forward)
+        last = self.model.network.layers[-1].name
+        logits = decode(assembled.memory.tensors[f"{last}.output"], forward.outcome.memory, storage)
+        loss, gradient = cross_entropy(logits, labels, smoothing)
+        self._write(assembled.memory[f"{last}.output_gradient"], self.model.backend.store(gradient * scale))
+        backward = self._run("backward", batch, at_rates(assembled.backward, rates))
+
+        training_step(self.model, self.optimiser, images, labels, learning_rate, capture, smoothing)
+        expected: dict[str, Any] = dict(weights(self.model, self.optimiser))
+        for name, values in capture.items():
+            kind = name.rpartition(".")[2]
+            if kind in ("input", "output_gradient", "weight_gradient"):
+                expected[assembled.memory[name].name] = values
+        left, tensors = backward.outcome.memory, assembled.memory.tensors
+        rows = [_compare(tensors[name], values, left, self.config) for name, values in expected.items() if name in tensors]
+        return StepOnRtl(rows, (forward, backward), loss, int((logits.argmax(axis=1) == labels).sum()))
+
+    def _of(self, batch: int) -> Assembled:
+        """The programs for so many images; their rates are those of no step."""
+        if batch not in self._assembled:
+            found = assemble_step(self.config, self.model, self.optimiser, 1.0, batch, self.dataflows)
+            self._assembled[batch] = found
+        return self._assembled[batch]
+
+    def _settle(self, batch: int, assembled: Assembled) -> None:
+        """Have the model in memory where the programs for so many images look for it."""
+        if batch == self._batch:
+            return
+        before = self.device.read() if self._machine else None
+        memory = initial_memory(self.config, assembled, self.model, self.optimiser)
+        if before is not None:  # what the accelerator has trained so far, from where it was
+            known = self._assembled[self._batch].memory.tensors
+            for name in weights(self.model, self.optimiser).keys() & known.keys():
+                old, new = known[name], assembled.memory.tensors[name]
+                memory[new.offset : new.offset + new.size_bytes] = before[old.offset : old.offset + old.size_bytes]
+        self.device.write(0, memory)
+        self._machine, self._batch = Journal(Executor(self.config, memory)), batch
+
+    def _write(self, tensor: Tensor, values: Array) -> None:
+        """Put a tensor into both memories."""
+        assert self._machine is not None
+        memory, place = self._machine.machine.memory, slice(tensor.offset, tensor.offset + tensor.size_bytes)
+        write(memory, tensor, values, self.config.storage_format)
+        self.device.write(tensor.offset, memory[place])
+
+    def _run(self, half: str, batch: int, commands: Sequence[Command]) -> ProgramOnRtl:
+        """A program on the RTL, beside both models."""
+        assert self._machine is not None
+        self.device.begin(encode_program(commands))
+        self._machine.run(commands)
+        overflow = self._machine.machine.overflow
+        known = batch, half, overflow
+        if known not in self._predicted:
+            found = execute(self.config, commands, self.timing, self.device.programs_at, overflow=overflow)
+            self._predicted[known] = found
+        outcome = self.device.outcome()
+        rows = written_rows(self._machine, outcome)
+        done = ProgramOnRtl(outcome, self._predicted[known], rows, self._machine.first)
+        tensors = self._assembled[batch].memory.tensors
+        self.difference = self.difference or told_apart(
+            half, done, tensors, self._machine.machine.memory, self.config.storage_format
+        )
+        return done
 
 
 def step_on_rtl(
@@ -114,55 +267,20 @@ def step_on_rtl(
     timing: MemoryTiming = sat.DEFAULT_TIMING,
     dataflows: Dataflows = as_scheduled,
 ) -> StepOnRtl:
-    """Train one step on the RTL and in NumPy, and compare all that both have.
-
-    Parameters
-    ----------
-    config : AcceleratorConfig
-        The accelerator.
-    model, optimiser : Model, Sgd
-        Both go on by this step.
-    images, labels, learning_rate
-        As in `training.step.training_step`.
-    timing : MemoryTiming
-        Of the memory behind the accelerator.
-    dataflows : Dataflows
-        What stays in the array for each product.
-    """
-    model.set_backend(ExactBackend(config.storage_format))
-    storage = config.storage_format
-    assembled = assemble_step(config, model, optimiser, learning_rate, len(labels), dataflows)
-    tensors = assembled.memory.tensors
-    memory = initial_memory(config, assembled, model, optimiser, images)
-
-    forward = run_program(config, memory, assembled.forward, timing)
-    last = model.network.layers[-1].name
-    logits = decode(tensors[f"{last}.output"], forward.outcome.memory, storage)
-    loss, gradient = cross_entropy(logits, labels)
-    scaled = model.backend.store(gradient * optimiser.loss_scale.scale)
-    middle = forward.outcome.memory.copy()
-    write(middle, assembled.memory[f"{last}.output_gradient"], scaled, storage)
-    backward = run_program(config, middle, assembled.backward, timing)
-
-    capture: dict[str, Any] = {}
-    training_step(model, optimiser, images, labels, learning_rate, capture)
-    expected: dict[str, Any] = dict(weights(model, optimiser))
-    for name, values in capture.items():
-        kind = name.rpartition(".")[2]
-        if kind in ("input", "output_gradient", "weight_gradient"):
-            expected[assembled.memory[name].name] = values
-    left = backward.outcome.memory
-    rows = [_compare(tensors[name], values, left, config) for name, values in expected.items() if name in tensors]
-    return StepOnRtl(rows, (forward, backward), loss)
+    """A single step of `StepsOnRtl`."""
+    with StepsOnRtl(config, model, optimiser, len(labels), timing=timing, dataflows=dataflows) as steps:
+        return steps.step(images, labels, learning_rate)
 
 
-def initial_memory(config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Sgd, images: Array) -> Bytes:
-    """What the host writes before a step: weights and their copies, velocities, images."""
+def initial_memory(
+    config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Sgd, images: Array | None = None
+) -> Bytes:
+    """What the host writes before the first step: weights and their copies, velocities; and the images, if there are any."""
     storage, tensors = config.storage_format, assembled.memory.tensors
     _check_copies(model, tensors)
     held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
-    inputs = assembled.memory[f"{_first(model)}.input"]
-    held |= {inputs.name: model.backend.store(images)}
+    if images is not None:
+        held |= {assembled.memory[f"{_first(model)}.input"].name: model.backend.store(images)}
     memory = np.zeros(assembled.memory.size_bytes, np.uint8)
     for name, values in held.items():
         write(memory, tensors[name], values, storage)

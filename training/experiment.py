@@ -25,6 +25,7 @@ from training.loop import Options, Progress, check_fit, train
 from training.model import Model
 from training.optimiser import Optimiser, Sgd
 from training.readers.form import Form
+from training.step import Stepper, training_step
 from training.widen import widen
 
 SMALL_MACS = 500_000_000
@@ -106,8 +107,10 @@ def run(
     experiment: Experiment,
     progress: Callable[[Progress], None] = lambda where: None,
     journal: Journal | None = None,
+    step: Stepper = training_step,
+    until: float = 1.0,
 ) -> tuple[Model, dict[str, Any]]:
-    """Train; equal experiments give equal bits.
+    """Train, `step` by step, up to an accuracy; equal experiments give equal bits.
 
     Returns
     -------
@@ -129,6 +132,7 @@ def run(
         schedule=experiment.schedule,
         warm_up=experiment.warm_up,
         label_smoothing=experiment.label_smoothing,
+        until=until,
     )
     network, _ = load_network(experiment.model)
     data = load_data(experiment.data, experiment.form)
@@ -139,7 +143,7 @@ def run(
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
     model = build_model(experiment, weights_rng)
-    result = train(model, optimiser, data, options, order_rng, progress, journal)
+    result = train(model, optimiser, data, options, order_rng, progress, journal, step)
     pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
     outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
     used: dict[str, Any] = {"train_images": len(data.train_labels), "test_images": len(data.test_labels)}

@@ -17,7 +17,7 @@ from training.methods.site import Moment
 from training.model import Model
 from training.optimiser import Optimiser
 from training.schedule import load_schedule
-from training.step import training_step
+from training.step import Stepper, training_step
 
 EVALUATION_BATCH = 256
 
@@ -43,6 +43,9 @@ class Options:
         Fraction of the training in which the rate first rises from 0; see `training.schedule`.
     label_smoothing : float
         At least 0 and below 1; see `training.loss`.
+    until : float
+        Share of the test images, above 0: an epoch after which as many are classified right is the last one. At 1 nothing is
+        tested for it.
     """
 
     epochs: int
@@ -51,6 +54,7 @@ class Options:
     schedule: str = "cosine"
     warm_up: float = 0.0
     label_smoothing: float = 0.0
+    until: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -60,6 +64,8 @@ class Options:
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing must be in 0..1, below 1, not {self.label_smoothing}")
+        if not 0 < self.until <= 1:
+            raise InputError(f"until must be above 0 and at most 1, not {self.until}")
         load_schedule(self.schedule, self.warm_up)
 
 
@@ -139,6 +145,7 @@ def train(
     rng: np.random.Generator,
     progress: Callable[[Progress], None] = lambda where: None,
     journal: Journal | None = None,
+    step: Stepper = training_step,
 ) -> Result:
     """Train a model; equal generators give equal bits.
 
@@ -156,6 +163,8 @@ def train(
         Called after every step.
     journal : Journal or None
         Keeps metrics and checkpoints, and gives back where a stopped training was.
+    step : Stepper
+        Does the steps.
 
     Raises
     ------
@@ -166,7 +175,7 @@ def train(
     """
     check_fit(model.network, data)
     with threadpool_limits(BLAS_THREADS):
-        training = Training(model, optimiser, data, options, rng, progress, journal or Journal())
+        training = Training(model, optimiser, data, options, rng, progress, journal or Journal(), step)
         return training.run()
 
 
@@ -182,7 +191,9 @@ class Training:
         rng: np.random.Generator,
         progress: Callable[[Progress], None],
         journal: Journal,
+        step: Stepper,
     ) -> None:
+        self.step = step
         self.model, self.optimiser, self.data, self.options = model, optimiser, data, options
         self.rng, self.progress, self.journal = rng, progress, journal
         self.schedule = load_schedule(options.schedule, options.warm_up)
@@ -213,10 +224,15 @@ class Training:
     def run(self) -> Result:
         """All epochs that are left."""
         standing = self.standing
-        while len(standing.epochs) < self.options.epochs:
+        while len(standing.epochs) < self.options.epochs and not self._reached():
             self._epoch()
         losses, accuracies = ([epoch[name] for epoch in standing.epochs] for name in ("train_loss", "train_accuracy"))
         return Result(losses, accuracies, evaluate(self.model, self.data), standing.skipped)
+
+    def _reached(self) -> bool:
+        """Whether the last epoch ended as well as was asked for."""
+        until, epochs = self.options.until, self.standing.epochs
+        return until < 1 and bool(epochs) and epochs[-1]["test_accuracy"] >= until
 
     def _epoch(self) -> None:
         """One pass over the images, or what is left of it."""
@@ -240,7 +256,7 @@ class Training:
         total = options.epochs * self.count
         rate = options.learning_rate * self.schedule(seen / total)
         images, labels = self.data.batch(chosen, rng)
-        outcome = training_step(self.model, self.optimiser, images, labels, rate, smoothing=options.label_smoothing)
+        outcome = self.step(self.model, self.optimiser, images, labels, rate, smoothing=options.label_smoothing)
         if not isfinite(outcome.loss):
             raise InputError("training diverged: the loss is not finite; lower the learning rate")
         standing.trained += len(chosen)
@@ -257,7 +273,7 @@ class Training:
             "train_loss": standing.loss / self.count,
             "train_accuracy": standing.correct / self.count,
         }
-        if self.journal.folder:
+        if self.journal.folder or self.options.until < 1:
             metrics["test_accuracy"] = evaluate(self.model, self.data)
         standing.epochs.append(metrics)
         standing.trained, standing.correct, standing.loss, standing.generator = 0, 0, 0.0, None

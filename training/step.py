@@ -1,6 +1,7 @@
 """One training step: forward, loss, backward, update, pruning anew."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,23 @@ class Outcome:
     loss: float
     correct: int
     updated: bool
+
+
+class Stepper(Protocol):
+    """What does a training step: `training_step`, or an accelerator beside it."""
+
+    def __call__(
+        self,
+        model: Model,
+        optimiser: Optimiser,
+        images: Array,
+        labels: NDArray[np.integer],
+        learning_rate: float,
+        *,
+        smoothing: float,
+    ) -> Outcome:
+        """Train on a batch, see `training_step`."""
+        ...
 
 
 def training_step(

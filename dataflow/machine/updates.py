@@ -9,8 +9,8 @@ are output channels, input channels follow in time; in the backward copy, whose 
                 for each of the G input channels: a word
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 
 from dataflow.machine.memory import Tensor
 from dataflow.machine.walks import NO_LIMIT, Step, loops
@@ -37,6 +37,11 @@ class Rates:
     weight_decay: int
     momentum: int
     learning_rate: int
+
+
+def at_rates(commands: Iterable[Command], rates: Rates) -> tuple[Command, ...]:
+    """The commands of a step, with other hyper-parameters."""
+    return tuple(replace(command, **asdict(rates)) if isinstance(command, UpdateCommand) else command for command in commands)
 
 
 def emit_flat(
@@ -97,17 +102,7 @@ def _around(walk: Callable[[Tensor], Walk], master: Tensor, gradient: Tensor) ->
 
 
 def _update(rates: Rates, words: int, copies: int, ratio: Ratio) -> UpdateCommand:
-    return UpdateCommand(
-        conditional=True,
-        words=words,
-        copies=copies,
-        n=ratio.n,
-        m=ratio.m,
-        unscale=rates.unscale,
-        weight_decay=rates.weight_decay,
-        momentum=rates.momentum,
-        learning_rate=rates.learning_rate,
-    )
+    return UpdateCommand(conditional=True, words=words, copies=copies, n=ratio.n, m=ratio.m, **asdict(rates))
 
 
 class _Blocks:

@@ -1,9 +1,11 @@
 """What every command shares: options, and results as JSON."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +14,9 @@ from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.inputs import shown, whole
 from hw.ratio import Ratio, parse_ratio
+
+if TYPE_CHECKING:
+    from training.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -172,3 +177,20 @@ def show(result: dict[str, Any], *, as_json: bool) -> None:
     """Print the result object on standard output when ``--json`` was asked for."""
     if as_json:
         click.echo(json.dumps(result))
+
+
+@contextmanager
+def stopping(journal: "Journal") -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the training after the running step, with a checkpoint; a second ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        if journal.stopped:
+            raise KeyboardInterrupt
+        journal.stopped = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ from hw.errors import InputError
 from hw.files import write_json
 from hw.ratio import Ratio
 from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, config_option, output_options, ratio_option, show
+from sim.cli.learning import learn_on_rtl
 from sim.console import log, working
 
 if TYPE_CHECKING:
@@ -30,29 +31,41 @@ if TYPE_CHECKING:
 @ratio_option()
 @click.option("--steps", type=Count(1_000), default=1, show_default=True, help="training steps to check")
 @click.option("--batch", type=Count(4096), default=32, show_default=True, help="images of a step")
-@click.option("--epochs", type=Count(MOST_EPOCHS), default=3, show_default=True, help="training before the first step")
+@click.option("--epochs", type=Count(MOST_EPOCHS), help="training before the first step: 3; with --until at most so many: 25")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products with --whole; default: the schedule's")
 @click.option("--latency", type=Count(10_000, least=0), default=20, show_default=True, help="of its memory, in cycles")
 @click.option("--interval", type=Count(1_000), default=1, show_default=True, help="cycles between beats of its memory")
+@click.option(
+    "--until",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="with --whole: train on the RTL, from the first step on, to this accuracy in %",
+)
+@click.option(
+    "--resume", is_flag=True, help="with --until: go on from the checkpoint in --out, or one of nmtrain train --exact"
+)
+@click.option("--beside", type=click.Path(path_type=Path, exists=True), help="with --until: another one's --out, to draw both")
 @output_options("out/cosim")
 def command(
-    config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int,
-    seed: int, whole: bool, dataflow: str | None, latency: int, interval: int, out: Path, as_json: bool,
+    config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int | None,
+    seed: int, whole: bool, dataflow: str | None, latency: int, interval: int, until: float | None, resume: bool,
+    beside: Path | None, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
     The network is trained first, so that the weights are real. Forward, input-gradient and weight-gradient products of
     every layer then run on the array's Verilog, with their operands from a step in the trainer's exact arithmetic. With --whole
     the accelerator itself is started over AXI, once for the forward and once for the backward half of each step. Every
-    tensor that it leaves in memory is compared with the trainer's, all of memory after each operation with the NumPy
-    executor's, and cycles and performance counters with the SimPy machine's.
+    tensor that it leaves in memory is compared with the trainer's, all that each operation writes with the NumPy
+    executor's, and cycles and performance counters with the SimPy machine's. With --until the accelerator trains the network
+    itself, epoch by epoch, all bytes and cycles of every step compared, and stops at the first that differs.
 
     \b
     Example:
       nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
       nmtrain cosim --model mlp --batch 8 --whole --latency 50 --interval 2
+      nmtrain cosim --model mlp --whole --until 95 --out out/learned
     """
     import numpy as np
 
@@ -66,6 +79,17 @@ def command(
     config.check_ratio(ratio)
     if dataflow and not whole:
         raise InputError("--dataflow is for --whole")
+    if until is not None:
+        if not whole or dataflow:
+            raise InputError("--until is for --whole, without --dataflow")
+        experiment = Experiment(
+            data=data, model=model, method=method, ratio=ratio, epochs=epochs or 25, batch=batch, seed=seed, exact=True,
+            storage=config.storage_format.name,
+        )  # fmt: skip
+        return learn_on_rtl(config, experiment, Memory(latency, interval), until, beside, out, resume=resume, as_json=as_json)
+    if resume or beside:
+        raise InputError("--resume and --beside are for --until")
+    epochs = epochs or 3
     with working(f"training {model} for {epochs} epochs"):
         trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
     head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
@@ -129,8 +153,8 @@ def _whole(
     for number, step in enumerate(result["steps"]):
         parts = sum(len(program["commands"]) for program in step["programs"])
         log.print(
-            f"step {number + 1}: {step['bytes_compared']:,} bytes of {len(step['tensors'])} tensors, and all of memory after "
-            f"each of {parts} parts of the programs: {step['bytes_different']:,} different"
+            f"step {number + 1}: {step['bytes_compared']:,} bytes of {len(step['tensors'])} tensors, and all that each of "
+            f"{parts} parts of the programs writes: {step['bytes_different']:,} different"
         )
         log.print(counters_table(step["programs"]))
     return 0 if all(not step["bytes_different"] and step["counters_equal"] for step in result["steps"]) else 1

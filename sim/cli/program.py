@@ -168,7 +168,7 @@ def _compared(done: "ProgramOnRtl") -> dict[str, Any]:
     """Of a program that ran to its end, what differs."""
     different = sum(row["bytes_different"] for row in done.rows)
     log.print(
-        f"{len(done.rows)} comparisons of all {len(done.outcome.memory):,} bytes: {different} different; "
+        f"{len(done.rows) - 1} operations and all {len(done.outcome.memory):,} bytes: {different} different; "
         f"{done.counted['cycles']:,} cycles on the RTL, {done.predicted['cycles']:,} predicted"
     )
     return {

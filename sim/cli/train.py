@@ -1,7 +1,6 @@
 """``nmtrain train``."""
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from dataflow.network import MOST_BATCH
 from hw.files import alone_in, json_text, write_set
 from hw.inputs import read_text
-from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, output_options, ratio_option, show
+from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, output_options, ratio_option, show, stopping
 from sim.console import log, progress
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _train(out: Path, experiment: "Experiment", journal: "Journal") -> dict[str,
     from training.experiment import run
     from training.saved import model_bytes
 
-    with _stopping(journal), _progress_bar() as advance:
+    with stopping(journal), _progress_bar() as advance:
         model, metrics = run(experiment, advance, journal)
     title = f"{metrics['model']}, {metrics['method']} {metrics['ratio']}, {metrics['data']}"
     epochs = [json.loads(line) for line in read_text(out / "metrics.jsonl").splitlines()]
@@ -107,23 +106,6 @@ def _train(out: Path, experiment: "Experiment", journal: "Journal") -> dict[str,
     write_set(out, {"weights.npz": model_bytes(model, metrics), "metrics.json": json_text(metrics), "curves.png": curves})
     journal.close()
     return metrics
-
-
-@contextmanager
-def _stopping(journal: "Journal") -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the training after the running step, with a checkpoint; a second ends it at once."""
-
-    def stop(number: int, frame: object) -> None:
-        if journal.stopped:
-            raise KeyboardInterrupt
-        journal.stopped = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:

@@ -1,7 +1,11 @@
-"""The cocotb test that runs programs on the accelerator, one after the other, by its registers; runs inside the simulation."""
+"""The cocotb test in which a simulated accelerator waits for a host, another process, and does as it is asked.
+
+Requests and answers are lines of JSON on a socket, see `REQUESTS`. Time stands still between them.
+"""
 
 import json
-from pathlib import Path
+import socket
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import cocotb
@@ -10,7 +14,9 @@ from cocotb.triggers import FallingEdge, First, ReadOnly, RisingEdge, Timer
 from hw.isa.registers import COUNTERS, IDENTITY, OFFSETS
 from sim.kit import PERIOD, reset
 
-PLAN, OUTCOME = "plan.json", "outcome.json"
+SOCKET, LOADED, DUMPED = "host.socket", "load.bin", "dump.bin"
+"""In the working folder: where it listens, and what a part of the memory comes from and goes to."""
+
 RUNNING, ERROR, RESETTING = 2, 8, 32
 """Bits of the status register."""
 
@@ -67,40 +73,78 @@ class Registers:
 
 @cocotb.test()
 async def run_programs(dut: Any) -> None:  # noqa: ANN401
-    """Run what the plan says; leave the registers after each program, and a dump of the memory."""
-    plan = json.loads(Path(PLAN).read_text())
-    dut.dump.value = 0
-    dut.dump_bytes.value = plan["dump_bytes"]
+    """Do what the host asks for until it goes."""
+    dut.load.value = dut.dump.value = 0
     registers = Registers(dut)
     await reset(dut)
-    for name, value in plan["registers"].items():
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(SOCKET)
+        listening.listen(1)
+        host, _ = listening.accept()
+    with host, host.makefile("rw", encoding="ascii") as lines:
+        for line in lines:
+            request = json.loads(line)
+            answer = await REQUESTS[request.pop("do")](dut, registers, **request)
+            lines.write(json.dumps(answer) + "\n")
+            lines.flush()
+    assert int(dut.violations.value) == 0, "AXI's rules were broken, see the messages above"
+
+
+async def _set_up(dut: Any, registers: Registers, values: dict[str, int]) -> None:  # noqa: ANN401 (see above)
+    """Write registers, and check what all of them then hold."""
+    for name, value in values.items():
         await registers.write(name, value)
     await registers.write("interrupt_enable", 1)
-    await registers.check(plan["registers"])
-    outcomes = []
-    for program in plan["programs"]:
-        for name in ("faulty_read", "faulty_write", "fault"):
-            getattr(dut, name).value = program[name]
-        await registers.write("program_address", program["address"])
-        await registers.write("program_bytes", program["bytes"])
-        await registers.write("control", 1)
-        if not int(dut.interrupted.value):
-            limit = program["abort_cycles"] or plan["cycle_limit"]
-            await First(RisingEdge(dut.interrupted), Timer(PERIOD * limit, "step"))
-            assert program["abort_cycles"] or int(dut.interrupted.value), f"no interrupt for {limit} cycles"
-        await FallingEdge(dut.clk)
-        names = ["status", "error_code", "error_unit", "error_address", "error_command"]
-        outcome = {name: await registers.read(name) for name in names}
-        for name in COUNTERS:
-            outcome[name] = await registers.read(f"{name}_low") | await registers.read(f"{name}_high") << 32
-        for name in ("transfers", "faulty", "faulty_stream", "faulty_address"):
-            outcome[name] = int(getattr(dut, name).value)
-        outcomes.append(outcome)
-        await registers.write("control", 4 | (2 if outcome["status"] & (ERROR | RUNNING) else 0))
-        while await registers.read("status") & RESETTING:
-            pass
-        dut.dump.value = 1
-        await FallingEdge(dut.clk)
-        dut.dump.value = 0
-    assert int(dut.violations.value) == 0, "AXI's rules were broken, see the messages above"
-    Path(OUTCOME).write_text(json.dumps(outcomes))
+    await registers.check(values)
+
+
+async def _move(dut: Any, which: str, first: int, count: int) -> None:  # noqa: ANN401
+    """Take a part of the memory from its file, or write it there; whole beats."""
+    dut.part_first.value, dut.part_bytes.value = first, count
+    getattr(dut, which).value = 1
+    await FallingEdge(dut.clk)
+    getattr(dut, which).value = 0
+
+
+async def _load(dut: Any, registers: Registers, first: int, count: int) -> None:  # noqa: ANN401
+    await _move(dut, "load", first, count)
+
+
+async def _dump(dut: Any, registers: Registers, first: int, count: int) -> None:  # noqa: ANN401
+    await _move(dut, "dump", first, count)
+
+
+async def _run(
+    dut: Any,  # noqa: ANN401
+    registers: Registers,
+    address: int,
+    length: int,
+    cycle_limit: int,
+    abort_cycles: int,
+    faults: dict[str, int],
+) -> dict[str, int]:
+    """Run a program; its registers afterwards, and what the memory saw. Limits are in cycles."""
+    for name, value in faults.items():
+        getattr(dut, name).value = value
+    await registers.write("program_address", address)
+    await registers.write("program_bytes", length)
+    await registers.write("control", 1)
+    if not int(dut.interrupted.value):
+        limit = abort_cycles or cycle_limit
+        await First(RisingEdge(dut.interrupted), Timer(PERIOD * limit, "step"))
+        assert abort_cycles or int(dut.interrupted.value), f"no interrupt for {limit} cycles"
+    await FallingEdge(dut.clk)
+    outcome = {name: await registers.read(name) for name in ("status", "error_code", "error_unit", "error_address")}
+    outcome["error_command"] = await registers.read("error_command")
+    for name in COUNTERS:
+        outcome[name] = await registers.read(f"{name}_low") | await registers.read(f"{name}_high") << 32
+    for name in ("transfers", "faulty", "faulty_stream", "faulty_address"):
+        outcome[name] = int(getattr(dut, name).value)
+    await registers.write("control", 4 | (2 if outcome["status"] & (ERROR | RUNNING) else 0))
+    while await registers.read("status") & RESETTING:
+        pass
+    return outcome
+
+
+REQUESTS: dict[str, Callable[..., Awaitable[Any]]] = {"set_up": _set_up, "load": _load, "dump": _dump, "run": _run}
+"""What a request's ``do`` may be; its other entries are the arguments."""

@@ -11,15 +11,18 @@
 //
 // Beat `faulty_read` of the reads since the last dump, and answer `faulty_write`, are answered with `fault` instead; -1: none.
 // `faulty` says whether that was so, `faulty_stream` and `faulty_address` of which burst.
-// options.txt: latency, interval, seed, stalls. memory.bin is read at the start; each `dump` writes the first `dump_bytes` to
-// dump_<n>.bin.
+// options.txt: latency, interval, seed, stalls, journal. With a `journal`, writes.bin gets a record a beat that is written, as 32-bit
+// words: the stream, the beat's address in the memory, strobes, data. It begins anew after each `dump`. The memory is zeros at first; `load` takes a part of it from load.bin, `dump`
+// writes one to dump.bin: `part_bytes` from byte `part_first` on, whole beats.
 module sat_bench
   import sat_config::*;
 (
     input  logic clk,
     input  logic rst,
+    input  logic load,
     input  logic dump,
-    input  int   dump_bytes,
+    input  int   part_first,
+    input  int   part_bytes,
     input  int   faulty_read,
     input  int   faulty_write,
     input  logic [1:0] fault,
@@ -90,7 +93,7 @@ module sat_bench
 
   logic [DATA_BITS-1:0] memory[0:MEMORY_BYTES/BYTES-1];
   longint cycle;
-  int latency, interval, stalls, options, file, dumps, reads_given, writes_answered;
+  int latency, interval, stalls, journal, options, file, written, reads_given, writes_answered;
   logic [31:0] random;  // 0: the memory is deterministic
 
   function automatic logic inside_memory(logic [63:0] address);
@@ -111,20 +114,21 @@ module sat_bench
   endfunction
   initial begin
     options = $fopen("options.txt", "r");
-    if ($fscanf(options, "%d %d %d %d", latency, interval, random, stalls) != 4) $fatal(1, "options.txt is missing");
-    file = $fopen("memory.bin", "rb");
-    for (int word = 0; word < MEMORY_BYTES / BYTES; word++)
-      for (int part = 0; part < BYTES / 4; part++) begin
-        logic [31:0] bits;
-        if ($fread(bits, file) == 4) memory[word][32*part+:32] = {bits[7:0], bits[15:8], bits[23:16], bits[31:24]};
-      end
-    $fclose(file);
+    if ($fscanf(options, "%d %d %d %d %d", latency, interval, random, stalls, journal) != 5) $fatal(1, "options.txt is missing");
+    for (int word = 0; word < MEMORY_BYTES / BYTES; word++) memory[word] = 0;
     cycle = 0;
-    dumps = 0;
+    written = 0;
     reads_given = 0;
     writes_answered = 0;
     faulty = 0;
   end
+
+  task automatic note_write(logic [3:0] id, int word, logic [BYTES-1:0] strobes, logic [DATA_BITS-1:0] content);
+    logic [63:0] wide = 64'(strobes);
+    if (written == 0) written = $fopen("writes.bin", "wb");
+    $fwrite(written, "%u%u%u%u", 32'(id), 32'(word * BYTES), wide[31:0], wide[63:32]);
+    for (int part = 0; part < BYTES / 4; part++) $fwrite(written, "%u", content[32*part+:32]);
+  endtask
 
   task automatic note_fault(logic [3:0] id, logic [63:0] address);
     faulty <= 1;
@@ -171,9 +175,11 @@ module sat_bench
 
     task automatic take_write();
       burst_t one = writes[0];
+      if (journal != 0 && inside_memory(one.address))
+        note_write(one.id, word_of(one.address, write_beat), wstrb[p], wdata[p]);
       for (int lane = 0; lane < BYTES; lane++)
         if (wstrb[p][lane] && inside_memory(one.address))
-          memory[word_of(one.address, write_beat)][8*lane+:8] <= wdata[p][8*lane+:8];
+          memory[word_of(one.address, write_beat)][8*lane+:8] = wdata[p][8*lane+:8];
       write_beat = write_beat + 1;
       if (wlast[p]) begin
         answers.push_back('{one.id, one.address, 0, cycle + 64'(latency), 0});
@@ -220,12 +226,22 @@ module sat_bench
 
   always @(posedge clk) begin
     cycle <= cycle + 1;
+    if (load) begin
+      file = $fopen("load.bin", "rb");
+      for (int word = part_first / BYTES; word < (part_first + part_bytes) / BYTES; word++)
+        for (int part = 0; part < BYTES / 4; part++) begin
+          logic [31:0] bits;
+          if ($fread(bits, file) == 4) memory[word][32*part+:32] = {bits[7:0], bits[15:8], bits[23:16], bits[31:24]};
+        end
+      $fclose(file);
+    end
     if (dump) begin
-      file = $fopen($sformatf("dump_%0d.bin", dumps), "wb");
-      for (int word = 0; word < dump_bytes / BYTES; word++)
+      file = $fopen("dump.bin", "wb");
+      for (int word = part_first / BYTES; word < (part_first + part_bytes) / BYTES; word++)
         for (int part = 0; part < BYTES / 4; part++) $fwrite(file, "%u", memory[word][32*part+:32]);
       $fclose(file);
-      dumps = dumps + 1;
+      if (written != 0) $fclose(written);
+      written = 0;
       reads_given = 0;
       writes_answered = 0;
       faulty <= 0;

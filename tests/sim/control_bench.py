@@ -1,7 +1,5 @@
 """The cocotb tests of `test_control`: what a host may do to the accelerator's registers, and when."""
 
-from pathlib import Path
-
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge, Timer
@@ -10,7 +8,7 @@ from test_sat import COUNT, GOOD, copy
 from hw.isa.commands import Halt
 from hw.isa.encoding import encode
 from hw.isa.registers import OFFSETS, WATCHDOG_CYCLES, ErrorCode
-from sim.harness.run_programs import Registers
+from sim.harness.run_programs import DUMPED, Registers
 from sim.kit import PERIOD, reset
 from sim.sat import MEMORY_BASE, MEMORY_BYTES
 
@@ -36,13 +34,13 @@ class Host(Registers):
 
     def __init__(self, dut):
         super().__init__(dut)
-        dut.dump.value, dut.dump_bytes.value = 0, 0x1000
+        dut.load.value = dut.dump.value = dut.part_first.value = 0
         dut.faulty_read.value = dut.faulty_write.value = -1
-        self.dumps = 0
 
     async def settle(self, **settings):
         """A design after its reset, with a window, and with these settings."""
         await reset(self.dut)
+        await self.part("load", MEMORY_BYTES)
         window = {
             "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
             "window_base_high": MEMORY_BASE >> 32,
@@ -77,11 +75,15 @@ class Host(Registers):
 
     async def memory(self):
         """The first bytes of the memory."""
-        self.dut.dump.value = 1
+        await self.part("dump", 0x1000)
+        return np.fromfile(DUMPED, np.uint8)
+
+    async def part(self, which, count):
+        """Take the memory's first bytes from the file, or write them there."""
+        self.dut.part_bytes.value = count
+        getattr(self.dut, which).value = 1
         await FallingEdge(self.dut.clk)
-        self.dut.dump.value = 0
-        self.dumps += 1
-        return np.fromfile(Path(f"dump_{self.dumps - 1}.bin"), np.uint8)
+        getattr(self.dut, which).value = 0
 
 
 def copied(memory):

@@ -6,6 +6,7 @@ import control_bench
 import pytest
 
 from hw.config import PRESETS
+from sim.harness.run_programs import LOADED
 from sim.sat import build_sat
 
 
@@ -13,6 +14,6 @@ from sim.sat import build_sat
                                   "what_lasts_and_what_does_not"])  # fmt: skip
 def test_registers(tmp_path, monkeypatch, case):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    (tmp_path / "memory.bin").write_bytes(control_bench.image().tobytes())
+    (tmp_path / LOADED).write_bytes(control_bench.image().tobytes())
     (tmp_path / "options.txt").write_text("20 1 0 64\n")
     build_sat(PRESETS["tiny"]).run("control_bench", work=tmp_path, environment={}, testcase=case)

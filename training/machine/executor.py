@@ -1,6 +1,6 @@
 """Programs of commands on a copy of the memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Executor:
         The accelerator.
     memory : ndarray of uint8
         The window's bytes; it is copied.
+    stored : callable
+        Told the commands of an operation and each store of it, once its bytes are in memory.
 
     Attributes
     ----------
@@ -35,8 +37,13 @@ class Executor:
         A watched number was infinite or NaN: conditional commands are skipped.
     """
 
-    def __init__(self, config: AcceleratorConfig, memory: Bytes) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        memory: Bytes,
+        stored: Callable[[Sequence[Command], Store], None] = lambda operation, store: None,
+    ) -> None:
+        self.config, self.stored = config, stored
         self.memory = memory.copy()
         self.overflow = False
 
@@ -93,6 +100,7 @@ class Executor:
             for command in operation:
                 if isinstance(command, Store):
                     sinks[command.sink] = write_words(self.memory, command.walk, sinks[command.sink])
+                    self.stored(operation, command)
         left = [*(source.name for source, words in streams.words.items() if len(words))]
         left += [sink.name for sink, words in sinks.items() if len(words)]
         if left or streams.tiles:

@@ -1,0 +1,103 @@
+"""``nmtrain cosim --whole --until``: a training on the RTL."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.files import alone_in, json_text, write_set
+from hw.inputs import read_text
+from sim.cli.common import show, stopping
+from sim.console import log, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dataflow.machine.units.port import Memory
+    from sim.learning import Told
+    from training.experiment import Experiment
+
+SECONDS_BETWEEN_LINES = 20
+"""Where standard error is no terminal."""
+
+
+def learn_on_rtl(
+    config: AcceleratorConfig,
+    experiment: "Experiment",
+    timing: "Memory",
+    until: float,
+    beside: Path | None,
+    out: Path,
+    *,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Train until `until` per cent of the test images are classified right; write what came of it."""
+    from sim.learning import learn
+    from sim.learning_curves import draw_learning
+    from training.journal import Journal
+    from training.saved import model_bytes
+
+    other = _other(beside) if beside else None
+    journal = Journal(out, experiment.identity, goes_on=resume)
+    with alone_in(out):
+        with stopping(journal), _line() as told:
+            model, result = learn(config, experiment, timing, journal, until / 100, told)
+        head = {"config": config.name, "data": experiment.data, "model": experiment.model, "method": experiment.method}
+        head |= {"ratio": str(experiment.ratio), "batch": experiment.batch, "seed": experiment.seed, "until": until}
+        result = head | result
+        files = {"cosim.json": json_text(result), "learning.png": draw_learning([result, *([other] if other else [])])}
+        write_set(out, files | {"weights.npz": model_bytes(model, result | {"normalisation": None})})
+        journal.close()
+    show(result, as_json=as_json)
+    log.print(
+        f"{out / 'cosim.json'}: test accuracy {result['accuracy']:.2%} after {result['step_count']} steps and "
+        f"{result['rtl_cycles']:,} cycles on the RTL; {result['bytes_compared']:,} bytes compared, 0 different",
+        soft_wrap=True,
+    )
+    return 0 if result["reached"] or until >= 100 else 1
+
+
+def _other(path: Path) -> dict[str, Any]:
+    """The result of another training on the RTL."""
+    file = path / "cosim.json" if path.is_dir() else path
+    try:
+        found = json.loads(read_text(file))
+    except ValueError:
+        raise InputError(f"{file}: not JSON") from None
+    if not isinstance(found, dict) or not found.get("history"):
+        raise InputError(f"{file}: no training on the RTL; allowed: cosim.json of nmtrain cosim --whole --until")
+    return found
+
+
+@contextmanager
+def _line() -> Iterator["Callable[[Told], None]"]:
+    """A bar with step, loss, accuracy, cycles and cycles a second; a line from time to time where that is no terminal."""
+    from rich.progress import TimeRemainingColumn
+
+    bar, start, said, before = progress(TimeRemainingColumn()), perf_counter(), perf_counter(), 0
+    task = bar.add_task("")
+
+    def told(at: "Told") -> None:
+        nonlocal said, before
+        before = before or at.cycles - at.latest
+        speed, where = (at.cycles - before) / (perf_counter() - start), at.where
+        text = (
+            f"step {at.step}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}  {at.cycles:,} cycles, {speed:,.0f} a second"
+        )
+        if log.is_terminal:
+            bar.start()
+            bar.update(task, description=text, completed=where.images, total=where.total_images)
+        elif perf_counter() - said >= SECONDS_BETWEEN_LINES:
+            said = perf_counter()
+            log.print(text, soft_wrap=True)
+
+    try:
+        yield told
+    finally:
+        if bar.live.is_started:
+            bar.stop()

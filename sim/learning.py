@@ -1,0 +1,207 @@
+"""A network that learns on the RTL: the training loop of the trainer, whose steps the simulated accelerator does.
+
+::
+
+    images ─► RTL: products, passes, updates, packed copies ─► the next step's weights, in its memory
+         └──► NumPy: the same step ──────────────────────────► equal to the last byte, or it stops
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.machine.units.port import Memory
+from hw.config import AcceleratorConfig
+from hw.errors import InputError, SimulationError
+from hw.files import write_whole
+from hw.inputs import read_text
+from sim.whole_step import StepsOnRtl
+from training.experiment import Experiment, run
+from training.journal import Journal
+from training.loop import Progress
+from training.model import Model
+from training.numbers import Array
+from training.optimiser import Optimiser, Sgd
+from training.step import Outcome
+
+STEPS = "steps.jsonl"
+"""A line a step: ``step``, from 1, ``loss``, ``accuracy`` of its batch, ``updated``, and the RTL's ``cycles`` and counters."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where a training on the RTL stands.
+
+    Parameters
+    ----------
+    where : Progress
+        Of the training.
+    step, cycles : int
+        Steps, and simulated cycles, since its beginning.
+    latest : int
+        Cycles of the last step.
+    """
+
+    where: Progress
+    step: int
+    cycles: int
+    latest: int
+
+
+class OnRtl:
+    """Steps of a training on the simulated accelerator; see `training.step.Stepper`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    batch : int
+        The most images of a step.
+    timing : Memory
+        Of the memory behind it.
+    path : Path
+        Of the steps' lines, see `STEPS`. Those of a training that goes on stay.
+
+    Attributes
+    ----------
+    history : list of dict
+        The lines.
+    bytes_compared : int
+        Of all that was compared here.
+    """
+
+    def __init__(self, config: AcceleratorConfig, batch: int, timing: Memory, path: Path) -> None:
+        self.config, self.batch, self.timing, self.path = config, batch, timing, path
+        self.history: list[dict[str, Any]] = []
+        self.bytes_compared = 0
+        self._opened = ExitStack()
+        self._steps: StepsOnRtl | None = None
+
+    def __enter__(self) -> "OnRtl":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._opened.__exit__(*raised)  # type: ignore[arg-type]
+
+    @property
+    def cycles(self) -> int:
+        """Of all steps."""
+        return sum(one["cycles"] for one in self.history)
+
+    def __call__(
+        self,
+        model: Model,
+        optimiser: Optimiser,
+        images: Array,
+        labels: NDArray[np.integer],
+        learning_rate: float,
+        *,
+        smoothing: float,
+    ) -> Outcome:
+        """A step on both; `SimulationError` at the first difference."""
+        number, steps = model.moment.step + 1, self._steps or self._begin(model, optimiser)
+        scale = optimiser.loss_scale.scale
+        done = steps.step(images, labels, learning_rate, smoothing)
+        if not done.agrees:
+            names = ", ".join(row["tensor"] for row in done.rows if row["bytes_different"])
+            raise SimulationError(f"step {number}: {steps.difference or f'not as the trainer has it: {names}'}")
+        updated = not done.programs[-1].outcome.overflow
+        self.bytes_compared += done.compared
+        line = {"step": number, "loss": done.loss, "accuracy": done.correct / len(labels), "updated": updated}
+        line |= {"loss_scale": scale} | _added([program.counted for program in done.programs])
+        self.history.append(line)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        return Outcome(done.loss, done.correct, updated)
+
+    def _begin(self, model: Model, optimiser: Optimiser) -> StepsOnRtl:
+        """Start the accelerator, with the model in its memory."""
+        if not isinstance(optimiser, Sgd):
+            raise InputError("the update engine has SGD with momentum: optimiser must be sgd")
+        if self.path.exists():
+            lines = [json.loads(line) for line in read_text(self.path).splitlines()]
+            self.history = [line for line in lines if line["step"] <= model.moment.step]
+        write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in self.history))
+        steps = StepsOnRtl(self.config, model, optimiser, self.batch, timing=self.timing)
+        self._steps = self._opened.enter_context(steps)
+        return self._steps
+
+
+def learn(
+    config: AcceleratorConfig,
+    experiment: Experiment,
+    timing: Memory,
+    journal: Journal,
+    until: float = 1.0,
+    told: Callable[[Told], None] = lambda where: None,
+) -> tuple[Model, dict[str, Any]]:
+    """Train on the RTL, beside NumPy, until the test accuracy is reached.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator.
+    experiment : Experiment
+        Exact, in the accelerator's storage format; its epochs are the most that it takes.
+    timing : Memory
+        Of the accelerator's memory.
+    journal : Journal
+        Of a folder. Its checkpoint is one of ``nmtrain train --exact``, and either goes on from the other's.
+    until : float
+        Share of the test images; 1: all epochs.
+    told : callable
+        Told after each step.
+
+    Returns
+    -------
+    Model
+        Trained.
+    dict
+        What ``cosim.json`` holds: ``accuracy``, ``reached``, ``epochs``, ``step_count``, ``bytes_compared``,
+        ``bytes_different``, ``cycles_different``, ``rtl_cycles``, ``rtl_cycles_per_second`` (wall time of all of it),
+        ``counters`` added up, ``history``.
+
+    Raises
+    ------
+    SimulationError
+        At the first byte or cycle that differs, with its place; the steps before it stay in the folder.
+    """
+    assert journal.folder is not None
+    began = time.perf_counter()
+    with OnRtl(config, experiment.batch, timing, journal.folder / STEPS) as steps:
+
+        def advance(where: Progress) -> None:
+            last = steps.history[-1]
+            told(Told(where, last["step"], steps.cycles, last["cycles"]))
+
+        model, metrics = run(experiment, advance, journal, steps, until)
+        history, before = steps.history, steps.cycles
+    names = [name for name in history[-1] if name not in _OF_A_STEP] if history else []
+    return model, {
+        "accuracy": metrics["test_accuracy"],
+        "reached": metrics["test_accuracy"] >= until,
+        "epochs": len(metrics["train_loss"]),
+        "step_count": len(history),
+        "bytes_compared": steps.bytes_compared,
+        "bytes_different": 0,
+        "cycles_different": 0,
+        "rtl_cycles": steps.cycles,
+        "rtl_cycles_per_second": before / (time.perf_counter() - began),
+        "counters": _added([{name: one[name] for name in names} for one in history]),
+        "history": history,
+    }
+
+
+_OF_A_STEP = ("step", "loss", "accuracy", "updated", "loss_scale")
+
+
+def _added(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Counters of several programs."""
+    return {name: sum(one[name] for one in counted) for name in (counted[0] if counted else ())}

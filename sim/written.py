@@ -1,0 +1,142 @@
+"""What the RTL wrote, byte by byte, against what each store of a program was to write."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.isa.commands import STREAMS, Command, Sink, Store
+from training.machine.executor import Executor
+from training.machine.walks import Bytes, blocks
+
+STROBE_BYTES = 8
+
+Row = dict[str, Any]
+"""A comparison: what, ``bytes_compared``, ``bytes_different``."""
+
+
+@dataclass(frozen=True)
+class Writes:
+    """Bytes in the order in which they were written, by sink.
+
+    Parameters
+    ----------
+    sinks : dict of Sink to (ndarray of int64, ndarray of uint8)
+        Addresses and values.
+    """
+
+    sinks: dict[Sink, tuple[NDArray[np.int64], Bytes]]
+
+    @classmethod
+    def of(cls, records: bytes, beat_bytes: int) -> "Writes":
+        """From the records of ``sat_bench.sv``."""
+        layout = [("id", "<u4"), ("address", "<u4"), ("strobes", "u1", STROBE_BYTES), ("data", "u1", beat_bytes)]
+        beats = np.frombuffer(records, np.dtype(layout))
+        sinks = {}
+        for sink in Sink:
+            own = beats[beats["id"] == sink]
+            strobes = np.unpackbits(own["strobes"], axis=1, bitorder="little")[:, :beat_bytes].astype(bool)
+            addresses = own["address"].astype(np.int64)[:, None] + np.arange(beat_bytes)
+            sinks[sink] = addresses[strobes], own["data"].reshape(-1, beat_bytes)[strobes]
+        return cls(sinks)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A store of the program: which operation's, where, and what."""
+
+    operation: int
+    sink: Sink
+    addresses: NDArray[np.int64]
+    values: Bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a program's writes differ first.
+
+    Parameters
+    ----------
+    operation : str
+        Its number, from 0 on, and its commands by name.
+    address : int
+        Byte of the window.
+    """
+
+    operation: str
+    address: int
+
+
+class Journal:
+    """A program in NumPy, with all that its stores write.
+
+    Parameters
+    ----------
+    machine : Executor
+        It runs programs from now on; its `stored` is taken.
+
+    Attributes
+    ----------
+    first : Place or None
+        Where the last `rows` differ first, in the order of the program.
+    """
+
+    def __init__(self, machine: Executor) -> None:
+        self.machine = machine
+        machine.stored = self._note
+        self._operations: list[Sequence[Command]] = []
+        self._stored: list[_Stored] = []
+        self.first: Place | None = None
+
+    def run(self, commands: Sequence[Command]) -> None:
+        """Run a program, and note its stores."""
+        self._operations, self._stored = [], []
+        self.machine.run(commands)
+
+    def rows(self, writes: Writes) -> Iterator[Row]:
+        """A comparison of each operation's bytes, in the order of the program; what else was written comes last."""
+        compared: dict[int, int] = defaultdict(int)
+        different: dict[int, int] = defaultdict(int)
+        begun = dict.fromkeys(Sink, 0)
+        self.first = None
+        for stored in self._stored:
+            addresses, values = writes.sinks[stored.sink]
+            own = slice(begun[stored.sink], begun[stored.sink] + len(stored.values))
+            begun[stored.sink] = own.stop
+            compared[stored.operation] += len(stored.values)
+            wrong = _different(stored, addresses[own], values[own])
+            different[stored.operation] += len(wrong)
+            if len(wrong) and self.first is None:
+                self.first = Place(f"operation {stored.operation} ({self._name(stored.operation)})", int(wrong[0]))
+        for number in range(len(self._operations)):
+            yield {"commands": self._name(number), "bytes_compared": compared[number], "bytes_different": different[number]}
+        if beyond := sum(len(values) - begun[sink] for sink, (_, values) in writes.sinks.items()):
+            yield {"commands": "no store", "bytes_compared": beyond, "bytes_different": beyond}
+
+    def _name(self, operation: int) -> str:
+        return ", ".join(command_name(command) for command in self._operations[operation])
+
+    def _note(self, operation: Sequence[Command], store: Store) -> None:
+        if not self._operations or self._operations[-1] is not operation:
+            self._operations.append(operation)
+        size, memory = 1 << store.walk.size_log2, self.machine.memory
+        first = np.concatenate([block.addresses[block.inside] for block in blocks(store.walk)])
+        addresses = np.sort((first[:, None] + np.arange(size)).ravel())
+        self._stored.append(_Stored(len(self._operations) - 1, store.sink, addresses, memory[addresses]))
+
+
+def command_name(command: Command) -> str:
+    """Opcode and stream."""
+    stream, _ = STREAMS.get(type(command), ("", None))
+    return command.OPCODE.name + (f" {getattr(command, stream).name}" if stream else "")
+
+
+def _different(stored: _Stored, addresses: NDArray[np.int64], values: Bytes) -> NDArray[np.int64]:
+    """Addresses of a store's bytes that the RTL did not write, or wrote otherwise."""
+    if len(values) < len(stored.values):
+        return stored.addresses
+    order = np.argsort(addresses, kind="stable")
+    return stored.addresses[(addresses[order] != stored.addresses) | (values[order] != stored.values)]
