@@ -47,11 +47,12 @@ def learn_on_rtl(
     with alone_in(out):
         with stopping(journal), _line() as told:
             model, result = learn(config, experiment, timing, journal, until / 100, told)
-        head = {"config": config.name, "data": experiment.data, "model": experiment.model, "method": experiment.method}
+        head: dict[str, Any] = {"config": config.name, "data": experiment.data, "model": experiment.model, "method": experiment.method}
         head |= {"ratio": str(experiment.ratio), "batch": experiment.batch, "seed": experiment.seed, "until": until}
         result = head | result
-        files = {"cosim.json": json_text(result), "learning.png": draw_learning([result, *([other] if other else [])])}
-        write_set(out, files | {"weights.npz": model_bytes(model, result | {"normalisation": None})})
+        picture = draw_learning([result, *([other] if other else [])])
+        weights = model_bytes(model, result | {"normalisation": None})
+        write_set(out, {"cosim.json": json_text(result), "learning.png": picture, "weights.npz": weights})
         journal.close()
     show(result, as_json=as_json)
     log.print(
