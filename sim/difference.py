@@ -7,7 +7,6 @@ import numpy as np
 from dataflow.machine.memory import Tensor
 from hw.formats import BINARY32, FloatFormat
 from sim.program import ProgramOnRtl
-from sim.written import Place
 from training.machine.walks import Bytes
 
 
@@ -27,12 +26,13 @@ def told_apart(name: str, program: ProgramOnRtl, tensors: Mapping[str, Tensor], 
     storage : FloatFormat
         Of storage tensors.
     """
-    found = program.outcome.memory
-    places = np.flatnonzero(due != found[: len(due)])
-    if program.first is not None or len(places):
-        place = program.first or Place("", int(places[0]))
-        command = f"{place.operation}: " if place.operation else ""
-        return f"{name}, {command}{element_at(place.address, tensors, due, found, storage)}"
+    found, first, where = program.outcome.memory[: len(due)], program.first, name
+    if first is not None:  # both memories as they were when the operation had written
+        due, found, where = due.copy(), found.copy(), f"{name}, {first.operation}"
+        due[first.addresses], found[first.addresses] = first.due, first.found
+        return f"{where}: {element_at(int(first.addresses[first.due != first.found][0]), tensors, due, found, storage)}"
+    if len(places := np.flatnonzero(due != found)):
+        return f"{where}: {element_at(int(places[0]), tensors, due, found, storage)}"
     for counter, value in program.predicted.items():
         if program.counted[counter] != value:
             return f"{name}: {counter} {program.counted[counter]:,} on the RTL, {value:,} by the machine"

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 from hw.errors import InputError, SimulationError
-from hw.files import write_whole
-from hw.inputs import read_text
+from hw.files import append_line, write_whole
+from hw.inputs import parse_json, read_text
 from sim.whole_step import StepsOnRtl
 from training.experiment import Experiment, run
 from training.journal import Journal
@@ -117,8 +117,7 @@ class OnRtl:
         line = {"step": number, "loss": done.loss, "accuracy": done.correct / len(labels), "updated": updated}
         line |= {"loss_scale": scale} | _added([program.counted for program in done.programs])
         self.history.append(line)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_line(self.path, json.dumps(line))
         return Outcome(done.loss, done.correct, updated)
 
     def _begin(self, model: Model, optimiser: Optimiser) -> StepsOnRtl:
@@ -126,7 +125,7 @@ class OnRtl:
         if not isinstance(optimiser, Sgd):
             raise InputError("the update engine has SGD with momentum: optimiser must be sgd")
         if self.path.exists():
-            lines = [json.loads(line) for line in read_text(self.path).splitlines()]
+            lines = [parse_json(line, str(self.path)) for line in read_text(self.path).splitlines()]
             self.history = [line for line in lines if line["step"] <= model.moment.step]
         write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in self.history))
         steps = StepsOnRtl(self.config, model, optimiser, self.batch, timing=self.timing)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 STEPS_AVERAGED = 20
-"""Steps that a point of a curve is the mean of: a batch alone says little."""
+"""The most steps that a point of a curve is the mean of."""
 
 CAUSES = {
     "array busy": "array_busy",
@@ -34,8 +34,8 @@ def draw_learning(results: Sequence[dict[str, Any]]) -> bytes:
     for result in results:
         cycles = np.cumsum([step["cycles"] for step in result["history"]]) / 1e6
         for axes, name, scale in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
-            points, means = _means(cycles, [scale * step[name] for step in result["history"]])
-            axes.plot(points, means, label=named(result), marker="o" if len(points) < 3 else "")
+            means = _means([scale * step[name] for step in result["history"]])
+            axes.plot(cycles, means, label=named(result), marker="o" if len(means) < 3 else "")
     accuracy.set(xlabel="million cycles", ylabel="accuracy of training batches, %")
     loss.set(xlabel="million cycles", ylabel="training loss", yscale="log")
     accuracy.legend(loc="lower right")
@@ -50,13 +50,13 @@ def named(result: dict[str, Any]) -> str:
     return result["method"] if result["method"] == "dense" else f"{result['method']} {result['ratio']}"
 
 
-def _means(cycles: Any, values: Sequence[float]) -> tuple[list[float], list[float]]:  # noqa: ANN401 (an array)
-    """Means of some steps each, at the cycle of their last."""
-    parts = range(0, len(values), STEPS_AVERAGED)
-    ends = [min(start + STEPS_AVERAGED, len(values)) for start in parts]
-    return [float(cycles[end - 1]) for end in ends], [
-        float(np.mean(values[start:end])) for start, end in zip(parts, ends, strict=True)
-    ]
+def _means(values: Sequence[float]) -> Any:  # noqa: ANN401 (an array)
+    """The mean of each step and those before it, up to `STEPS_AVERAGED` and a tenth of all: a batch alone says little."""
+    length = max(1, min(STEPS_AVERAGED, len(values) // 10))
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - length, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
 
 
 def _draw_causes(axes: Any, results: Sequence[dict[str, Any]]) -> None:  # noqa: ANN401 (matplotlib's)

@@ -62,12 +62,16 @@ class Place:
     ----------
     operation : str
         Its number, from 0 on, and its commands by name.
-    address : int
-        Byte of the window.
+    addresses : array of int64
+        Bytes of the window that a store was to write.
+    due, found : array of uint8
+        What it was to write there, and what was written; equal where nothing was.
     """
 
     operation: str
-    address: int
+    addresses: NDArray[np.int64]
+    due: Bytes
+    found: Bytes
 
 
 class Journal:
@@ -107,10 +111,12 @@ class Journal:
             own = slice(begun[stored.sink], begun[stored.sink] + len(stored.values))
             begun[stored.sink] = own.stop
             compared[stored.operation] += len(stored.values)
-            wrong = _different(stored, addresses[own], values[own])
-            different[stored.operation] += len(wrong)
-            if len(wrong) and self.first is None:
-                self.first = Place(f"operation {stored.operation} ({self._name(stored.operation)})", int(wrong[0]))
+            found = _found(stored, addresses[own], values[own])
+            wrong = np.count_nonzero(found != stored.values)
+            different[stored.operation] += int(wrong)
+            if wrong and self.first is None:
+                name = f"operation {stored.operation} ({self._name(stored.operation)})"
+                self.first = Place(name, stored.addresses, stored.values, found)
         for number in range(len(self._operations)):
             yield {"commands": self._name(number), "bytes_compared": compared[number], "bytes_different": different[number]}
         if beyond := sum(len(values) - begun[sink] for sink, (_, values) in writes.sinks.items()):
@@ -134,9 +140,11 @@ def command_name(command: Command) -> str:
     return command.OPCODE.name + (f" {getattr(command, stream).name}" if stream else "")
 
 
-def _different(stored: _Stored, addresses: NDArray[np.int64], values: Bytes) -> NDArray[np.int64]:
-    """Addresses of a store's bytes that the RTL did not write, or wrote otherwise."""
-    if len(values) < len(stored.values):
-        return stored.addresses
+def _found(stored: _Stored, addresses: NDArray[np.int64], values: Bytes) -> Bytes:
+    """What the RTL wrote where a store was to write; not what was due where it wrote nothing, or elsewhere."""
     order = np.argsort(addresses, kind="stable")
-    return stored.addresses[(addresses[order] != stored.addresses) | (values[order] != stored.values)]
+    addresses, values = addresses[order], values[order]
+    places = np.minimum(np.searchsorted(addresses, stored.addresses), max(len(addresses) - 1, 0))
+    if not len(addresses):
+        return ~stored.values
+    return np.where(addresses[places] == stored.addresses, values[places], ~stored.values)

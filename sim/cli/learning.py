@@ -1,6 +1,5 @@
 """``nmtrain cosim --whole --until``: a training on the RTL."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import alone_in, json_text, write_set
-from hw.inputs import read_text
+from hw.inputs import parse_json, read_text
 from sim.cli.common import show, stopping
 from sim.console import log, progress
 
@@ -47,8 +46,8 @@ def learn_on_rtl(
     with alone_in(out):
         with stopping(journal), _line() as told:
             model, result = learn(config, experiment, timing, journal, until / 100, told)
-        head: dict[str, Any] = {"config": config.name, "data": experiment.data, "model": experiment.model, "method": experiment.method}
-        head |= {"ratio": str(experiment.ratio), "batch": experiment.batch, "seed": experiment.seed, "until": until}
+        head: dict[str, Any] = {name: getattr(experiment, name) for name in ("data", "model", "method", "batch", "seed")}
+        head |= {"config": config.name, "ratio": str(experiment.ratio), "until": until}
         result = head | result
         picture = draw_learning([result, *([other] if other else [])])
         weights = model_bytes(model, result | {"normalisation": None})
@@ -66,10 +65,7 @@ def learn_on_rtl(
 def _other(path: Path) -> dict[str, Any]:
     """The result of another training on the RTL."""
     file = path / "cosim.json" if path.is_dir() else path
-    try:
-        found = json.loads(read_text(file))
-    except ValueError:
-        raise InputError(f"{file}: not JSON") from None
+    found = parse_json(read_text(file), str(file))
     if not isinstance(found, dict) or not found.get("history"):
         raise InputError(f"{file}: no training on the RTL; allowed: cosim.json of nmtrain cosim --whole --until")
     return found

@@ -15,5 +15,5 @@ from sim.sat import build_sat
 def test_registers(tmp_path, monkeypatch, case):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     (tmp_path / LOADED).write_bytes(control_bench.image().tobytes())
-    (tmp_path / "options.txt").write_text("20 1 0 64\n")
+    (tmp_path / "options.txt").write_text("20 1 0 64 0\n")
     build_sat(PRESETS["tiny"]).run("control_bench", work=tmp_path, environment={}, testcase=case)
