@@ -92,6 +92,11 @@ FORMATS: dict[str, FloatFormat] = {
 }
 
 
+def lowest_bits(form: FloatFormat) -> int:
+    """Bits of the number that no other one is below: -infinity, or the largest number below zero of a `finite` format."""
+    return 1 << form.width - 1 | form.largest
+
+
 def has_exact_products(form: FloatFormat) -> bool:
     """Whether the product of any two numbers is zero or a normal number of binary32, exactly."""
     smallest, digits = 2 * (1 - form.bias - form.mantissa_bits), 2 * (form.mantissa_bits + 1)

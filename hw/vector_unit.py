@@ -10,9 +10,10 @@ from hw.formats import BINARY32
 from hw.isa.commands import Pass, Update
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import SINK_WORDS
-from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS
 from hw.modules import place
 from hw.parts.layouts import command_layout
+from hw.places import PLACE_FIELDS, PlaceCounter
 from hw.pregenerate import Pregenerate
 from hw.reductions import ReductionUnit
 from hw.sore import kept_slots
@@ -53,11 +54,11 @@ class VectorUnit(wiring.Component):
     i_factors : In(stream of 64 × lanes)
         Two binary32 numbers: shift and scale, or a master weight and its velocity.
     i_residual, i_gate : In(stream of storage format × lanes)
-        What is added; what must be above zero, or NaN, for an element to pass.
+        What is added; what must be above zero, or NaN, or the place that is counted, for an element to pass.
     o_results : Out(stream of 64 × lanes)
         Results, zeros above; sums, zeros above, or maxima and their places; masters and their velocities.
     o_copy : Out(stream of storage format × lanes)
-        Weights after an update.
+        Weights after an update; places of maxima, as far as they fit.
     o_forward, o_backward : Out(stream of 2 · storage format × lanes)
         Packed weights: value, then index.
     overflow, clear : Out(1), In(1)
@@ -106,7 +107,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += to_come.eq(to_come - taken)
 
         reducing, held = Signal(), Signal()
-        vpu = self._passes(m, platform, step, passing)
+        vpu = self._passes(m, platform, step, passing, checking)
         reductions: ReductionUnit = place(
             m, platform, lambda: ReductionUnit(self.config), module="reductions", name="reductions"
         )
@@ -118,7 +119,8 @@ class VectorUnit(wiring.Component):
         engine = self._updates(m, platform, update, updating)
         m.d.comb += taken.eq(Mux(work.update, engine.i_master.valid & engine.i_master.ready, vpu.i.valid & vpu.i.ready))
         sinks = self._sinks(m, left)
-        self._give(m, work.update, reducing, update.copies.dense, (vpu, reductions, engine), sinks)
+        copies = Mux(work.update, update.copies.dense, reducing & step.options.places)
+        self._give(m, work.update, reducing, copies, (vpu, reductions, engine), sinks)
 
         legal = Mux(work.update, self._is_update(update), _is_pass(step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
@@ -135,12 +137,12 @@ class VectorUnit(wiring.Component):
             packed = self._packed_words(m, update)
             due = {
                 "results": Mux(reducing, step.results, words),
-                "copy": Mux(update.copies.dense, words, 0),
+                "copy": Mux(copies, Mux(work.update, words, step.results), 0),
                 "forward": Mux(update.copies.forward, packed, 0),
                 "backward": Mux(update.copies.backward, packed, 0),
             }
             m.d.sync += [active.eq(legal), to_come.eq(words)]
-            m.d.sync += [left[name].eq(Mux(work.update | (name == "results"), due[name], 0)) for name in SINKS]
+            m.d.sync += [left[name].eq(Mux(work.update | (name in ("results", "copy")), due[name], 0)) for name in SINKS]
         with m.Elif(Cat(count == 0 for count in left.values()).all()):
             m.d.sync += active.eq(0)
         with m.If(self.i.valid & self.i.ready):
@@ -156,7 +158,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
         return m
 
-    def _passes(self, m: Module, platform: object, step: data.View, passing: Value) -> VPU:
+    def _passes(self, m: Module, platform: object, step: data.View, passing: Value, begins: Value) -> VPU:
         """The VPU with the operands that the pass uses."""
         vpu: VPU = place(m, platform, lambda: VPU(self.config), module="vpu", name="vpu")
         options = step.options
@@ -175,8 +177,12 @@ class VectorUnit(wiring.Component):
             vpu.i_mask.valid.eq(passing & self.i_gate.valid),
             self.i_gate.ready.eq(passing & vpu.i_mask.ready),
         ]
+        counter: PlaceCounter = place(m, platform, PlaceCounter, module="place_counter", name="places")
+        m.d.comb += [counter.fields[name].eq(step[name]) for name in PLACE_FIELDS]
+        m.d.comb += [counter.begin.eq(begins), counter.step.eq(vpu.i.valid & vpu.i.ready)]
         for lane in range(self.config.vpu_lanes):
-            factor, mask = self.i_factors.payload[lane], is_on(self.i_gate.payload[lane], storage.width, storage.largest)
+            factor, gate = self.i_factors.payload[lane], self.i_gate.payload[lane]
+            mask = Mux(options.at_place, gate == counter.place, is_on(gate, storage.width, storage.largest))
             m.d.comb += [
                 vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
                 vpu.i_factors.payload[lane].scale.eq(Mux(options.scale_factor, factor[NUMBER:], step.scale)),
@@ -193,6 +199,7 @@ class VectorUnit(wiring.Component):
         """What leaves the lanes, as terms."""
         m.d.comb += [
             reductions.sizes.largest.eq(step.options.largest),
+            reductions.sizes.in_turn.eq(step.options.in_turn),
             reductions.sizes.groups.eq(step.groups),
             reductions.sizes.terms.eq(step.terms),
             reductions.i.valid.eq(reducing & vpu.o.valid),
@@ -246,20 +253,21 @@ class VectorUnit(wiring.Component):
         masters = [engine.o_master.payload[lane] for lane in lanes]
         room = results.w_rdy & (copy.w_rdy | ~copies)
         passed = Cat(Cat(vpu.o.payload[lane].value, Const(0, NUMBER)) for lane in lanes)
-        places = (Mux(reductions.sizes.largest, word.place, 0) for word in reductions.o.payload)
+        places = [Mux(reductions.sizes.largest, word.place, 0) for word in reductions.o.payload]
         reduced = Cat(
             Cat(word.value, place, Const(0, NUMBER - len(place)))
             for word, place in zip(reductions.o.payload, places, strict=True)
         )
+        given = Mux(is_update, engine.o_master.valid, reductions.o.valid)
         updated = Cat(Cat(word.weight, word.velocity) for word in masters)
         m.d.comb += [
             results.w_data.eq(Mux(is_update, updated, Mux(reducing, reduced, passed))),
-            results.w_en.eq(Mux(is_update, engine.o_master.valid & room, Mux(reducing, reductions.o.valid, vpu.o.valid))),
+            results.w_en.eq(Mux(is_update | reducing, room & given, vpu.o.valid)),
             vpu.o.ready.eq(~is_update & Mux(reducing, reductions.i.ready, results.w_rdy)),
-            reductions.o.ready.eq(results.w_rdy),
+            reductions.o.ready.eq(room),
             engine.o_master.ready.eq(is_update & room),
-            copy.w_data.eq(Cat(word.copy for word in masters)),
-            copy.w_en.eq(is_update & copies & engine.o_master.valid & room),
+            copy.w_data.eq(Mux(is_update, Cat(word.copy for word in masters), Cat(_fitted(x, width) for x in places))),
+            copy.w_en.eq(copies & room & given),
         ]
         for name in ("forward", "backward"):
             port = getattr(engine, f"o_{name}")
@@ -289,12 +297,19 @@ class VectorUnit(wiring.Component):
 def _is_pass(step: data.View) -> Value:
     """Whether the VPU and the reduction unit can do it."""
     places = ~step.options.largest | (step.terms <= MOST_PLACES)
-    reduces = (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
+    in_turn = ~step.options.in_turn | (step.groups >= PARTIAL_SUMS)
+    counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
+    reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
     known = (step.options.undefined == 0) & (step.steps.undefined == 0)
     known &= step.function <= max(Function)
-    return (step.words != 0) & known & ((step.groups == 0) | reduces)
+    return (step.words != 0) & counted & known & ((step.groups == 0) | reduces)
 
 
 def _is_wild(number: Value) -> Value:
     """Whether a binary32 number is infinite or NaN."""
     return number[BINARY32.mantissa_bits : -1].all()
+
+
+def _fitted(place: Value, width: int) -> Value:
+    """The low bits of a place, in an element of so many bits."""
+    return Cat(place, Const(0, max(0, width - len(place))))[:width]

@@ -29,6 +29,7 @@ def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLay
     offset : byte in the beat of the first one
     size_log2 : bytes of an element
     outside : nothing is read or written; they read as zero
+    lowest : in words of lanes they read as the lowest number
     end_of_beat : the next chunk needs another beat
     end_of_word : a multiple of `boundary`, or the end of the tile, has come
     end_of_block, last : of the tile loops, and of the walk
@@ -41,6 +42,7 @@ def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLay
             "offset": (config.axi_data_bytes - 1).bit_length(),
             "size_log2": 2,
             "outside": 1,
+            "lowest": 1,
             "end_of_beat": 1,
             "end_of_word": 1,
             "end_of_block": 1,
@@ -136,6 +138,7 @@ class Walker(wiring.Component):
             self.o.payload.offset.eq(address),
             self.o.payload.size_log2.eq(walk.size_log2),
             self.o.payload.outside.eq(outside),
+            self.o.payload.lowest.eq(walk.lowest[0]),
             self.o.payload.end_of_beat.eq(end_of_beat),
             self.o.payload.end_of_word.eq(end_of_word),
             self.o.payload.end_of_block.eq(end_of_block),
@@ -264,7 +267,7 @@ def _is_legal(walk: data.View) -> Value:
     loops = [*walk.u, *walk.v]
     sizes = [walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
     counts = Cat(is_count(value) for value in (*sizes, *(loop.count for loop in loops))).all()
-    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:]).any()
+    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:], walk.lowest[1:]).any()
     within = Cat(walk.size_log2[:2] > bit for bit in range(MOST_SIZE_LOG2))
     any_of: Value = walk.base[:MOST_SIZE_LOG2]
     for loop in loops:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.axes import Axis, AxisPool
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, Network, Relu, Shape
+from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
 from dataflow.program import Dataflow, Product
 from dataflow.stages import Stage
 from hw.config import PRESETS, AcceleratorConfig
@@ -36,7 +37,7 @@ RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), 
 
 
 def random_network(random: Random, ratio: Ratio) -> Network:
-    """Convolutions of any shape, or linear layers, with ReLUs and sums between, and a linear layer ``out`` at the end.
+    """Convolutions and pools of any shape, or linear layers, ReLUs and sums between, and a linear layer ``out`` at the end.
 
     Groups of channels that are no whole groups of `ratio` stay dense.
     """
@@ -44,7 +45,9 @@ def random_network(random: Random, ratio: Ratio) -> Network:
         drawn = _Drawn(random, (random.randint(3, 6), random.randint(3, 6), random.choice([1, 2, 3, 4, 5, 16])), ratio)
         for _ in range(random.randint(1, 3)):
             drawn.branch(drawn.convolution)
-        drawn.add(GlobalPool)
+            if random.random() < 0.4:
+                drawn.pool()
+        drawn.add(GlobalPool, kind=random.choice(["mean", "max"]))
     else:
         drawn = _Drawn(random, (random.randint(1, 40),), ratio)
         for _ in range(random.randint(0, 2)):
@@ -71,7 +74,7 @@ class _Drawn:
         """Of the last layer."""
         return self.network.shapes[self.last] if self.layers else self.input_shape
 
-    def add(self, kind: type[Layer], *others: str, name: str = "", **fields: Any) -> None:  # noqa: ANN401
+    def add(self, kind: type[Layer], /, *others: str, name: str = "", **fields: Any) -> None:  # noqa: ANN401
         """A layer behind the last one."""
         self.layers.append(kind(name=name or f"layer{len(self.layers)}", inputs=(self.last, *others), **fields))
         self.last = self.layers[-1].name
@@ -100,6 +103,19 @@ class _Drawn:
         groups = random.choice([each for each in (1, 1, 2, 4) if channels % each == outputs % each == 0])
         whole = not any(each // groups % self.ratio.m for each in (channels, outputs))
         self.add(Conv, out_channels=outputs, bias=random.random() < 0.5, groups=groups, prune=groups == 1 or whole, **window)
+
+    def pool(self) -> None:
+        """The largest, or the mean, of windows of any shape."""
+        random, (height, width, _) = self.random, self.shape
+        kernel = random.randint(1, min(3, height, width))
+        if random.random() < 0.5:
+            self.add(MaxPool, kernel=kernel, stride=random.randint(1, 3), padding=random.randint(0, kernel // 2))
+            return
+        axes = [
+            Axis(kernel, random.randint(1, 2), random.randint(0, kernel // 2), dilation=random.randint(1, 1 + (kernel == 1)))
+            for _ in range(2)
+        ]
+        self.add(AxisPool, axes=tuple(axes), kind=random.choice(["mean", "max"]))
 
     def linear(self, due: Shape | None) -> None:
         """A linear layer."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
-from hw.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
+from hw.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat, lowest_bits
 
 Array = NDArray[np.floating]
 
@@ -142,3 +142,8 @@ def canonical(sums: NDArray[np.float32]) -> NDArray[np.float32]:
     if nan.any():
         sums[nan] = CANONICAL_NAN
     return sums
+
+
+def lowest(storage: FloatFormat) -> float:
+    """The number of a storage format that no other one is below."""
+    return float(from_bits(np.array(lowest_bits(storage)), storage))

@@ -8,18 +8,18 @@ from training.exact import Float32
 from training.numbers import Array, canonical
 
 
-def sum_terms(terms: Array) -> Float32:
+def sum_terms(terms: Array, partial_sums: int = PARTIAL_SUMS) -> Float32:
     """Sum (n, ...) along its first axis to (...), binary32.
 
     Term i is added to partial sum i mod 16, from +0 and in ascending order, each addition rounded once; then the partial sums
-    are folded: j + 8 is added to j, then j + 4, j + 2 and j + 1.
+    are folded: j + 8 is added to j, then j + 4, j + 2 and j + 1. `partial_sums` is another power of two than 16.
     """
-    partial = np.zeros((PARTIAL_SUMS, *terms.shape[1:]), np.float32)
+    partial = np.zeros((partial_sums, *terms.shape[1:]), np.float32)
     with np.errstate(all="ignore"):
-        for start in range(0, len(terms), PARTIAL_SUMS):
-            part = terms[start : start + PARTIAL_SUMS]
+        for start in range(0, len(terms), partial_sums):
+            part = terms[start : start + partial_sums]
             partial[: len(part)] += part
-        half = PARTIAL_SUMS
+        half = partial_sums
         while half > 1:
             half //= 2
             partial[:half] += partial[half : 2 * half]

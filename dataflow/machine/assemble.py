@@ -6,16 +6,18 @@ from math import prod
 from struct import pack as pack_bytes
 from struct import unpack as unpack_bytes
 
-from dataflow.machine import updates
+from dataflow import operations as op
+from dataflow.axes import AxisPool
+from dataflow.machine import pooling, updates
 from dataflow.machine.buffers import place_loads
 from dataflow.machine.dependences import Dependences
 from dataflow.machine.memory import Memory
-from dataflow.machine.passes import Chain, Part, output_of, sums_of, totals_of
+from dataflow.machine.passes import NO_STEPS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
 from dataflow.machine.products import Drain, emit
 from dataflow.machine.reductions import channel_sums
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import Step, loops
-from dataflow.network import Network
+from dataflow.network import MaxPool, Network
 from dataflow.program import Product, Program, Stage, Update, Vector
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -106,9 +108,19 @@ class _Assembler:
             if isinstance(command, Vector):
                 chain, target = Chain.of(command), command.target
                 add(target.tensor, "storage", self._shape(target.layer))
-                if chain.mean:
-                    add(chain.mean.tensor, "storage", self._shape(chain.mean.layer))
-                    add(totals_of(chain.mean.tensor), "binary32", self._shape(chain.mean.layer))
+                if chain.pooled and chain.pool:
+                    shape = self._shape(chain.pooled.layer)
+                    add(chain.pooled.tensor, "storage", shape)
+                    add(totals_of(chain.pooled.tensor), "binary32", shape)
+                    if chain.pool.kind == "max":
+                        add(index_of(chain.pool.layer), "storage", shape)
+                for part in chain.parts:
+                    if isinstance(part.alone, op.PoolMax):
+                        add(index_of(part.alone.layer), "storage", self._shape(target.layer))
+                    if part.alone and not isinstance(part.alone, op.GlobalPoolGradient):
+                        add(totals_of(target.tensor), "binary32", self._shape(target.layer))
+                    if isinstance(part.alone, op.PoolMeanGradient):
+                        add(scaled_of(target.tensor), "binary32", self._shape(part.alone.layer))
                 for layer in chain.kept:
                     add(output_of(layer), "storage", self._shape(layer))
                 if any(len(part.residuals) > 1 for part in chain.parts):
@@ -173,28 +185,76 @@ class _Assembler:
             for product in pending:
                 yield from self._product(product, drain)
         for number, part in rest:
-            yield from self._pass(part, source, chain.written(number, target))
+            if part.alone:
+                yield from self._alone(part.alone, source, chain.written(number, target))
+            else:
+                yield from self._pass(part, source, chain.written(number, target))
             source = chain.written(number, target)
-        if chain.mean:
-            yield from self._mean(source, chain.mean.tensor)
+        if chain.pooled and chain.pool:
+            yield from self._pool(chain.pool, source, chain.pooled.tensor)
 
-    def _channel_sums(self, source: str, target: str, reductions: int, options: int = 0) -> Iterator[Command]:
+    def _channel_sums(
+        self, source: str, target: str, reductions: int, options: int = 0, places: str | None = None
+    ) -> Iterator[Command]:
         """See `dataflow.machine.reductions.channel_sums`."""
-        commands = channel_sums(self.config, self.memory[source], self.memory[target], reductions, options)
-        yield from self._ordered(commands, {Source.ELEMENTS: source, Sink.RESULTS: target})
+        tensors = self.memory[source], self.memory[target]
+        names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, Sink.COPY: places}
+        beside = self.memory[places] if places else None
+        for commands in channel_sums(self.config, *tensors, reductions, options, beside):
+            yield from self._ordered(commands, names)
 
-    def _mean(self, source: str, target: str) -> Iterator[Command]:
-        """Of all pixels of a channel: their sum, then its share."""
-        sums = totals_of(target)
+    def _pool(self, pool: op.GlobalPool, source: str, target: str) -> Iterator[Command]:
+        """Of all pixels of a channel: the largest, or their sum, then its share."""
+        totals = totals_of(target)
         batch, *pixels, _ = self.memory[source].shape
-        yield from self._channel_sums(source, sums, batch)
-        steps, count = PassStep.SCALE | PassStep.NARROW, prod(self.memory[sums].shape)
+        if pool.kind == "max":
+            yield from self._channel_sums(source, totals, batch, places=index_of(pool.layer))
+            yield from self._stored(totals, target)
+        else:
+            yield from self._channel_sums(source, totals, batch)
+            yield from self._stored(totals, target, PassStep.SCALE, binary32(1 / prod(pixels)))
+
+    def _stored(self, totals: str, target: str, steps: PassStep = NO_STEPS, scale: int = 0) -> Iterator[Command]:
+        """Numbers of binary32 in the storage format, scaled before if `steps` say so."""
+        count = prod(self.memory[totals].shape)
         commands = (
-            Load(source=Source.ELEMENTS, walk=self._flat(sums)),
-            Pass(words=-(-count // self.config.vpu_lanes), steps=steps, scale=binary32(1 / prod(pixels))),
+            Load(source=Source.ELEMENTS, walk=self._flat(totals)),
+            Pass(words=-(-count // self.config.vpu_lanes), steps=steps | PassStep.NARROW, scale=scale),
             Store(sink=Sink.RESULTS, walk=self._flat(target)),
         )
-        yield from self._ordered(commands, {Source.ELEMENTS: sums, Sink.RESULTS: target})
+        yield from self._ordered(commands, {Source.ELEMENTS: totals, Sink.RESULTS: target})
+
+    def _alone(self, operation: op.Operation, source: str, target: str) -> Iterator[Command]:
+        """An operation that is passes of its own."""
+        layer, memory = self.layers[operation.layer], self.memory
+        if not isinstance(layer, MaxPool | AxisPool):
+            index = memory[index_of(operation.layer)]
+            yield from self._operations([pooling.gradient_of_global(self.config, memory[source], index, memory[target])])
+            return
+        inputs, outputs = self.network.input_shapes(layer)[0], self.network.shapes[layer.name]
+        axes = pooling.axes_of(layer, inputs[:-1], outputs[:-1])
+        forward = isinstance(operation, op.PoolMax | op.PoolMean)
+        read = replace(memory[source], shape=(self.program.batch, *(inputs if forward else outputs)))
+        places = memory[index_of(layer.name)] if isinstance(operation, op.PoolMax | op.PoolMaxGradient) else None
+        shares = [] if places else [(rows, columns, binary32(1 / n)) for rows, columns, n in pooling.shares(layer, axes)]
+        totals = memory[totals_of(target)]
+        if forward:
+            yield from self._operations(pooling.over_windows(self.config, axes, read, totals, places))
+            if places:
+                yield from self._stored(totals_of(target), target)
+            for rows, columns, share in shares:
+                yield from self._operations(pooling.scaled(self.config, totals, memory[target], rows, columns, share))
+            return
+        gradient = pooling.Gradient(read, places, shares[0][-1] if len(shares) == 1 else None)
+        if len(shares) > 1:
+            gradient = pooling.Gradient(memory[scaled_of(target)])
+            for rows, columns, share in shares:
+                yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
+        yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
+
+    def _operations(self, operations: Iterable[pooling.Operation]) -> Iterator[Command]:
+        for commands, names in operations:
+            yield from self.dependences.ordered(commands, names)
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self._has_bias(layer):

@@ -6,6 +6,9 @@ from dataclasses import replace
 from hw.isa.checks import MOST_AFTER
 from hw.isa.commands import Command, Load, Sink, Source, Store, Sync
 
+NEVER = -1
+"""Of what is complete after a synchronisation alone."""
+
 
 class Dependences:
     """Orders operations by the names of the tensors that they read and write.
@@ -13,7 +16,7 @@ class Dependences:
     An operation is complete when its results are stored: it has then read all that it loads. So loads and stores say how many
     results must have been stored before them (`hw.isa.commands.Load.after`). An operation may write what it reads itself: words
     leave in the order in which they came. Results that are written to the same place twice need not wait for each other, since
-    one writer's writes reach memory in order.
+    one writer's writes reach memory in order. What another sink writes is complete after a synchronisation.
     """
 
     def __init__(self) -> None:
@@ -30,13 +33,19 @@ class Dependences:
         Parameters
         ----------
         commands : iterable of Command
-            In order.
+            In order, of one operation where it stores anything else than results.
         tensors : mapping of Source or Sink to str
             What each stream reads or writes, by the name of its place in memory.
         """
         loaded: set[str] = set()
+        if any(self._written.get(name) == NEVER for name in tensors.values()):
+            yield self.synchronised()
         for command in commands:
-            if isinstance(command, Load):
+            if isinstance(command, Store) and command.sink is not Sink.RESULTS:
+                name = tensors[command.sink]
+                yield replace(command, after=self._read.get(name, 0))
+                self._written[name] = NEVER
+            elif isinstance(command, Load):
                 name = tensors[command.source]
                 loaded.add(name)
                 yield replace(command, after=self._written.get(name, 0))

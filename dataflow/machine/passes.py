@@ -27,6 +27,9 @@ STEPS: dict[type[Operation], PassStep] = {
 BESIDE = (op.BiasSums, op.GlobalPool)
 """Operations that are reductions by channel of their own."""
 
+ALONE = (op.PoolMax, op.PoolMaxGradient, op.PoolMean, op.PoolMeanGradient)
+"""Operations that are several passes of their own, and those of `alone_of` some kinds."""
+
 NO_STEPS = PassStep(0)
 
 
@@ -46,6 +49,8 @@ class Part:
         The tensor where whose elements are above zero, or NaN, the result passes.
     kept : str, optional
         The layer of a ReLU whose output says what its mask would.
+    alone : Operation, optional
+        What it does in passes of its own, and nothing else.
     """
 
     steps: PassStep = NO_STEPS
@@ -53,10 +58,11 @@ class Part:
     residuals: list[str] = field(default_factory=list)
     gate: str | None = None
     kept: str | None = None
+    alone: Operation | None = None
 
     def takes(self, steps: PassStep) -> bool:
         """Whether all of these come behind all that the pass does already; it does them in the order of their bits."""
-        return steps & -steps > self.steps
+        return not self.alone and steps & -steps > self.steps
 
     def add(self, operation: Operation) -> None:
         """Do this as well."""
@@ -81,28 +87,33 @@ class Chain:
         The tensor that the first pass reads; None where its elements come from the drain of products.
     parts : list of Part
         The passes; the last one writes the operation's tensor, and the others do, too, unless they have one to keep.
-    mean : Operand, optional
-        Where the mean of all pixels of the result goes; of the source, where there are no passes.
+    pooled : Operand, optional
+        Where the mean of all pixels of the result goes, or the largest; of the source, where there are no passes.
+    pool : GlobalPool, optional
+        The operation that this is.
     """
 
     source: str | None
     parts: list[Part]
-    mean: Operand | None = None
+    pooled: Operand | None = None
+    pool: op.GlobalPool | None = None
 
     @classmethod
     def of(cls, vector: Vector) -> "Chain":
         """The passes of `vector`; `InputError` names what the accelerator cannot do."""
         parts: list[Part] = []
-        mean = None
+        pooled, pool = None, None
         for operation in vector.operations:
             _check(vector, operation)
             if isinstance(operation, op.GlobalPool):
-                mean = operation.output or vector.target
+                pooled, pool = operation.output or vector.target, operation
+            elif _is_alone(operation):
+                parts.append(Part(alone=operation))
             elif not isinstance(operation, BESIDE):
                 if not parts or not parts[-1].takes(STEPS[type(operation)]):
                     parts.append(Part())
                 parts[-1].add(operation)
-        return cls(vector.source.tensor if vector.source else None, parts, mean)
+        return cls(vector.source.tensor if vector.source else None, parts, pooled, pool)
 
     @property
     def kept(self) -> list[str]:
@@ -121,8 +132,18 @@ def sums_of(target: str) -> str:
 
 
 def totals_of(target: str) -> str:
-    """The tensor of the sums that a mean comes from."""
+    """The tensor, binary32, of the sums or maxima that `target` comes from."""
     return f"{target}.totals"
+
+
+def scaled_of(target: str) -> str:
+    """The tensor, binary32, of gradients of windows times their shares, which the gradient `target` sums up."""
+    return f"{target}.scaled"
+
+
+def index_of(layer: str) -> str:
+    """The tensor of the places of a pool's maxima."""
+    return f"{layer}.index"
 
 
 def output_of(layer: str) -> str:
@@ -130,10 +151,20 @@ def output_of(layer: str) -> str:
     return f"{layer}.output"
 
 
+def _is_alone(operation: Operation) -> bool:
+    """Whether it is passes of its own."""
+    return isinstance(operation, ALONE) or (isinstance(operation, op.GlobalPoolGradient) and operation.kind == "max")
+
+
+KINDS: dict[type[Operation], tuple[str, ...]] = {op.GlobalPool: ("mean", "max"), op.GlobalPoolGradient: ("mean", "max")}
+"""Of operations that have several."""
+
+
 def _check(vector: Vector, operation: Operation) -> None:
-    known: tuple[type[Operation], ...] = (*STEPS, *BESIDE)
-    if type(operation) not in known or getattr(operation, "kind", "mean") != "mean":
-        allowed = ", ".join(kind.TEXT.format(kind="mean") for kind in known)
+    known: tuple[type[Operation], ...] = (*STEPS, *BESIDE, *ALONE)
+    kinds = KINDS.get(type(operation))
+    if type(operation) not in known or (kinds and getattr(operation, "kind", "") not in kinds):
+        allowed = ", ".join(kind.TEXT.format(kind=name) for kind in known for name in KINDS.get(kind, ("",)))
         raise InputError(
             f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {operation.text!r}; allowed: {allowed}"
         )

@@ -6,26 +6,33 @@ from math import prod
 from dataflow.machine.memory import Tensor
 from dataflow.machine.walks import Step, loops
 from hw.config import AcceleratorConfig
-from hw.isa.bits import PassStep
+from hw.isa.bits import PassOption, PassStep
 from hw.isa.checks import LARGEST
 from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.reductions import MOST_GROUPS
 
 
 def channel_sums(
-    config: AcceleratorConfig, source: Tensor, sums: Tensor, reductions: int, options: int = 0
-) -> Iterator[Command]:
+    config: AcceleratorConfig,
+    source: Tensor,
+    sums: Tensor,
+    reductions: int,
+    options: int = 0,
+    places: Tensor | None = None,
+) -> Iterator[list[Command]]:
     """Sums of each channel of a tensor over its other axes, in as many equal parts: of each image, or of all.
 
-    As many channels at once as the reduction unit has partial sums for.
+    As many channels at once as the reduction unit has partial sums for, an operation for each of these. With `places`, maxima,
+    whose places are written there.
     """
+    options |= PassOption.LARGEST | PassOption.PLACES if places else 0
     lanes = config.vpu_lanes
     rows, channels = prod(source.shape[:-1]), source.shape[-1]
     for start in range(0, channels, MOST_GROUPS * lanes):
         width = min(channels - start, MOST_GROUPS * lanes)
         groups = -(-width // lanes)
-        yield Load(source=Source.ELEMENTS, walk=_channels(lanes, source, rows, start, width))
-        yield Pass(
+        load = Load(source=Source.ELEMENTS, walk=_channels(lanes, source, rows, start, width))
+        reduced = Pass(
             words=rows * groups,
             steps=PassStep.WIDEN,
             options=options,
@@ -33,7 +40,9 @@ def channel_sums(
             terms=rows // reductions,
             results=reductions * groups,
         )
-        yield Store(sink=Sink.RESULTS, walk=_channels(lanes, sums, reductions, start, width))
+        written = ([(Sink.COPY, places)] if places else []) + [(Sink.RESULTS, sums)]
+        stores = [Store(sink=sink, walk=_channels(lanes, tensor, reductions, start, width)) for sink, tensor in written]
+        yield [load, reduced, *stores]
 
 
 def _channels(lanes: int, tensor: Tensor, rows: int, start: int, width: int) -> Walk:

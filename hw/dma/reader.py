@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import BURST, Splitter
+from hw.formats import lowest_bits
 from hw.isa.commands import Walk
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
 from hw.modules import place
@@ -181,6 +182,7 @@ class Reader(wiring.Component):
         places, end = Signal.like(chunk.offset, name="places"), Signal(range(2 * self.max_elements))
         m.d.comb += [places.eq(chunk.offset - (first << chunk.size_log2)), end.eq(first + chunk.count)]
         turned = turn_down(m, beat, places, 8, "turned")
+        lowest = Const(lowest_bits(self.config.storage_format), self.element_bits)
         parts = []
         for number in range(self.max_elements):
             lane = Signal(self.element_bits, name=f"lane_{number}")
@@ -189,7 +191,8 @@ class Reader(wiring.Component):
                     size = 8 << size_log2
                     with m.Case(size_log2):
                         m.d.comb += lane.eq(turned[number * size % bits :][:size])
-            known = ~chunk.outside & between(first, number, end)
-            parts.append(Mux(known, lane, held.word_select(number, self.element_bits)))
+            read = Mux(chunk.outside, lowest, lane) if self.words else lane
+            known = (~chunk.outside | chunk.lowest & self.words) & between(first, number, end)
+            parts.append(Mux(known, read, held.word_select(number, self.element_bits)))
         m.d.comb += lanes.eq(Cat(parts))
         return lanes

@@ -57,6 +57,9 @@ class PassOption(Bits):
     SCALE_FACTOR = 4, "a is the second number of each factor; otherwise it is the field `scale`"
     NOTE_OVERFLOW = 8, "elements, or results of reductions, that are infinite or NaN are noted as an overflow"
     LARGEST = 16, "reductions are maxima with their places, otherwise sums"
+    IN_TURN = 32, "the terms of a reduction go to one partial result, one after the other; a term has 16 words at least"
+    PLACES = 64, "places of maxima leave for STORE.COPY as well"
+    AT_PLACE = 128, "`gate` lets x pass where the gate's number is the place that is counted"
 
 
 class UpdateCopy(Bits):

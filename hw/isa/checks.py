@@ -8,7 +8,7 @@ from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.isa.functions import Function
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
-from hw.isa.reductions import MOST_GROUPS
+from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
 from hw.isa.reductions import MOST_PLACES as MOST_TERMS
 from hw.ratio import MAX_KEPT, Ratio
 
@@ -81,6 +81,7 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
             yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
             yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
         yield from _within(command, 0, max(Function), "function")
+        yield from _within(command, 1, 0xFFFF, "place_words", "place_columns", "place_rows")
         yield from _reductions(command)
     elif isinstance(command, Update):
         yield from _update(config, command)
@@ -89,6 +90,8 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
 def _reductions(command: Pass) -> Iterator[str]:
     yield from _within(command, 0, MOST_GROUPS, "groups")
     if command.groups:
+        if command.options & PassOption.IN_TURN:
+            yield from _within(command, PARTIAL_SUMS, MOST_GROUPS, "groups")
         yield from _within(command, 1, MOST_TERMS if command.options & PassOption.LARGEST else 0xFFFFFFFF, "terms")
         yield from _within(command, 1, 0xFFFFFFFF, "results")
 
@@ -98,6 +101,7 @@ def _walk(walk: Walk) -> Iterator[str]:
     yield from _within(walk, 1, 0xFFFF, "boundary")
     yield from _within(walk, 1, LARGEST, "outer", "middle", "inner", "u_size", "u_tile", "v_size", "v_tile")
     yield from _within(walk, 0, max(Counter), "u_counter", "v_counter")
+    yield from _within(walk, 0, 1, "lowest")
     places = {"base": walk.base}
     for name, loops in (("u", walk.u), ("v", walk.v)):
         for number, loop in enumerate(loops):

@@ -102,11 +102,11 @@ class Walk:
             for v in the tile's part of v:
                 for u in the tile's part of u:      element at base + u.offset + v.offset + u's run digit * element size
 
-    The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero and is
-    not written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run digit is not below
-    `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own with each count, and
-    starts again when the counter does; a space that does not is whole in every block. No tile may begin behind the end of its
-    space.
+    The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero or as
+    `lowest` says, and is not written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run
+    digit is not below `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own
+    with each count, and starts again when the counter does; a space that does not is whole in every block. No tile may begin
+    behind the end of its space.
     """
 
     base: int = word("byte address in the window, a multiple of an element's size")
@@ -115,8 +115,9 @@ class Walk:
     outer: int = word("tile loop counts", default=1)
     middle: int = word("", default=1)
     inner: int = word("", default=1)
-    u_counter: int = word("the Counter that u moves along with", 16)
-    v_counter: int = word("the Counter that v moves along with", 16)
+    u_counter: int = word("the Counter that u moves along with", 8)
+    v_counter: int = word("the Counter that v moves along with", 8)
+    lowest: int = word("1: in words of lanes, what is outside reads as the storage format's lowest number, not as zero", 16)
     u_size: int = word("elements of u", default=1)
     u_tile: int = word("of them in a tile", default=1)
     v_size: int = word("elements of v", default=1)
@@ -270,6 +271,9 @@ class Pass(Command):
 
     What leaves the lanes are the results, or, where `groups` is not 0, the terms of reductions, one after the other, each of
     `terms` terms of `groups` words. Results are then binary32 in the lower half of an element, a maximum's place in the upper.
+
+    A place is counted, for gradients of maxima: for each of `place_rows` rows and in it `place_columns` columns, `place_words`
+    words have the place `place` + row · `place_row_step` + column · `place_step`; then it begins again.
     """
 
     OPCODE = Opcode.PASS
@@ -288,6 +292,12 @@ class Pass(Command):
     terms: int = word(f"of each reduction; of maxima at most {MOST_PLACES}", default=1)
     results: int = word("words that all reductions give")
     function: int = word(f"code of a function: {described()}", 16)
+    place: int = word("the first place", 16)
+    place_words: int = word("words that have the same place", 16, default=1)
+    place_columns: int = word("places side by side", 16, default=1)
+    place_step: int = word("from one of them to the next", 16)
+    place_rows: int = word("rows of places", 16, default=1)
+    place_row_step: int = word("from one row to the next", 16)
     spare: int = word("0", 16)
 
 

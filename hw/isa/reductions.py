@@ -16,10 +16,10 @@ MOST_GROUPS = ACCUMULATOR_WORDS // PARTIAL_SUMS
 """Words of channels that are reduced at once."""
 
 
-def result_cycles(groups: int, terms: int, add_latency_cycles: int) -> int:
+def result_cycles(groups: int, terms: int, add_latency_cycles: int, *, in_turn: bool = False) -> int:
     """Cycles from the last word of terms taken to the first result offered: folding, each level waiting for the one before."""
     cycles, half, end = add_latency_cycles + 2, PARTIAL_SUMS // 2 * groups, min(terms, PARTIAL_SUMS) * groups
-    while half >= groups:
+    while half >= groups and not in_turn:
         cycles += 1
         if half < end:
             cycles += 2 * (end - half) + add_latency_cycles + 1

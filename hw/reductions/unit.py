@@ -17,8 +17,9 @@ from hw.reductions.lane import PARTIAL, ReductionLane
 ADDRESS_BITS = (ACCUMULATOR_WORDS - 1).bit_length()
 LEVELS = PARTIAL_SUMS.bit_length() - 1
 
-SIZES = data.StructLayout({"largest": 1, "groups": MOST_GROUPS.bit_length(), "terms": 32})
-"""Of maxima, else sums; words of channels, 1 to `hw.isa.reductions.MOST_GROUPS`; terms of each, from 1 on."""
+SIZES = data.StructLayout({"largest": 1, "in_turn": 1, "groups": MOST_GROUPS.bit_length(), "terms": 32})
+"""Of maxima, else sums; whether there is one partial result of each; words of channels, 1 to `hw.isa.reductions.MOST_GROUPS`,
+from 16 on where `in_turn` is set; terms of each, from 1 on."""
 
 
 class _Fold(NamedTuple):
@@ -34,8 +35,8 @@ class ReductionUnit(wiring.Component):
     """Sums, or maxima with their places, of each lane and word of channels over all terms.
 
     A term is `groups` words, one of each word of channels. Term i goes to partial result i mod 16, in ascending order; then
-    result j + 8 is added to j, j + 4 to j, j + 2 and j + 1, as far as there are terms. The results are a term's words again,
-    and what follows is the next reduction.
+    result j + 8 is added to j, j + 4 to j, j + 2 and j + 1, as far as there are terms. With `in_turn` all of them go to partial
+    result 0, and nothing is folded. The results are a term's words again, and what follows is the next reduction.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class ReductionUnit(wiring.Component):
     latency_cycles : int
         Cycles from the last word of terms to the first result, where all of them are sixteen and each is a word.
     interval_cycles : int
-        Cycles from word to word of terms: 1; of results it is 2.
+        Cycles from word to word of terms, and of results: 1.
     """
 
     interval_cycles = 1
@@ -127,10 +128,9 @@ class ReductionUnit(wiring.Component):
                 m.d.comb += memory.read_address.eq(given)
                 m.next = "give"
             with m.State("give"):
-                m.d.comb += [memory.read_address.eq(given), self.o.valid.eq(1)]
+                m.d.comb += [memory.read_address.eq(given + self.o.ready), self.o.valid.eq(1)]
                 with m.If(self.o.ready):
                     m.d.sync += given.eq(given + 1)
-                    m.next = "read"
                     with m.If(given + 1 == self.sizes.groups):
                         m.d.sync += given.eq(0)
                         m.next = "take"
@@ -139,7 +139,9 @@ class ReductionUnit(wiring.Component):
     def _take(self, m: Module, fold: _Fold, issue: Signal, address: Signal, first: Signal, terms: Signal) -> None:
         """Terms as they come; the partial result of each comes out of the memory a cycle later."""
         group, term, slot = Signal(SIZES["groups"].shape), Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)
-        m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot), first.eq(term < PARTIAL_SUMS)]
+        m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot)]
+        m.d.comb += first.eq(term < Mux(self.sizes.in_turn, 1, PARTIAL_SUMS))
+        halves = Cat(Const(0, LEVELS - 1), self.sizes.groups)
         for number in range(self.config.vpu_lanes):
             m.d.sync += terms[number].as_value().eq(Cat(self.i.payload[number], term[:PLACE_BITS]))
         with m.If(self.i.valid):
@@ -148,8 +150,8 @@ class ReductionUnit(wiring.Component):
                 m.d.sync += fold.end.eq(slot + 1)
             with m.If(group + 1 == self.sizes.groups):
                 m.d.sync += [group.eq(0), term.eq(term + 1)]
-                with m.If(term[:LEVELS] == PARTIAL_SUMS - 1):
+                with m.If(self.sizes.in_turn | (term[:LEVELS] == PARTIAL_SUMS - 1)):
                     m.d.sync += slot.eq(0)
                 with m.If(term + 1 == self.sizes.terms):
-                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(self.sizes.groups << LEVELS - 1)]
+                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(Mux(self.sizes.in_turn, 0, halves))]
                     m.next = "wait"

@@ -27,14 +27,14 @@ def draw(rng, shape, *, wild):
     return any_bits(BINARY32, count, rng).reshape(shape)
 
 
-def check(one, cases, *, seed=0, on=on_amaranth, **options):
+def check(one, cases, *, seed=0, on=on_amaranth, in_turn=False, **options):
     """Reductions of (groups, terms, largest) one after the other."""
     rng, lanes = np.random.default_rng(seed), one.vpu_lanes
     bits = [draw(rng, (terms, groups, lanes), wild=largest or rng.random() < 0.3) for groups, terms, largest in cases]
     phases = []
     for (groups, terms, largest), each in zip(cases, bits, strict=True):
         words = [join_fields((value, 32) for value in word) for word in each.reshape(-1, lanes)]
-        sizes = SIZES.const({"groups": groups, "terms": terms, "largest": largest}).as_bits()
+        sizes = SIZES.const({"groups": groups, "terms": terms, "largest": largest, "in_turn": in_turn}).as_bits()
         phases.append(Phase({"i": words}, {"o": groups}, {"sizes": sizes}))
     traffics = on(ReductionUnit(one), phases, seed=seed, **options)
     for (groups, _, largest), each, traffic in zip(cases, bits, traffics, strict=True):
@@ -45,7 +45,7 @@ def check(one, cases, *, seed=0, on=on_amaranth, **options):
             np.testing.assert_array_equal(got[..., 1], places)
             np.testing.assert_array_equal(got[..., 0], np.take_along_axis(each, places[None], axis=0)[0])
         else:
-            np.testing.assert_array_equal(got[..., 0], sum_terms(terms).view(np.uint32))
+            np.testing.assert_array_equal(got[..., 0], sum_terms(terms, 1 if in_turn else 16).view(np.uint32))
     return traffics
 
 
@@ -73,10 +73,19 @@ def test_stalls_in_verilog():
 
 @pytest.mark.parametrize("groups, terms", [(1, 1), (1, 16), (2, 5), (3, 40)])
 def test_cycles(groups, terms):
-    """A word of terms a cycle; then folding takes what is declared; a word of results every other cycle."""
+    """A word of terms a cycle; then folding takes what is declared; a word of results a cycle."""
     (traffic,) = check(config(1, 4), [(groups, terms, False)])
     taken, given = traffic["i"].cycles, traffic["o"].cycles
     assert np.diff(taken).tolist() == [ReductionUnit.interval_cycles] * (groups * terms - 1)
     assert given[0] - taken[-1] == result_cycles(groups, terms, 4)
-    assert np.diff(given).tolist() == [2] * (groups - 1)
+    assert np.diff(given).tolist() == [1] * (groups - 1)
     assert ReductionUnit(config(1, 4)).latency_cycles == result_cycles(1, 16, 4)
+
+
+@pytest.mark.parametrize("groups, terms", [(16, 1), (17, 4), (16, 20)])
+@pytest.mark.parametrize("largest", [False, True])
+def test_terms_in_turn(groups, terms, largest):
+    """All go to one partial result, and nothing is folded."""
+    cases = [(groups, terms, largest), (groups, 2, largest)]
+    traffic, _ = check(config(2, 6), cases, in_turn=True)
+    assert traffic["o"].cycles[0] - traffic["i"].cycles[-1] == result_cycles(groups, terms, 6, in_turn=True) == 10

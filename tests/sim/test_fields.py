@@ -44,6 +44,7 @@ WALKS = {
     "walk.middle must be in 1..16777215, not 16777216": {"middle": 1 << 24},
     "walk.u_size must be in 1..16777215, not 16777216": {"u_size": 1 << 24},
     "walk.u_counter must be in 0..3, not 4": {"u_counter": 4},
+    "walk.lowest must be in 0..1, not 2": {"lowest": 2},
     "walk.inner must be at most 2, the tiles of u": {"u_counter": Counter.INNER, "u_tile": 4, "inner": 3},
     "walk.outer must be at most 1, the tiles of v": {"v_counter": Counter.OUTER, "outer": 2},
 }
@@ -87,7 +88,11 @@ TILES = {
 PASSES = {
     "words must be in 1..4294967295, not 0": {"words": 0},
     "steps must be in 0..511, not 512": {"steps": 512},
-    "options must be in 0..31, not 32": {"options": 32},
+    "options must be in 0..255, not 256": {"options": 256},
+    "place_words must be in 1..65535, not 0": {"place_words": 0},
+    "place_columns must be in 1..65535, not 0": {"place_columns": 0},
+    "place_rows must be in 1..65535, not 0": {"place_rows": 0},
+    "groups must be in 16..64, not 15": {"groups": 15, "terms": 1, "results": 15, "options": PassOption.IN_TURN},
     "function must be in 0..10, not 11": {"function": 11},
     "groups must be in 0..64, not 65": {"groups": 65, "terms": 1, "results": 2},
     "terms must be in 1..4294967295, not 0": {"groups": 1, "terms": 0, "results": 2},

@@ -5,12 +5,15 @@ import numpy as np
 from dataflow import axes
 from hw.errors import InputError
 from training.layers.module import Module, Pass
-from training.numbers import Array
+from training.numbers import Array, lowest
 from training.windows import Positions, gather, positions
 
 
 class AxisPool(Module[axes.AxisPool]):
-    """The mean counts pixels inside the image alone; the first of equal maxima takes the gradient."""
+    """The mean counts pixels inside the image alone; the first of equal maxima takes the gradient.
+
+    Of a pixel that may be in several windows, gradients are summed in binary32, from +0 and in ascending order of their taps.
+    """
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         images = inputs[0]
@@ -19,7 +22,7 @@ class AxisPool(Module[axes.AxisPool]):
         self.shape, channels = images.shape, images.shape[-1]
         self.rows, self.columns = self._positions()
         largest = self.layer.kind == "max"
-        windows = gather(images, self.rows, self.columns, channels, outside=-np.inf if largest else 0.0)
+        windows = gather(images, self.rows, self.columns, channels, outside=lowest(self.backend.storage) if largest else 0.0)
         windows = windows.reshape(*windows.shape[:3], -1, channels)
         if largest:
             self.share = np.arange(windows.shape[3])[:, None] == windows.argmax(axis=3)[..., None, :]
@@ -31,10 +34,16 @@ class AxisPool(Module[axes.AxisPool]):
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
         padded = np.zeros((self.shape[0], self.shape[1] + 1, self.shape[2] + 1, self.shape[3]), self.backend.wide)
+        alone = [_alone(axis) for axis in self.layer.axes]
         for tap, (row, column) in enumerate(np.ndindex(self.rows.shape[1], self.columns.shape[1])):
             rows = _bounded(self.rows[:, row], self.shape[1])
             columns = _bounded(self.columns[:, column], self.shape[2])
-            padded[:, rows[:, None], columns] += gradient * self.share[:, :, :, tap]
+            share = self.share[:, :, :, tap]
+            part = np.where(share, gradient, 0) if self.layer.kind == "max" else gradient.astype(self.backend.wide) * share
+            if alone[0][row] and alone[1][column]:
+                padded[:, rows[:, None], columns] = part
+            else:
+                padded[:, rows[:, None], columns] += part
         return (self.backend.store(padded[:, :-1, :-1]),)
 
     def _positions(self) -> tuple[Positions, Positions]:
@@ -55,3 +64,9 @@ class AxisPool(Module[axes.AxisPool]):
 def _bounded(places: Positions, size: int) -> Positions:
     """Each place along an axis, or `size`, a row that is cut off, where it lies outside; those inside differ."""
     return np.where((places >= 0) & (places < size), places, size)
+
+
+def _alone(axis: axes.Axis) -> list[bool]:
+    """Of each tap along an axis, whether no other one comes to the same pixels."""
+    first = [tap * axis.dilation % axis.stride for tap in range(axis.kernel)]
+    return [first.count(place) == 1 for place in first]

@@ -4,11 +4,13 @@ import numpy as np
 
 from dataflow import network
 from training.layers.module import Module, Pass
-from training.numbers import Array, blend, masked
+from training.numbers import Array, blend, lowest, masked
 
 
 class MaxPool(Module[network.MaxPool]):
-    """The first of equal maxima takes the gradient; where windows overlap, taps are summed in ascending order."""
+    """The first of equal maxima takes the gradient; of a pixel that may be in several windows, those are summed in binary32,
+    from +0 and in ascending order of their taps.
+    """
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         images = inputs[0]
@@ -34,7 +36,7 @@ class MaxPool(Module[network.MaxPool]):
     def _choose(self, images: Array, outputs: tuple[int, ...]) -> tuple[Array, Array]:
         """The largest of each window and the number of its tap; the first of equal ones, and the first NaN."""
         edges = ((0, 0), *((self.layer.padding, self.layer.padding),) * 2, (0, 0))
-        padded = np.pad(images, edges, constant_values=-np.inf) if self.layer.padding else images
+        padded = np.pad(images, edges, constant_values=lowest(self.backend.storage)) if self.layer.padding else images
         taps = enumerate(self._taps(*outputs))
         largest = padded[:, *next(taps)[1]]
         chosen = np.zeros(largest.shape, self.chosen.dtype)
@@ -50,8 +52,14 @@ class MaxPool(Module[network.MaxPool]):
         edge = self.layer.padding
         batch, height, width, channels = len(gradient), *self.shape[1:]
         padded = np.zeros((batch, height + 2 * edge, width + 2 * edge, channels), self.backend.wide)
+        single = [tap < self.layer.stride and tap + self.layer.stride >= self.layer.kernel for tap in range(self.layer.kernel)]
+        alone = [row and column for row in single for column in single]  # no other tap comes to the same pixels
         for tap, read in enumerate(self._taps(*gradient.shape[1:3])):
-            padded[:, *read] += masked(gradient, chosen == tap)
+            part = masked(gradient, chosen == tap)
+            if alone[tap]:
+                padded[:, *read] = part
+            else:
+                padded[:, *read] += part
         return padded[:, edge : edge + height, edge : edge + width]
 
     def _taps(self, height: int, width: int) -> list[tuple[slice, slice]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.formats import lowest_bits
 from hw.isa.bits import PassOption
 from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
@@ -114,12 +115,13 @@ class Executor:
         width, lanes = self.config.storage_format.width, self.config.vpu_lanes
         bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
         bits |= {Source.WEIGHTS: 2 * width, Source.ACTIVATIONS: width}
+        lowest = lowest_bits(self.config.storage_format)
         for load in loads:
             source = load.source
             if source in OPERANDS:
                 streams.operands[source].append((load, array.operands(self.memory, load, bits[source])))
             else:
-                words = read_words(self.memory, load.walk, lanes) & np.uint64((1 << bits[source]) - 1)
+                words = read_words(self.memory, load.walk, lanes, lowest) & np.uint64((1 << bits[source]) - 1)
                 streams.words[source] = _joined([streams.words[source], words], lanes)
 
     def _products(self, products: Sequence[Product], streams: "_Streams") -> None:
@@ -154,6 +156,9 @@ class Executor:
             raise InputError(f"a pass of {work.words} words has tiles of {len(elements)}")
         words, watched = vector.run_pass(self.config, work, elements, operands)
         given[Sink.RESULTS].append(words)
+        if work.groups and work.options & PassOption.PLACES:
+            width = self.config.storage_format.width
+            given[Sink.COPY].append(words >> np.uint64(32) & np.uint64((1 << width) - 1))
         self.overflow |= watched
 
 

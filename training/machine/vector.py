@@ -11,6 +11,7 @@ from hw.formats import FloatFormat
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_residual
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.functions import Function
+from hw.isa.reductions import PARTIAL_SUMS
 from hw.ratio import Ratio
 from training.functions import apply
 from training.machine.walks import Words
@@ -45,7 +46,11 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
         if step.options & PassOption.SCALE_FACTOR
         else np.full(value.shape, step.scale, np.uint32)
     )
-    gate = operands.get(Source.GATE)
+    gate, mask = operands.get(Source.GATE), None
+    if gate is not None and step.options & PassOption.AT_PLACE:
+        mask = gate == places(step)[:, None]
+    elif gate is not None:
+        mask = ~(from_bits(gate.astype(np.int64), config.storage_format) <= 0)
     results, _ = passed(
         config.storage_format,
         step.steps,
@@ -54,12 +59,19 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
         shift=(factors & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         residual=operands.get(Source.RESIDUAL),
         function=step.function,
-        mask=None if gate is None else ~(from_bits(gate.astype(np.int64), config.storage_format) <= 0),
+        mask=mask,
     )
     given = reduced(step, results) if step.groups else results.astype(np.uint64)
     seen = given.astype(np.uint32) if step.groups else value
     watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((seen & EXPONENT == EXPONENT).any())
     return given, watched
+
+
+def places(step: Pass) -> NDArray[np.uint16]:
+    """The place that is counted for each word of a pass."""
+    rows, columns = np.arange(step.place_rows)[:, None], np.arange(step.place_columns)
+    counted = step.place + rows * step.place_row_step + columns * step.place_step
+    return np.resize(np.repeat(counted.ravel().astype(np.uint16), step.place_words), step.words)
 
 
 def reduced(step: Pass, terms: Bits32) -> Words:
@@ -72,7 +84,8 @@ def reduced(step: Pass, terms: Bits32) -> Words:
     each = terms.reshape(-1, step.terms, step.groups, terms.shape[1])
     numbers = np.moveaxis(each, 1, 0).view(np.float32)
     if not step.options & PassOption.LARGEST:
-        return sum_terms(numbers).view(np.uint32).astype(np.uint64).reshape(-1, terms.shape[1])
+        sums = sum_terms(numbers, 1 if step.options & PassOption.IN_TURN else PARTIAL_SUMS)
+        return sums.view(np.uint32).astype(np.uint64).reshape(-1, terms.shape[1])
     _, places = largest_term(numbers)
     values = np.take_along_axis(each, places[:, None], axis=1)[:, 0]
     return (values.astype(np.uint64) | places.astype(np.uint64) << np.uint64(32)).reshape(-1, terms.shape[1])

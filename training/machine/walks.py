@@ -52,16 +52,21 @@ def blocks(walk: Walk) -> Iterator[Block]:
         yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << 32), inside)
 
 
-def read(memory: Bytes, walk: Walk, block: Block) -> Words:
-    """Bits of a block's elements, (v, u); zeros outside."""
+def read(memory: Bytes, walk: Walk, block: Block, outside: int = 0) -> Words:
+    """Bits of a block's elements, (v, u); those of `outside` where they are not in memory."""
     elements = _elements(memory, walk, block)
-    return np.where(block.inside, elements[np.where(block.inside, block.addresses, 0) >> walk.size_log2], 0).astype(np.uint64)
+    inside = elements[np.where(block.inside, block.addresses, 0) >> walk.size_log2]
+    return np.where(block.inside, inside, inside.dtype.type(outside)).astype(np.uint64)
 
 
-def read_words(memory: Bytes, walk: Walk, lanes: int) -> Words:
-    """A walk as a stream of words of lanes: every `boundary` positions of u, zeros behind the last."""
+def read_words(memory: Bytes, walk: Walk, lanes: int, lowest: int) -> Words:
+    """A walk as a stream of words of lanes: every `boundary` positions of u, zeros behind the last.
+
+    `lowest` are the bits of the storage format's lowest number, as walks may want them where they are outside.
+    """
     _check_boundary(walk, lanes)
-    return np.concatenate([_in_lanes(read(memory, walk, block), lanes) for block in blocks(walk)])
+    outside = lowest if walk.lowest else 0
+    return np.concatenate([_in_lanes(read(memory, walk, block, outside), lanes) for block in blocks(walk)])
 
 
 def write_words(memory: Bytes, walk: Walk, words: Words) -> Words:

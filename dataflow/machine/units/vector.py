@@ -62,7 +62,7 @@ class Packer:
 
 
 class Reductions:
-    """A reduction unit, see `hw.reductions`: terms a word a cycle, then results every other cycle.
+    """A reduction unit, see `hw.reductions`: terms a word a cycle, then results a word a cycle.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ class Reductions:
     def __init__(self, add_latency_cycles: int) -> None:
         self.add_latency_cycles = add_latency_cycles
         self.groups = self.terms = 1
+        self.in_turn = False
         self.taken = self.left = self.at = 0  # words of terms; of results that are due; when it gives or takes again
 
     def takes(self, now: int) -> bool:
@@ -88,12 +89,12 @@ class Reductions:
         self.taken += 1
         if self.taken == self.groups * self.terms:
             self.taken, self.left = 0, self.groups
-            self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles)
+            self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles, in_turn=self.in_turn)
 
     def give(self, now: int) -> None:
         """A result."""
         self.left -= 1
-        self.at = now + (2 if self.left else 1)
+        self.at = now + 1
 
 
 class VectorUnit(Unit):
@@ -178,7 +179,9 @@ class VectorUnit(Unit):
             return
         if work.groups:
             self._left[Sink.RESULTS] = work.results
+            self._left[Sink.COPY] = work.results if work.options & PassOption.PLACES else 0
             self._reductions.groups, self._reductions.terms = work.groups, work.terms
+            self._reductions.in_turn = bool(work.options & PassOption.IN_TURN)
         self._pipeline = Pipeline(self.latencies[0])
         self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
         if work.options & FACTORS and work.steps & FACTORED:
@@ -202,7 +205,7 @@ class VectorUnit(Unit):
     def _pass(self, work: Pass) -> bool:
         """A cycle of a pass; whether anything moved."""
         if work.groups:
-            return self._reduce()
+            return self._reduce(places=bool(work.options & PassOption.PLACES))
         offers = self._pipeline.offers
         if offers:
             if not self.sinks[Sink.RESULTS].ready:
@@ -211,12 +214,14 @@ class VectorUnit(Unit):
         self._pipeline.advance(gives=offers, takes=self._take())
         return bool(self._pipeline.words) or offers
 
-    def _reduce(self) -> bool:
-        """A cycle of a pass whose results are terms; whether anything moved."""
+    def _reduce(self, *, places: bool) -> bool:
+        """A cycle of a pass whose results are terms, and give their places, too; whether anything moved."""
         now, unit, offers = self.clock.now, self._reductions, self._pipeline.offers
-        gives, takes = unit.offers(now) and self.sinks[Sink.RESULTS].ready, offers and unit.takes(now)
+        sinks = (Sink.RESULTS, Sink.COPY) if places else (Sink.RESULTS,)
+        gives, takes = unit.offers(now) and all(self.sinks[sink].ready for sink in sinks), offers and unit.takes(now)
         if gives:
-            self._give(Sink.RESULTS)
+            for sink in sinks:
+                self._give(sink)
             unit.give(now)
         if takes:
             unit.take(now)

@@ -73,19 +73,31 @@ def test_a_mean_is_rounded_before_it_is_added():
 
 def test_a_mean_beside_the_pass_goes_to_its_own_tensor_and_one_alone_to_the_target():
     own = Operand("pool.output", "pool", 0)
-    assert Chain.of(vector(CONVERT, op.GlobalPool(layer="pool", kind="mean", output=own))) == Chain(None, [Part(NARROW)], own)
-    assert Chain.of(vector(op.GlobalPool(layer="pool", kind="mean"), source="x")) == Chain("x", [], TARGET)
+    pool, alone = op.GlobalPool(layer="pool", kind="mean", output=own), op.GlobalPool(layer="pool", kind="max")
+    assert Chain.of(vector(CONVERT, pool)) == Chain(None, [Part(NARROW)], own, pool)
+    assert Chain.of(vector(alone, source="x")) == Chain("x", [], TARGET, alone)
+
+
+def test_pooling_is_passes_of_its_own():
+    largest = op.PoolMaxGradient(layer="pool", index=Operand("pool.index", "pool", 0))
+    everywhere = op.GlobalPoolGradient(layer="pool", kind="max")
+    for pool in (largest, everywhere):
+        chain = Chain.of(vector(pool, mask("a"), source="g"))
+        assert chain.parts == [Part(alone=pool), Part(GATE, gate="a.output")]
 
 
 @pytest.mark.parametrize(
     ("operation", "name"),
     [
         (op.Normalise(layer="norm"), "normalise"),
-        (op.GlobalPool(layer="pool", kind="max"), "global max"),
+        (op.GlobalPool(layer="pool", kind="median"), "global median"),
         (op.Map(layer="half", kind="mean"), "mean"),
     ],
 )
 def test_what_cannot_be_is_refused(operation, name):
-    allowed = "bias, convert, add, spread mean, relu, mask, bias sums, global mean"
+    allowed = (
+        "bias, convert, add, spread mean, spread max, relu, mask, bias sums, global mean, global max, maximum of windows, "
+        "scatter to maxima, mean of windows, spread means"
+    )
     with pytest.raises(InputError, match=f"^layer 'conv', forward: the accelerator cannot do '{name}'; allowed: {allowed}$"):
         Chain.of(vector(operation, add("x"), source="y"))

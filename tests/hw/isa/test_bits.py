@@ -17,7 +17,7 @@ def test_bits_stand_where_they_are_in_a_words_half():
     """A program of before must mean the same: `steps` is the lower half of the second word behind the header."""
     places = {
         PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself"],
-        PassOption: ["from_sums", "shift_factor", "scale_factor", "note_overflow", "largest"],
+        PassOption: ["from_sums", "shift_factor", "scale_factor", "note_overflow", "largest", "in_turn", "places", "at_place"],
         UpdateCopy: ["dense", "forward", "backward"],
     }
     for kind, names in places.items():
@@ -41,7 +41,7 @@ def test_signals_are_the_bits():
     ("command", "told"),
     [
         (Pass(steps=1 << 9), "steps must be in 0..511, not 512"),
-        (Pass(options=1 << 5), "options must be in 0..31, not 32"),
+        (Pass(options=1 << 8), "options must be in 0..255, not 256"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
 )
