@@ -1,12 +1,13 @@
 """The machine as a whole: a program's cycles, without its numbers."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
-from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
+from dataflow.machine.units.clock import Clock, Fifo, Meter
 from dataflow.machine.units.dispatch import Dispatch
+from dataflow.machine.units.fast_forward import FastForward
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
@@ -27,15 +28,18 @@ class Execution:
         From start to end, as the register of that name counts them.
     counters : dict of str to int
         Those of `hw.isa.registers.COUNTERS`, but ``cycles``.
+    stepped : int
+        Of the cycles, those that were not skipped as repetitions of others.
     """
 
     cycles: int
     counters: dict[str, int]
+    stepped: int = field(default=0, compare=False)
 
 
 def execute(
     config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0, *, behind: int = 0,
-    overflow: bool = False,
+    overflow: bool = False, skip: bool = True,
 ) -> Execution:  # fmt: skip
     """Run a program on the machine.
 
@@ -53,6 +57,8 @@ def execute(
         Bytes of the program behind those of `commands`.
     overflow : bool
         Whether a gradient is not finite, so that conditional commands are skipped.
+    skip : bool
+        Whether what happens again is skipped, which changes nothing but how long this takes.
 
     Raises
     ------
@@ -73,7 +79,8 @@ def execute(
     fetch = Reader(clock, config, 1, program, reads[0], words=True)
     dispatch = Dispatch(clock, run, fetch, overflow=overflow)
     readers = _readers(clock, config, dispatch, reads) | {Source.FETCH: fetch}
-    buffers = [OperandBuffer(clock, queue, readers[source].o) for source, queue in dispatch.placements.items()]
+    waits_free = Meter(clock)
+    buffers = [OperandBuffer(clock, queue, readers[source].o, waits_free) for source, queue in dispatch.placements.items()]
     loops = TileLoops(clock, config, dispatch.product, buffers)
     results = ResultBuffer(clock, config, loops.slots, dispatch.tiles, loops.room)
     weights, groups = (feed.o for feed in loops.feeds)
@@ -87,14 +94,31 @@ def execute(
 
     units = [vector, loops, loops.masks, *loops.feeds, *buffers, results, *writes, *writers.values()]
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
-    dispatch.quiet = lambda: all(unit.idle for unit in units) and loops.tiles.empty  # type: ignore[attr-defined]
+    dispatch.quiet = _quiet(units, loops.tiles)
     size = sum(length(type(command)) for command in commands) + behind // 4
     counts = (Loop(count=size), *(Loop(),) * (LOOPS - 1))
     program.put(Walk(base=address, size_log2=2, boundary=1, u_size=size, u_tile=size, u=counts))
+    if skip:
+        clock.look = FastForward(clock, dispatch).look
     clock.run()
     if dispatch.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
-    return Execution(dispatch.done_at + 1, _counters(reads, writes, loops, vector, readers, writers))
+    counters = _counters(reads, writes, loops, vector, readers, writers)
+    return Execution(clock.skipped + dispatch.done_at + 1, counters, dispatch.done_at + 1)
+
+
+def _quiet(units: list[Any], tiles: Fifo) -> Callable[[], bool]:
+    """Whether all of them are idle; the one that was busy last is asked first."""
+
+    def quiet() -> bool:
+        for place, unit in enumerate(units):
+            if not unit.idle:
+                if place:
+                    units.insert(0, units.pop(place))
+                return False
+        return tiles.empty
+
+    return quiet
 
 
 def _readers(clock: Clock, config: AcceleratorConfig, dispatch: Dispatch, ports: Sequence[ReadPort]) -> dict[Source, Reader]:
@@ -129,21 +153,16 @@ def _counters(
     readers: dict[Source, Reader],
     writers: dict[Sink, Writer],
 ) -> dict[str, int]:
-    def waiting(units: Iterable[Unit]) -> int:
-        """Added up over the units."""
-        return sum(cycles(unit.spans["waits_memory"]) for unit in units)
-
-    shown = (sink.shown for sink in vector.sinks.values())
     return {
-        "read_beats": sum(len(port.beats) for port in reads),
-        "write_beats": sum(len(port.beats) for port in writes),
-        "array_busy": cycles(loops.slots.shown),
-        "array_waits_operands": cycles(loops.spans["waits_operands"]),
-        "array_waits_room": cycles(loops.spans["waits_room"]),
-        "load_waits_free": cycles(chain.from_iterable(buffer.spans["waits_free"] for buffer in loops.buffers)),
-        "vector_busy": cycles(chain(vector.spans["active"], *shown)),
-        "vector_waits_operands": cycles(vector.spans["waits_operands"]),
-        "vector_waits_room": cycles(vector.spans["waits_room"]),
-        "read_waits_memory": waiting(readers.values()),
-        "write_waits_memory": waiting(writers.values()),
+        "read_beats": sum(port.beats for port in reads),
+        "write_beats": sum(port.beats for port in writes),
+        "array_busy": loops.busy.total,
+        "array_waits_operands": loops.waits_operands.total,
+        "array_waits_room": loops.waits_room.total,
+        "load_waits_free": loops.buffers[0].waits_free.total,
+        "vector_busy": vector.busy.total,
+        "vector_waits_operands": vector.waits_operands.total,
+        "vector_waits_room": vector.waits_room.total,
+        "read_waits_memory": sum(reader.waits_memory.total for reader in readers.values()),
+        "write_waits_memory": sum(writer.waits_memory.total for writer in writers.values()),
     }

@@ -5,16 +5,16 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
-from dataflow.machine.units.clock import Clock, Fifo, Unit, cycles
+from dataflow.machine.units.clock import Clock, Fifo, Meter, Unit
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
+from dataflow.machine.units.walker import END_OF_BLOCK, LAST
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.isa.commands import LOOPS, Load, Loop, Pass, Product, layout
@@ -114,6 +114,7 @@ def copies_of_model(config, walks, memory):
     """The same of the machine."""
     clock = Clock()
     read_port, write_port = ReadPort(clock, memory), WritePort(clock, memory)
+    read_port.trace, write_port.trace = {}, {}
     queues = {name: Fifo(clock, 100) for name in walks}
     read_port.readers = readers = [Reader(clock, config, LANES, queues[f"read_{n}"], read_port, words=True) for n in range(2)]
     write_port.writers = [Writer(clock, config, LANES, queues[f"write_{n}"], readers[n].o, write_port) for n in range(2)]
@@ -126,8 +127,7 @@ def copies_of_model(config, walks, memory):
     clock.run()
     clock.now += 1
     assert all(unit.idle for unit in (*readers, *write_port.writers))
-    seen = {"ar": read_port.taken, "aw": write_port.taken, "r": read_port.beats, "w": write_port.beats, "b": write_port.answers}
-    return seen | {"complete": complete}
+    return {"ar": [], "aw": [], "r": [], "w": [], "b": []} | read_port.trace | write_port.trace | {"complete": complete}
 
 
 @pytest.mark.parametrize("memory", [Memory(20, 1), Memory(0, 1), Memory(7, 3)])
@@ -161,13 +161,6 @@ def test_bursts_of_one_beat_keep_the_port_busy():
     assert seen == copies_of_model(config, walks, Memory(40, 1))
     for channel in ("ar", "r", "aw", "w", "b"):
         assert seen[channel] == list(range(seen[channel][0], seen[channel][0] + 100)), channel
-
-
-class Blocks(NamedTuple):
-    """What of a chunk has to do with time."""
-
-    end_of_block: bool
-    last: bool
 
 
 class Taker(Unit):
@@ -226,21 +219,22 @@ def sums_of_model(config, streams):
     clock = Clock()
     queues = {name: Fifo(clock, 1 << 20) for name in streams}
     kinds = {"product": Product, "tiles": Pass, "weights_load": Load, "activations_load": Load}
-    buffers = [OperandBuffer(clock, queues[f"{name}_load"], queues[name]) for name in ("weights", "activations")]
+    waits_free = Meter(clock)
+    buffers = [OperandBuffer(clock, queues[f"{name}_load"], queues[name], waits_free) for name in ("weights", "activations")]
     loops = TileLoops(clock, config, queues["product"], buffers)
     results = ResultBuffer(clock, config, loops.slots, queues["tiles"], loops.room)
     Sequencer(clock, config, loops.tiles, *(feed.o for feed in loops.feeds), results)
     taker = Taker(clock, results.o)
     for name, values in streams.items():
         for value in values:
-            word = kinds[name](**value) if name in kinds else Blocks(value["end_of_block"], value["last"])
-            queues[name].words.append((0, word))
+            word = kinds[name](**value) if name in kinds else END_OF_BLOCK * value["end_of_block"] | LAST * value["last"]
+            queues[name].words.append(word)
+            queues[name].times.append(0)
             clock.wake(queues[name].sink, 0)
     clock.run()
     clock.now += 1
     assert all(unit.idle for unit in (*buffers, *loops.feeds, loops, results))
-    waits = {name: cycles(loops.spans[name]) for name in ("waits_operands", "waits_room")}
-    return taker.cycles, waits
+    return taker.cycles, {"waits_operands": loops.waits_operands.total, "waits_room": loops.waits_room.total}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,44 @@
 """Time: units step in the cycles in which they are awake, and meet in FIFOs."""
 
-from collections import defaultdict, deque
-from collections.abc import Generator, Iterable
-from heapq import heappop, heappush
+from collections import deque
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
+
+from dataflow.machine.units.state import State
+
+
+class Meter:
+    """Counts the cycles in which something is so: the level is above zero.
+
+    Attributes
+    ----------
+    total : int
+        Of the times that are over.
+    """
+
+    def __init__(self, clock: "Clock") -> None:
+        self.total = self.level = self.since = 0
+        self.number = len(clock.meters)
+        clock.meters.append(self)
+
+    def up(self, cycle: int) -> None:
+        """One more, from a cycle on; cycles never go back."""
+        if not self.level:
+            self.since = cycle
+        self.level += 1
+
+    def down(self, cycle: int) -> None:
+        """One fewer."""
+        self.level -= 1
+        if not self.level:
+            self.total += cycle - self.since
+
+    def state(self, out: State) -> None:
+        """As `Unit.state`."""
+        out.same(self.level)
+        out.count(self, "total", out.now - self.since if self.level else 0)
 
 
 class Clock:
@@ -15,95 +48,123 @@ class Clock:
     ----------
     now : int
         The cycle.
+    skipped : int
+        Cycles that were not stepped one by one; they are not in `now`.
+    units, fifos, meters : list
+        All that there are, as they make themselves known.
+    marked : int
+        Set by units at which the state may be one that was there before: 2 when a part is handed out, 1 when a row begins.
+    look : callable
+        Called at the beginning of a cycle after one that was marked.
     """
 
     def __init__(self) -> None:
         self.now = -1
+        self.skipped = 0
+        self.units: list[Unit] = []
+        self.fifos: list[Fifo] = []
+        self.meters: list[Meter] = []
+        self.marked = 0
+        self.look: Callable[[], None] | None = None
+        self.awake: list[Unit] = []
+        self.later: dict[int, list[Unit]] = {}
         self._next: list[Unit] = []
-        self._awake: list[Unit] = []
-        self._later: list[tuple[int, int, Unit]] = []
-        self._count = 0
 
     def wake(self, unit: "Unit", cycle: int) -> None:
         """Step `unit` in `cycle`, which is to come."""
         if cycle == self.now + 1:
-            self._next.append(unit)
+            if unit.due != cycle:
+                unit.due = cycle
+                self._next.append(unit)
         else:
-            self._count += 1
-            heappush(self._later, (cycle, self._count, unit))
+            others = self.later.get(cycle)
+            if others is None:
+                self.later[cycle] = [unit]
+            elif unit not in others:
+                others.append(unit)
 
     def alone(self, unit: "Unit") -> bool:
         """Whether no other unit steps in this cycle, or is to."""
-        return not self._next and not self._later and all(other is unit for other in self._awake)
+        return not self._next and not self.later and all(other is unit for other in self.awake)
 
     def run(self) -> int:
         """Go on until nothing is awake; the last cycle."""
         environment = simpy.Environment()
-        environment.process(self._cycles(environment))
+        environment.process(self._process(environment))
         environment.run()
         return self.now
 
-    def _cycles(self, environment: simpy.Environment) -> Generator[simpy.Event, Any, None]:
-        later = self._later
-        while self._next or later:
-            cycle = self.now + 1 if self._next else later[0][0]
-            yield environment.timeout(cycle - self.now)
-            self.now, self._awake, self._next = cycle, self._next, []
-            while later and later[0][0] == cycle:
-                self._awake.append(heappop(later)[2])
-            for unit in self._awake:
-                if unit.stepped != cycle:
-                    unit.stepped = cycle
-                    unit.step()
+    def _process(self, environment: simpy.Environment) -> Generator[simpy.Event, Any, None]:
+        """SimPy's time goes on where nothing happens, or where what happens was skipped."""
+        while self._next or self.later:
+            before = self.skipped + self.now
+            self.cycles()
+            yield environment.timeout(self.skipped + self.now - before)
 
-
-Span = tuple[int, int]
-"""Cycles: the first one, and the one after the last."""
-
-
-def cycles(spans: Iterable[Span]) -> int:
-    """How many cycles are in any of the spans."""
-    total = end = 0
-    for first, last in sorted(spans):
-        total += max(last - max(first, end), 0)
-        end = max(end, last)
-    return total
+    def cycles(self) -> None:
+        """Step cycle after cycle until nothing is to happen in the next one."""
+        later = self.later
+        self.now = now = self.now + 1 if self._next else min(later)
+        while True:
+            awake, self._next = self._next, []
+            self.awake = awake
+            others = later.pop(now, None)
+            if others is not None:
+                for unit in others:
+                    if unit.due != now:
+                        unit.due = now
+                        awake.append(unit)
+            if self.marked and self.look is not None:
+                self.look()
+                self.marked = 0
+            for unit in awake:
+                unit.step()
+            if not self._next:
+                return
+            self.now = now = now + 1
 
 
 class Unit:
-    """Something that steps.
-
-    Attributes
-    ----------
-    spans : dict of str to list of Span
-        When it was seen in each state but the empty one.
-    """
+    """Something that steps."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.stepped = -1
-        self.spans: defaultdict[str, list[Span]] = defaultdict(list)
-        self._state, self._since = "", 0
+        self.number = len(clock.units)
+        clock.units.append(self)
+        self.due = -1
+        self._seen: Meter | None = None
 
     def step(self) -> None:
         """What happens in this cycle; who does something wakes itself for the next."""
+        raise NotImplementedError
+
+    def state(self, out: State) -> None:
+        """Say all that decides what it does from this cycle on, at the beginning of the cycle, see `State`."""
         raise NotImplementedError
 
     def wake(self, cycles: int = 1) -> None:
         """Step so many cycles from now."""
         self.clock.wake(self, self.clock.now + cycles)
 
-    def seen(self, state: str) -> None:
-        """From this cycle on the unit is in a state."""
-        if state != self._state:
-            now = self.clock.now
-            if self._state:
-                self.spans[self._state].append((self._since, now))
-            self._state, self._since = state, now
+    @property
+    def counted(self) -> int:
+        """The number of the meter that counts what it is in, or -1."""
+        return -1 if self._seen is None else self._seen.number
+
+    def seen(self, meter: Meter | None) -> None:
+        """From this cycle on it is in what `meter` counts, and no longer in what it was."""
+        if meter is not self._seen:
+            if self._seen is not None:
+                self._seen.down(self.clock.now)
+            if meter is not None:
+                meter.up(self.clock.now)
+            self._seen = meter
 
 
 class Fifo:
     """A FIFO between two units: room and words show in the cycle after they came to be.
+
+    Its sink is woken when its first word shows, its source when it is no longer full.
 
     Parameters
     ----------
@@ -115,62 +176,98 @@ class Fifo:
         Cycles until a word shows.
     buffered : bool
         Whether there is a register behind its memory, as in Amaranth's ``SyncFIFOBuffered``; words show after two cycles.
-
-    Attributes
-    ----------
-    shown : list of Span
-        When a word was on offer, one after the other.
+    meter : Meter, optional
+        Counts the cycles in which a word is on offer; words then show in the next cycle.
+    deep : bool
+        Whether its sink looks at more words than the first, and is woken for each.
+    relative : bool
+        Whether words mean something to a unit alone, which then says them in its state.
     """
 
-    def __init__(self, clock: Clock, depth: int, delay: int = 1, *, buffered: bool = False) -> None:
-        self.clock, self.depth, self.buffered = clock, depth, buffered
+    def __init__(
+        self,
+        clock: Clock,
+        depth: int,
+        delay: int = 1,
+        *,
+        buffered: bool = False,
+        meter: Meter | None = None,
+        deep: bool = False,
+        relative: bool = False,
+    ) -> None:
+        self.clock, self.depth, self.buffered, self.meter, self.deep = clock, depth, buffered, meter, deep
+        self.relative = relative
         self.delay = 2 if buffered else delay
-        self.words: deque[tuple[int, Any]] = deque()
+        self.words: deque[Any] = deque()
+        self.times: deque[int] = deque()  # when they show
         self.taken_at = -1
-        self.shown: list[Span] = []
         self.source: Unit | None = None
         self.sink: Unit | None = None
+        clock.fifos.append(self)
 
     @property
     def valid(self) -> bool:
         """Whether there is a word."""
-        return bool(self.words) and self.words[0][0] <= self.clock.now
+        times = self.times
+        return bool(times) and times[0] <= self.clock.now
 
     def holds(self, count: int) -> bool:
         """Whether there are so many words."""
-        return not count or (len(self.words) >= count and self.words[count - 1][0] <= self.clock.now)
+        return not count or (len(self.times) >= count and self.times[count - 1] <= self.clock.now)
 
     @property
     def ready(self) -> bool:
         """Whether there is room."""
         if not self.buffered:
-            return len(self.words) + (self.taken_at == self.clock.now) < self.depth
-        words = self.words
-        moved = words and max(words[0][0] - 1, self.taken_at) < self.clock.now  # the first has left the memory
-        return len(words) - bool(moved) < self.depth - 1
+            return len(self.times) + (self.taken_at == self.clock.now) < self.depth
+        times = self.times
+        moved = times and max(times[0] - 1, self.taken_at) < self.clock.now  # the first has left the memory
+        return len(times) - bool(moved) < self.depth - 1
 
     @property
     def empty(self) -> bool:
         """Whether nothing is inside at all."""
         now = self.clock.now
-        return self.taken_at != now and (not self.words or self.words[0][0] - self.delay >= now)
+        return self.taken_at != now and (not self.times or self.times[0] - self.delay >= now)
 
     def put(self, word: Any = None, cycles: int = 0) -> None:  # noqa: ANN401 (any word)
         """Add a word, now or so many cycles from now."""
         at = self.clock.now + cycles + self.delay
-        self.words.append((at, word))
-        if self.sink:
+        if self.sink is not None and (self.deep or not self.times):
             self.clock.wake(self.sink, at)
+        self.words.append(word)
+        self.times.append(at)
+        if self.meter is not None:
+            self.meter.up(at)
 
     def peek(self) -> Any:  # noqa: ANN401
         """The first word."""
-        return self.words[0][1]
+        return self.words[0]
 
     def take(self) -> Any:  # noqa: ANN401
         """Remove the first word."""
-        since, word = self.words.popleft()
-        self.shown.append((max(since, self.taken_at + 1), self.clock.now + 1))
-        self.taken_at = self.clock.now
-        if self.source:
-            self.clock.wake(self.source, self.clock.now + 1)
-        return word
+        clock = self.clock
+        times = self.times
+        if self.source is not None and len(times) + 2 >= self.depth:
+            clock.wake(self.source, clock.now + 1)
+        times.popleft()
+        if times and self.sink is not None:
+            at = times[0]
+            clock.wake(self.sink, at if at > clock.now else clock.now + 1)
+        self.taken_at = clock.now
+        if self.meter is not None:
+            self.meter.down(clock.now + 1)
+        return self.words.popleft()
+
+    def state(self, out: State) -> None:
+        """As `Unit.state`; words are numbers, or what stays as it is while a program runs.
+
+        At the beginning of a cycle, taken_at is past, and as good as any.
+        """
+        out.same(len(self.times))
+        now = out.now
+        for at in self.times:
+            out.same(at - now if at > now else 0)
+        if not self.relative:
+            for word in self.words:
+                out.thing(word)

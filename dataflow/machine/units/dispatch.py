@@ -5,6 +5,7 @@ from typing import Any
 
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.reader import Reader
+from dataflow.machine.units.state import State
 from hw.isa.bits import PassOption
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
 from hw.isa.encoding import words
@@ -21,6 +22,11 @@ class Stored:
         self.clock = clock
         self.count, self._at = 0, -1
         self.waiting: list[Fifo] = []
+
+    def state(self, out: State) -> None:
+        """As `Unit.state`."""
+        out.same(self.count)
+        out.time(self._at)
 
     def add(self) -> None:
         """One more, from the next cycle on."""
@@ -91,6 +97,14 @@ class Dispatch(Unit):
         self._commands, self._overflow = iter(commands), overflow
         self._command: Command | None = None
         self._left, self._still, self._alone = 0, 0, 0
+        self.words = 0  # taken so far
+
+    def state(self, out: State) -> None:
+        self.stored.state(out)
+        out.same(self.words)  # which says how far _commands has come
+        out.thing(self._command)
+        for value in (self.done_at, self._left, self._still, self._alone):
+            out.same(value)
 
     def step(self) -> None:
         if self._command is None or self._left:
@@ -105,6 +119,7 @@ class Dispatch(Unit):
         if not self.i.valid:
             return
         self.i.take()
+        self.words += 1
         if self._command is None:
             self._command = next(self._commands)
             self._left = words(type(self._command))
@@ -122,7 +137,7 @@ class Dispatch(Unit):
             self._command, self._still = None, 0
         else:
             settled = self.fetch.settled or not self.fetch.halted
-            still = all(queue.empty for queue in self._queues) and self.quiet() and settled
+            still = settled and self.quiet() and all(queue.empty for queue in self._queues)
             self._still = self._still + 1 if still else 0
             self._alone = self._alone + 1 if self.clock.alone(self) and not self._still else 0
         if self._alone < ALONE_CYCLES:  # else they wait for each other

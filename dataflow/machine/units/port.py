@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dataflow.machine.units.clock import Clock, Unit
 from dataflow.machine.units.reader import Reader, Writer
+from dataflow.machine.units.state import State
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
 MEMORY_BURSTS = 64
@@ -28,27 +29,58 @@ class Memory:
     interval_cycles: int = 1
 
 
-class ReadPort(Unit):
+class Port(Unit):
+    """One direction of a port.
+
+    Attributes
+    ----------
+    beats : int
+        That have been moved, or will be: all of a burst are known when it is taken.
+    trace : dict of str to list of int, optional
+        Cycles in which the memory takes bursts, and in which beats and answers come and go; for who wants to know them.
+    """
+
+    def __init__(self, clock: Clock, memory: Memory) -> None:
+        super().__init__(clock)
+        self.memory = memory
+        self.beats = 0
+        self.trace: dict[str, list[int]] | None = None
+
+    def note(self, **cycles: list[int]) -> None:
+        """Cycles in which something happens, by what it is."""
+        if self.trace is not None:
+            for name, these in cycles.items():
+                self.trace.setdefault(name, []).extend(these)
+
+
+class ReadPort(Port):
     """Takes a read burst a cycle, that of the lowest number.
 
     Attributes
     ----------
     readers : sequence of Reader
         By number; set by whoever makes them.
-    taken, beats : list of int
-        Cycles in which the memory takes bursts, and gives beats.
     """
 
     def __init__(self, clock: Clock, memory: Memory) -> None:
-        super().__init__(clock)
-        self.memory = memory
+        super().__init__(clock, memory)
         self.readers: Sequence[Reader] = ()
-        self.taken: list[int] = []
-        self.beats: list[int] = []
         self._address_at = -1  # when the memory takes the address that stands at the port
         self._next_read = 0
         self._served: deque[tuple[int, int]] = deque()  # first and last cycle of the memory's bursts
         self._answered: dict[int, deque[int]] = {}
+
+    def state(self, out: State) -> None:
+        out.time(self._address_at)
+        out.time(self._next_read)
+        served = [burst for burst in self._served if burst[1] >= out.now]
+        out.same(len(served))
+        for first, last in served:
+            out.time(first)
+            out.time(last)
+        for number in range(len(self.readers)):
+            out.times(self._answered.get(number, ()))
+        out.count(self, "beats")
 
     def step(self) -> None:
         now = self.clock.now
@@ -73,12 +105,16 @@ class ReadPort(Unit):
         while self._under_way(at - 1) >= MEMORY_BURSTS:
             at += 1
         self._address_at = at
-        self.taken.append(at)
-        for _ in range(reader.take_burst()):
+        beats = reader.take_burst()
+        edge = 0
+        for _ in range(beats):
             edge = max(at + self.memory.latency_cycles, self._next_read)
             self._next_read = edge + self.memory.interval_cycles
-            self.beats.append(edge + 1)
             reader.beats.put(None, edge + 1 - now)
+        self.beats += beats
+        if self.trace is not None:
+            interval = self.memory.interval_cycles
+            self.note(ar=[at], r=list(range(edge + 1 - (beats - 1) * interval, edge + 2, interval)))
         self._served.append((at, edge))
         answered.append(edge + 1)
 
@@ -90,28 +126,30 @@ class ReadPort(Unit):
         return len(served) - bool(served and served[-1][0] == edge)
 
 
-class WritePort(Unit):
+class WritePort(Port):
     """Takes a write burst a cycle, that of the lowest number, and their beats in order.
 
     Attributes
     ----------
     writers : sequence of Writer
         By number; set by whoever makes them.
-    taken, beats, answers : list of int
-        Cycles in which the memory takes bursts and beats, and answers.
     """
 
     def __init__(self, clock: Clock, memory: Memory) -> None:
-        super().__init__(clock)
-        self.memory = memory
+        super().__init__(clock, memory)
         self.writers: Sequence[Writer] = ()
-        self.taken: list[int] = []
-        self.beats: list[int] = []
-        self.answers: list[int] = []
         self._ahead: deque[int] = deque()  # last beats of the bursts whose beats are to come
         self._next_write = 0
         self._answer_at = 0
         self._answered: dict[int, deque[int]] = {}
+
+    def state(self, out: State) -> None:
+        out.times(self._ahead)
+        out.time(self._next_write)
+        out.time(self._answer_at + 1)
+        for number in range(len(self.writers)):
+            out.times(self._answered.get(number, ()))
+        out.count(self, "beats")
 
     @property
     def idle(self) -> bool:
@@ -143,12 +181,11 @@ class WritePort(Unit):
         interval, first = self.memory.interval_cycles, max(self.clock.now + 2, self._next_write)
         taken = [first + number * interval for number in range(beats)]
         writer.take_burst(taken)
-        self.taken.append(self.clock.now + 1)
-        self.beats += taken
+        self.beats += beats
         self._ahead.append(taken[-1])
         self._next_write = taken[-1] + interval
         self._answer_at = max(taken[-1] + self.memory.latency_cycles, self._answer_at) + 1
-        self.answers.append(self._answer_at)
+        self.note(aw=[self.clock.now + 1], w=taken, b=[self._answer_at])
         writer.completion.answer(self._answer_at, beats)
         self.clock.wake(self, self._answer_at + 1)
         return self._answer_at

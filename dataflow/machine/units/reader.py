@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable
 
-from dataflow.machine.units.clock import Clock, Fifo, Unit
-from dataflow.machine.units.walker import Walker
+from dataflow.machine.units.clock import Clock, Fifo, Meter, Unit
+from dataflow.machine.units.state import State
+from dataflow.machine.units.walker import END_OF_BEAT, END_OF_WORD, LAST, OUTSIDE, Walker
 from hw.config import AcceleratorConfig
 from hw.isa.microarchitecture import OUTPUT_WORDS, PAGE_BYTES, REQUEST_WORDS, UNFINISHED_WALKS
 
@@ -14,24 +15,30 @@ class Splitter(Unit):
 
     Attributes
     ----------
-    bursts : deque of int
-        Beats of the bursts to come of the request that was taken.
+    burst : int
+        Beats of the next burst of the request that was taken, or 0.
     valid_at : int
-        From when on the first one is offered.
+        From when on it is offered.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, port: Unit) -> None:
         super().__init__(clock)
-        self.beat_bytes, self.longest = config.axi_data_bytes, config.axi_burst_beats
+        self.page, self.longest = PAGE_BYTES // config.axi_data_bytes, config.axi_burst_beats
         self.i, self.port = i, port
         i.sink = self
-        self.bursts: deque[int] = deque()
-        self.valid_at = 0
+        self.burst = self.valid_at = 0
+        self._left = self._place = self._requests = 0  # beats of the request; in which of a page it goes on; requests so far
+
+    def state(self, out: State) -> None:
+        out.same(self.burst)
+        out.same(self._place)
+        out.time(self.valid_at)
+        out.toward(self, "_left", self.longest - 1, self._requests)
 
     @property
     def idle(self) -> bool:
         """Nothing is left of the last request."""
-        return not self.bursts and self.clock.now >= self.valid_at
+        return not self.burst and self.clock.now >= self.valid_at
 
     def step(self) -> None:
         if self.idle:
@@ -39,23 +46,21 @@ class Splitter(Unit):
 
     def _next(self) -> None:
         """Take a request, if there is one; its first burst is offered in the next cycle."""
-        if not self.i.valid:
-            return
-        address, size = self.i.take()
-        first, page = address // self.beat_bytes, PAGE_BYTES // self.beat_bytes
-        left = -(-(address % self.beat_bytes + size) // self.beat_bytes)
-        while left:
-            count = min(left, self.longest, page - first % page)
-            self.bursts.append(count)
-            first, left = first + count, left - count
-        self.valid_at = self.clock.now + 1
-        self.port.wake()
+        if self.i.valid:
+            self._place, self._left = self.i.take()
+            self._requests += 1
+            self.burst = min(self._left, self.longest, self.page - self._place)
+            self.valid_at = self.clock.now + 1
+            self.port.wake()
 
     def take(self) -> int:
         """The burst goes to the port."""
-        beats = self.bursts.popleft()
+        beats = self.burst
+        self._left -= beats
+        self._place = (self._place + beats) % self.page
         self.valid_at = self.clock.now + 1
-        if not self.bursts:
+        self.burst = min(self._left, self.longest, self.page - self._place)
+        if not self.burst:
             self._next()
         return beats
 
@@ -76,8 +81,10 @@ class Reader(Unit):
     ----------
     o : Fifo
         The chunks, or words.
-    halted_at : int, optional
-        From the cycle after this one on nothing is asked for, nor waited for.
+    halted_at : int
+        From the cycle after this one on nothing is asked for, nor waited for; -1: never.
+    waits_memory : Meter
+        Cycles in which it waited for a beat.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, max_elements: int, i: Fifo, port: Unit, *, words: bool) -> None:
@@ -91,7 +98,13 @@ class Reader(Unit):
         self.splitter = Splitter(clock, config, self.requests, port)
         self.chunks.sink = self.o.source = self.beats.sink = self
         self.room = self.most = config.axi_fifo_beats
-        self.halted_at: int | None = None
+        self.halted_at = -1
+        self.waits_memory = Meter(clock)
+
+    def state(self, out: State) -> None:
+        out.same(self.room)
+        out.same(self.halted_at >= 0)
+        out.time(self.halted_at + 1)
 
     def halt(self) -> None:
         """From the next cycle on."""
@@ -101,21 +114,21 @@ class Reader(Unit):
     @property
     def halted(self) -> bool:
         """Whether nothing more is asked for in this cycle."""
-        return self.halted_at is not None and self.clock.now > self.halted_at
+        return self.halted_at >= 0 and self.clock.now > self.halted_at
 
     @property
     def settled(self) -> bool:
         """Every beat that was asked for has come."""
-        return not self.beats.words or self.beats.words[-1][0] - self.beats.delay < self.clock.now
+        return not self.beats.times or self.beats.times[-1] - self.beats.delay < self.clock.now
 
     @property
     def offer(self) -> int:
         """Beats of the burst that is offered to the port in this cycle, or 0."""
         splitter, now = self.splitter, self.clock.now
-        if self.halted or not splitter.bursts or now < splitter.valid_at:
+        if not splitter.burst or now < splitter.valid_at or self.halted:
             return 0
         room = self.room - (self.beats.taken_at == now)
-        return splitter.bursts[0] if room >= splitter.bursts[0] else 0
+        return splitter.burst if room >= splitter.burst else 0
 
     def take_burst(self) -> int:
         """The port takes it."""
@@ -133,25 +146,24 @@ class Reader(Unit):
         )  # fmt: skip
 
     def step(self) -> None:
-        if self.halted or not self.chunks.valid:
-            self.seen("")
+        if not self.chunks.valid or self.halted:
+            self.seen(None)
             return
-        chunk = self.chunks.peek()
-        if not chunk.outside and not self.beats.valid:
-            self.seen("waits_memory")
+        chunk: int = self.chunks.peek()
+        if not chunk & OUTSIDE and not self.beats.valid:
+            self.seen(self.waits_memory)
             return
-        gives = chunk.end_of_word or not self.words
+        self.seen(None)
+        gives = chunk & END_OF_WORD or not self.words
         if gives and not self.o.ready:
-            self.seen("waits_consumer")
             return
-        self.seen("")
         self.chunks.take()
         if gives:
             self.o.put(chunk)
-        if not chunk.outside and chunk.end_of_beat:
+        if chunk & END_OF_BEAT and not chunk & OUTSIDE:
             self.beats.take()
             self.room += 1
-            if self.splitter.bursts:
+            if self.splitter.burst:
                 self.port.wake()
         self.wake()
 
@@ -171,16 +183,25 @@ class Completion(Unit):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.ends = Fifo(clock, UNFINISHED_WALKS)
+        self.ends = Fifo(clock, UNFINISHED_WALKS, relative=True)
         self.ends.sink = self
         self.answered: deque[tuple[int, int]] = deque()
         self.complete: Callable[[], None] = lambda: None
-        self._beats, self._asked = 0, 0
+        self._beats, self.asked = 0, 0
+
+    def state(self, out: State) -> None:
+        out.same(self.asked - self._beats)
+        for end in self.ends.words:
+            out.same(self.asked - end)
+        out.same(len(self.answered))
+        for cycle, beats in self.answered:
+            out.time(cycle + 1)
+            out.same(self.asked - beats)
 
     def answer(self, cycle: int, beats: int) -> None:
         """A burst will be answered in a cycle."""
-        self._asked += beats
-        self.answered.append((cycle, self._asked))
+        self.asked += beats
+        self.answered.append((cycle, self.asked))
         self.clock.wake(self, cycle + 1)
 
     def step(self) -> None:
@@ -222,14 +243,22 @@ class Writer(Unit):
         self.leave_at: deque[int] = deque()  # when the others are taken
         self.completion, self._made = Completion(clock), 0
         self.completion.ends.source = self
+        self.waits_memory = Meter(clock)
+
+    def state(self, out: State) -> None:
+        out.same(self.whole)
+        out.time(self.put_at)
+        out.same(self.waiting)
+        out.same(self._made - self.completion.asked)
+        out.times(self.leave_at)
 
     @property
     def offer(self) -> int:
         """Beats of the burst that is offered to the port in this cycle, or 0."""
         splitter, now = self.splitter, self.clock.now
-        if not splitter.bursts or now < splitter.valid_at:
+        if not splitter.burst or now < splitter.valid_at:
             return 0
-        return splitter.bursts[0] if self.whole - (self.put_at == now) >= splitter.bursts[0] else 0
+        return splitter.burst if self.whole - (self.put_at == now) >= splitter.burst else 0
 
     def take_burst(self, leave_at: list[int]) -> None:
         """The port takes it; its beats leave in these cycles."""
@@ -255,29 +284,29 @@ class Writer(Unit):
 
     def step(self) -> None:
         if not self.chunks.valid or not self.words.valid:
-            self.seen("waits_words" if self.chunks.valid else "")
+            self.seen(None)
             return
-        chunk = self.chunks.peek()
-        pushes = not chunk.outside and chunk.end_of_beat
+        chunk: int = self.chunks.peek()
+        pushes = chunk & END_OF_BEAT and not chunk & OUTSIDE
         if pushes and self._inside() >= self.depth:
-            self.seen("waits_memory")
+            self.seen(self.waits_memory)
             if self.leave_at:
                 self.wake(self.leave_at[0] + 1 - self.clock.now)
             return
-        if chunk.last and not self.completion.ends.ready:
-            self.seen("waits_memory")
+        if chunk & LAST and not self.completion.ends.ready:
+            self.seen(self.waits_memory)
             return
-        self.seen("")
+        self.seen(None)
         self.chunks.take()
-        if chunk.end_of_word:
+        if chunk & END_OF_WORD:
             self.words.take()
         if pushes:
             self.whole += 1
             self.waiting += 1
             self.put_at = self.clock.now
             self._made += 1
-            if self.splitter.bursts:
+            if self.splitter.burst:
                 self.port.wake()
-        if chunk.last:
+        if chunk & LAST:
             self.completion.ends.put(self._made)
         self.wake()

@@ -2,7 +2,8 @@
 
 from collections import deque
 
-from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.clock import Clock, Fifo, Meter, Unit
+from dataflow.machine.units.state import State
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_residual
 from hw.isa.commands import Pass, Sink, Source, Update
@@ -28,6 +29,13 @@ class Pipeline:
         self.words: deque[int] = deque()
         self.cycles = 0  # in which it did not hold
 
+    def state(self, out: State) -> None:
+        """As `dataflow.machine.units.clock.Unit.state`."""
+        out.same(self.latency_cycles)
+        out.same(len(self.words))
+        for word in self.words:
+            out.same(word - self.cycles)
+
     @property
     def offers(self) -> bool:
         """Whether a word is at the end."""
@@ -47,6 +55,11 @@ class Packer:
 
     def __init__(self) -> None:
         self.index, self.left = 0, 0
+
+    def state(self, out: State) -> None:
+        """As `dataflow.machine.units.clock.Unit.state`."""
+        out.same(self.index)
+        out.same(self.left)
 
     def ready(self, m: int, room: bool) -> bool:
         """Whether it takes a word."""
@@ -75,6 +88,16 @@ class Reductions:
         self.groups = self.terms = 1
         self.in_turn = False
         self.taken = self.left = self.at = 0  # words of terms; of results that are due; when it gives or takes again
+        self.reduced = 0  # terms are complete
+
+    def state(self, out: State) -> None:
+        """As `dataflow.machine.units.clock.Unit.state`."""
+        out.same(self.groups)
+        out.same(self.terms)
+        out.same(self.left)
+        out.same(self.in_turn)
+        out.time(self.at)
+        out.toward(self, "taken", self.groups * self.terms, self.reduced)
 
     def takes(self, now: int) -> bool:
         """Whether it takes a word of terms in this cycle."""
@@ -89,6 +112,7 @@ class Reductions:
         self.taken += 1
         if self.taken == self.groups * self.terms:
             self.taken, self.left = 0, self.groups
+            self.reduced += 1
             self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles, in_turn=self.in_turn)
 
     def give(self, now: int) -> None:
@@ -113,8 +137,8 @@ class VectorUnit(Unit):
     ----------
     sinks : dict of Sink to Fifo
         Words for the writers.
-    spans
-        ``active``: a pass or an update is inside; ``waits_operands``, ``waits_room``.
+    busy, waits_operands, waits_room : Meter
+        Cycles in which a pass or an update is inside, or a word of one on its way to a writer; in which it waits.
     """
 
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, sums: Fifo, inputs: dict[Source, Fifo]) -> None:
@@ -122,21 +146,42 @@ class VectorUnit(Unit):
         self.i, self.sums, self.inputs = i, sums, inputs
         self.latencies = config.vpu_latency_cycles, config.wuve_latency_cycles
         self.block_words = config.turned_block_words
-        self.sinks = {sink: Fifo(clock, SINK_WORDS) for sink in Sink}
+        self.busy, self.waits_operands, self.waits_room = Meter(clock), Meter(clock), Meter(clock)
+        self.sinks = {sink: Fifo(clock, SINK_WORDS, meter=self.busy) for sink in Sink}
         i.sink = sums.sink = self
         for fifo in inputs.values():
             fifo.sink = self
         for fifo in self.sinks.values():
             fifo.source = self
         self._work: Pass | Update | None = None
-        self._free_at, self._since_taken = 0, 0
+        self._free_at, self._works, self._ends = 0, 0, False
         self._operands: list[Fifo] = []
         self._pipeline = Pipeline(1)
-        self._to_come, self._left = 0, {sink: 0 for sink in Sink}
+        self._to_come, self._left = 0, [0 for _ in Sink]
         self._reductions, self._held = Reductions(config.vector_latency_cycles), False
         self._packers = {Sink.FORWARD: Packer(), Sink.BACKWARD: Packer()}
         self._forked = [False, False, False]
         self._turned_in, self._turned_out = 0, 0  # words into and out of the transposer
+
+    def state(self, out: State) -> None:
+        out.thing(self._work)  # which says what _operands are
+        out.time(self._free_at)
+        out.same(self._ends)
+        out.toward(self, "_to_come", 0, self._works)
+        out.same(self._to_come > 0)
+        for sink in Sink:
+            out.same(self._left[sink] > 0)
+            out.toward(self._left, int(sink), 0, self._works)
+        self._pipeline.state(out)
+        self._reductions.state(out)
+        for packer in self._packers.values():
+            packer.state(out)
+        out.same(self._held)
+        for forked in self._forked:
+            out.same(forked)
+        whole = self._turned_out // self.block_words * self.block_words
+        out.same(self._turned_in - whole)
+        out.same(self._turned_out - whole)
 
     @property
     def idle(self) -> bool:
@@ -146,8 +191,11 @@ class VectorUnit(Unit):
     def step(self) -> None:
         work, now = self._work, self.clock.now
         room = all(sink.ready for sink in self.sinks.values())
-        self.seen("" if room or (work is None and now >= self._free_at) else "waits_room")
+        waits = None if room or (work is None and now >= self._free_at) else self.waits_room
         if now < self._free_at:
+            if self._ends:
+                self._ends = False
+                self.busy.down(now + 1)
             self.wake()
         elif work is None:
             if self.i.valid:
@@ -155,21 +203,24 @@ class VectorUnit(Unit):
                 self._free_at = now + 2  # checked first
                 self.wake()
         else:
-            to_come, left = self._to_come, sum(self._left.values())
+            to_come, left = self._to_come, sum(self._left)
             self._held = False
             moved = self._update(work) if isinstance(work, Update) else self._pass(work)
             if room and to_come and to_come == self._to_come and not self._held:
-                self.seen("waits_operands")
-            if not any(self._left.values()):
-                self._work, self._free_at = None, now + 2
-                self.spans["active"].append((self._since_taken + 1, self._free_at))
-            if moved or left != sum(self._left.values()):
+                waits = self.waits_operands
+            if not any(self._left):
+                self._work, self._free_at, self._ends = None, now + 2, True
+            if moved or left != sum(self._left):
                 self.wake()
+        self.seen(waits)
 
     def _begin(self, work: Pass | Update) -> None:
         inputs = self.inputs
-        self._work, self._to_come, self._since_taken = work, work.words, self.clock.now
-        self._left = {sink: 0 for sink in Sink} | {Sink.RESULTS: work.words}
+        self.busy.up(self.clock.now + 1)
+        self._works += 1
+        self._work, self._to_come = work, work.words
+        self._left = [0 for _ in Sink]
+        self._left[Sink.RESULTS] = work.words
         if isinstance(work, Update):
             self._pipeline = Pipeline(self.latencies[1])
             self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]

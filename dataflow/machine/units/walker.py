@@ -1,115 +1,200 @@
 """The walker: chunks of a walk, one a cycle."""
 
-from collections.abc import Iterator
+from math import lcm, prod
 from typing import NamedTuple
 
+import numpy as np
+
 from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.rows import Numbers, Rows
+from dataflow.machine.units.state import State
 from hw.isa.commands import LOOPS, Counter, Loop, Walk
+from hw.isa.microarchitecture import PAGE_BYTES
 
 WORD = 1 << 32
 
+OUTSIDE, END_OF_BEAT, END_OF_WORD, END_OF_BLOCK, LAST, ASKS = (1 << bit for bit in range(6))
+"""Bits of a chunk: those of `hw.walker.chunk_layout` that have to do with time, and whether a request comes with it."""
 
-class Chunk(NamedTuple):
-    """As in `hw.walker.chunk_layout`, of what has a cycle's worth of meaning; the request that comes with it, or None."""
+SEGMENT_ELEMENTS = 4096
+"""A row that is longer, and the only one of its space, is looked at in pieces of whole pages."""
 
-    outside: bool
-    end_of_beat: bool
-    end_of_word: bool
-    end_of_block: bool
-    last: bool
-    request: tuple[int, int] | None
+
+class Request(NamedTuple):
+    """Beats to be read or written; in which beat of a page they begin, or 0 where they do not cross one."""
+
+    place: int
+    beats: int
+
+
+Row = tuple[tuple[int, ...], tuple[Request | None, ...]]
+"""Chunks, and the request of each."""
 
 
 class Space:
-    """One of a walk's two spaces: digits of its loops, what they add up to, where its tile began and where it ended."""
+    """One of a walk's two spaces: where its elements are, and which of them a block has."""
 
-    def __init__(self, loops: tuple[Loop, ...], counter: int, size: int, tile: int, *, run: bool) -> None:
-        self.loops, self.counter, self.size, self.tile, self.run = loops, counter, size, tile, run
-        self.restart()
+    def __init__(self, walk: Walk, loops: tuple[Loop, ...], counter: int, size: int, tile: int, *, run: bool) -> None:
+        self.loops, self.counter, self.tile, self.run = loops, Counter(counter), tile, run
+        counts = {Counter.NONE: 1, Counter.OUTER: walk.outer, Counter.MIDDLE: walk.middle, Counter.INNER: walk.inner}
+        self.tiles = counts[self.counter]
+        self.tile = size if self.counter == Counter.NONE else tile
+        self.size = min(size, self.tiles * self.tile)
+        self.ways = [prod(loop.count for loop in loops[:number]) for number in range(LOOPS + 1)]
 
-    def restart(self) -> None:
-        """To the first element of all."""
-        self.done = 0
-        self.start = ((0,) * LOOPS, 0, 0, 0)
-        self.begin()
+    def digit(self, elements: Numbers, number: int) -> Numbers:
+        """Of a loop."""
+        return elements // self.ways[number] % self.loops[number].count
 
-    def begin(self) -> None:
-        """To the start of the tile."""
-        digits, self.offset, self.guard_0, self.guard_1 = self.start
-        self.digits = list(digits)
-        self.length = min(self.tile, self.size - self.done)
-
-    def advance(self, count: int) -> None:
-        """So many elements on, within the innermost loop."""
-        step = count
+    def moved(self, elements: Numbers, name: str) -> Numbers:
+        """What the loops, but for a run, have moved an address or a guard by."""
+        total = np.zeros_like(elements)
         for number, loop in enumerate(self.loops):
-            self.digits[number] += step
-            if self.digits[number] != loop.count:
-                if number or not self.run:
-                    self.offset += loop.delta
-                    self.guard_0 += loop.guard_0
-                    self.guard_1 += loop.guard_1
-                return
-            self.digits[number], step = 0, 1
+            step = getattr(loop, name)
+            if step and (number or not self.run):
+                total += step * (elements // self.ways[number] - elements // self.ways[number + 1])
+        return total
 
-    def next_tile(self, outer_up: bool, middle_up: bool, inner_up: bool) -> None:
-        """At the end of a block, with the counters that do not start again."""
-        up = {Counter.OUTER: outer_up, Counter.MIDDLE: middle_up, Counter.INNER: inner_up}
-        again = {Counter.OUTER: False, Counter.MIDDLE: outer_up, Counter.INNER: outer_up or middle_up}
-        if self.counter != Counter.NONE and again[Counter(self.counter)]:
-            self.restart()
-        elif self.counter != Counter.NONE and up[Counter(self.counter)]:
-            self.done += self.length
-            self.start = (tuple(self.digits), self.offset, self.guard_0, self.guard_1)
-        self.begin()
+    def reach(self, name: str) -> int:
+        """How far apart two values of a guard can be."""
+        total = way = 0
+        for number, loop in enumerate(self.loops):
+            if number or not self.run:
+                move = getattr(loop, name) + way
+                way += (loop.count - 1) * move
+                total += (loop.count - 1) * abs(move)
+        return total
 
-
-def chunks(walk: Walk, beat_bytes: int, most: int) -> Iterator[Chunk]:
-    """The chunks of a walk, of at most `most` elements, as `hw.walker.Walker` cuts them."""
-    u = Space(walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
-    v = Space(walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
-    blocks = walk.outer * walk.middle * walk.inner
-    for block in range(1, blocks + 1):
-        last_block = block == blocks
-        for row in range(v.length):
-            u.begin()
-            yield from _row(walk, u, v, beat_bytes, most, row == v.length - 1, last_block)
-            v.advance(1)
-        inner_up = bool(block % walk.inner)
-        outer_up = not block % (walk.inner * walk.middle)
-        for space in (u, v):
-            space.next_tile(outer_up, not inner_up and not outer_up, inner_up)
+    def lengths(self, tiles: Numbers) -> Numbers:
+        """Elements of tiles."""
+        return np.minimum(self.tile, self.size - tiles * self.tile)
 
 
-def _row(walk: Walk, u: Space, v: Space, beat_bytes: int, most: int, last_row: bool, last_block: bool) -> Iterator[Chunk]:
-    """Those of u, for one element of v."""
-    size, run, limit, boundary = walk.size_log2, walk.u[0].count, walk.run_limit, walk.boundary
-    position, in_word, length = 0, 0, u.length
-    base, guard_0, guard_1 = walk.base + v.offset, walk.start_0 + v.guard_0, walk.start_1 + v.guard_1
-    while position < length:
-        digit = u.digits[0]
-        address = (base + u.offset + (digit << size)) % WORD
-        together = min(run - digit, length - position)
-        inside = digit < limit and 0 <= guard_0 + u.guard_0 < walk.limit_0 and 0 <= guard_1 + u.guard_1 < walk.limit_1
-        if digit < limit:
-            together = min(together, limit - digit)
-        offset = address % beat_bytes
-        count = min(together, boundary - in_word, (beat_bytes - offset) >> size, most)
-        ends = position + count == length
-        begins = digit == 0 or position == 0 or digit == limit
-        end_of_word = ends or in_word + count == boundary
-        end_of_block = ends and last_row
-        yield Chunk(
-            not inside,
-            count == together or offset + (count << size) >= beat_bytes,
-            end_of_word,
-            end_of_block,
-            end_of_block and last_block,
-            (address, together << size) if begins and inside else None,
-        )
-        position += count
-        in_word = 0 if end_of_word else in_word + count
-        u.advance(count)
+class WalkRows(Rows):
+    """The rows of a walk, block after block: the chunks of u for one element of v, of at most `most` elements each.
+
+    Where u is long and whole in each block, a row is a piece of it.
+    """
+
+    def __init__(self, walk: Walk, beat_bytes: int, most: int) -> None:
+        self.walk, self.beat_bytes, self.most = walk, beat_bytes, most
+        self.u = Space(walk, walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
+        self.v = Space(walk, walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
+        self.blocks = walk.outer * walk.middle * walk.inner
+        piece = lcm(walk.boundary, PAGE_BYTES >> walk.size_log2)
+        self.piece = self.u.tile if self.u.tiles > 1 or self.u.tile <= max(SEGMENT_ELEMENTS, piece) else piece
+        self.pieces = -(-self.u.size // self.piece) if self.u.tiles == 1 else 1
+        self.guarded = [
+            (start, limit, name, self.u.reach(name))
+            for start, limit, name in ((walk.start_0, walk.limit_0, "guard_0"), (walk.start_1, walk.limit_1, "guard_1"))
+        ]
+        self.others = prod(loop.count for loop in walk.u[1:]) > 1
+        per_block = {Counter.NONE: self.blocks * self.v.size, Counter.OUTER: walk.middle * walk.inner * self.v.size,
+                     Counter.MIDDLE: walk.outer * walk.inner * self.v.size,
+                     Counter.INNER: walk.outer * walk.middle * self.v.size}  # fmt: skip
+        super().__init__(per_block[self.v.counter] * self.pieces)
+
+    def _places(self, numbers: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Block, element of v, whether it is the block's last, and piece of u."""
+        walk, v = self.walk, self.v
+        rows, piece = np.divmod(numbers, self.pieces)
+        # Blocks in which v stays at one tile follow each other: those of all counters inside its own.
+        inside = {
+            Counter.NONE: self.blocks,
+            Counter.OUTER: walk.middle * walk.inner,
+            Counter.MIDDLE: walk.inner,
+            Counter.INNER: 1,
+        }
+        together = inside[v.counter]
+        again, rest = np.divmod(rows, together * v.size)
+        tile = np.minimum(rest // (together * v.tile), v.tiles - 1)
+        rest = rest - tile * (together * v.tile)
+        length = v.lengths(tile)
+        block, row = np.divmod(rest, length)
+        return (again * v.tiles + tile) * together + block, tile * v.tile + row, row == length - 1, piece
+
+    def _starts(self, numbers: Numbers) -> tuple[Numbers, ...]:
+        """Block, v, last of the block, first element of u, how many there are from it on, and the piece."""
+        walk, u = self.walk, self.u
+        block, v, last_row, piece = self._places(numbers)
+        counts = {Counter.NONE: block * 0, Counter.OUTER: block // (walk.middle * walk.inner),
+                  Counter.MIDDLE: block // walk.inner % walk.middle, Counter.INNER: block % walk.inner}  # fmt: skip
+        tile = counts[u.counter]
+        return block, v, last_row, tile * u.tile + piece * self.piece, u.lengths(tile) - piece * self.piece, piece
+
+    def _place(self, v: Numbers, element: Numbers) -> tuple[Numbers, list[Numbers]]:
+        """Address and guards of an element."""
+        walk = self.walk
+        digit = self.u.digit(element, 0) << walk.size_log2
+        address = (walk.base + self.v.moved(v, "delta") + self.u.moved(element, "delta") + digit) % WORD
+        return address, [start + self.v.moved(v, name) + self.u.moved(element, name) for start, _, name, _ in self.guarded]
+
+    def columns(self, numbers: Numbers) -> list[Numbers]:
+        walk, u = self.walk, self.u
+        block, v, last_row, element, left, piece = self._starts(numbers)
+        address, guards = self._place(v, element)
+        run, digit = walk.u[0].count, u.digit(element, 0)
+        length = np.minimum(left, self.piece)
+        alone = (length <= run - digit) if self.others or walk.run_limit < run else np.ones_like(v, bool)
+        alone &= walk.run_limit >= run
+        # In one run: whether it is asked for, how much, and where in a page if it does not end in it.
+        asked = np.where((digit == 0) | (piece == 0), np.minimum(run - digit, left), 0)
+        crosses = (address % PAGE_BYTES) + (asked << walk.size_log2) > PAGE_BYTES
+        place = np.where(alone & ~crosses, address % self.beat_bytes, address % PAGE_BYTES)
+        columns = [
+            last_row.astype(np.int64), (block == self.blocks - 1).astype(np.int64), left <= self.piece, length, place,
+            np.where(alone, asked, -1 - (piece == 0)), *(np.where(alone, 0, u.digit(element, n)) for n in range(LOOPS)),
+            np.where(alone, 0, left),
+        ]  # fmt: skip
+        for guard, (_, limit, _, reach) in zip(guards, self.guarded, strict=True):
+            within = (guard >= reach) & (guard + reach < limit)
+            inside = np.where((guard >= 0) & (guard < limit), 1 << 20, 1 << 21)
+            columns.append(np.where(within, 1 << 20, np.where(alone, inside, guard)))
+        return [np.asarray(column, np.int64) for column in columns]
+
+    def make(self, number: int) -> Row:
+        """Its chunks, as `hw.walker.Walker` cuts them, and their requests."""
+        walk, u, most = self.walk, self.u, self.most
+        one = np.array([number], np.int64)
+        block, v, last_row, start, left, piece = (int(values[0]) for values in self._starts(one))
+        size, run, limit, boundary = walk.size_log2, walk.u[0].count, walk.run_limit, walk.boundary
+        end = min(left, self.piece)
+        chunks: list[int] = []
+        requests: list[Request | None] = []
+        position, inside, address = 0, False, 0
+        digit, in_word, again = 0, 0, True
+        while position < end:
+            if again:  # a run, or where it begins
+                places, guards = self._place(one * 0 + v, one * 0 + start + position)
+                digit, address = int(u.digit(one * 0 + start + position, 0)[0]), int(places[0])
+                kept = all(0 <= int(guard[0]) < bound for guard, (_, bound, _, _) in zip(guards, self.guarded, strict=True))
+            together = min(run - digit, left - position)
+            inside = kept and digit < limit
+            if digit < limit:
+                together = min(together, limit - digit)
+            offset = address % self.beat_bytes
+            count = min(together, boundary - in_word, (self.beat_bytes - offset) >> size, most)
+            ends = position + count == left
+            begins = digit == 0 or (position == 0 and piece == 0) or digit == limit
+            end_of_word = ends or in_word + count == boundary
+            end_of_block = ends and last_row
+            asks = begins and inside
+            chunks.append(
+                OUTSIDE * (not inside) | END_OF_BEAT * (count == together or offset + (count << size) >= self.beat_bytes)
+                | END_OF_WORD * end_of_word | END_OF_BLOCK * end_of_block
+                | LAST * (end_of_block and block == self.blocks - 1) | ASKS * asks
+            )  # fmt: skip
+            requests.append(self._request(address, together << size) if asks else None)
+            position += count
+            in_word = 0 if end_of_word else in_word + count
+            digit, address = digit + count, (address + (count << size)) % WORD
+            again = digit == run
+        return tuple(chunks), tuple(requests)
+
+    def _request(self, address: int, size: int) -> Request:
+        beats = -(-(address % self.beat_bytes + size) // self.beat_bytes)
+        place, page = address % PAGE_BYTES // self.beat_bytes, PAGE_BYTES // self.beat_bytes
+        return Request(place if place + beats > page else 0, beats)
 
 
 class Walker(Unit):
@@ -120,38 +205,60 @@ class Walker(Unit):
     clock, beat_bytes, max_elements
         Time, and as of `hw.walker.Walker`.
     i, o, requests : Fifo
-        Walks in; chunks and (address, bytes) out.
+        Walks in; chunks and requests out.
     """
 
     def __init__(self, clock: Clock, beat_bytes: int, max_elements: int, i: Fifo, o: Fifo, requests: Fifo) -> None:
         super().__init__(clock)
         self.beat_bytes, self.max_elements, self.i, self.o, self.requests = beat_bytes, max_elements, i, o, requests
         i.sink = o.source = requests.source = self
-        self._chunks: Iterator[Chunk] = iter(())
-        self._chunk: Chunk | None = None
+        self._rows: WalkRows | None = None
+        self._number = self._chunk = 0
+        self._chunks: tuple[int, ...] = ()
+        self._requests: tuple[Request | None, ...] = ()
         self._free_at = 0
+
+    def state(self, out: State) -> None:
+        out.time(self._free_at)
+        out.same(self._rows is not None)
+        if self._rows is not None:
+            out.thing(self._rows.walk)
+            out.same(self._chunk)
+            # _chunks and _requests are the content of this row.
+            out.row(self, "_number", self._rows)
 
     @property
     def idle(self) -> bool:
         """No walk is inside."""
-        return self._chunk is None and self.clock.now >= self._free_at
+        return self._rows is None and self.clock.now >= self._free_at
 
     def step(self) -> None:
-        if self._chunk:
-            self._offer(self._chunk)
+        if self._rows is not None:
+            self._offer(self._rows)
         elif self.i.valid and self.idle:
-            self._chunks = chunks(self.i.take(), self.beat_bytes, self.max_elements)
-            self._chunk = next(self._chunks)
+            self._rows = WalkRows(self.i.take(), self.beat_bytes, self.max_elements)
+            self._number = 0
+            self._begin(self._rows)
             self.wake(2)
             self._free_at = self.clock.now + 2  # checked first
 
-    def _offer(self, chunk: Chunk) -> None:
-        if self.clock.now < self._free_at or not self.o.ready or (chunk.request and not self.requests.ready):
+    def _begin(self, rows: WalkRows) -> None:
+        self._chunk = 0
+        self._chunks, self._requests = rows.content(self._number)
+        self.clock.marked |= 1
+
+    def _offer(self, rows: WalkRows) -> None:
+        chunk = self._chunks[self._chunk]
+        if self.clock.now < self._free_at or not self.o.ready or (chunk & ASKS and not self.requests.ready):
             return
         self.o.put(chunk)
-        if chunk.request:
-            self.requests.put(chunk.request)
-        self._chunk = next(self._chunks, None)
-        if not self._chunk:
-            self._free_at = self.clock.now + 1
+        if chunk & ASKS:
+            self.requests.put(self._requests[self._chunk])
+        self._chunk += 1
+        if self._chunk == len(self._chunks):
+            self._number += 1
+            if self._number == rows.total:
+                self._rows, self._free_at = None, self.clock.now + 1
+            else:
+                self._begin(rows)
         self.wake()
