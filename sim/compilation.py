@@ -31,6 +31,7 @@ MAKE_FLAGS = [
     "OPT_FAST=-O1",  # -O2: an 8 × 8 array compiles in 35 s instead of 20 s, and runs a quarter faster
     "OPT_GLOBAL=-O2",
 ]
+TRACED_FLAGS = ["OPT_FAST=-O0"]  # a waveform is of a short run, and its simulator the largest there is
 LOG_TAIL_LINES = 30
 
 
@@ -52,6 +53,7 @@ def compile_sources(folder: Path, sources: Mapping[str, str], top: str, main: st
         if (content := sealed(compiled)) is not None:
             (model / compiled.name).write_bytes(content)  # newer than the makefile: make leaves it alone
     make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-f", "Vtop.mk", f"CXX={compiler}", f"LINK={compiler}", *MAKE_FLAGS]
+    make += TRACED_FLAGS if "--trace-fst" in options else []
     if cached := shutil.which("ccache"):
         make.append(f"OBJCACHE={cached}")
     _call(make, model, environment, f"the C++ compiler cannot build {top}")

@@ -22,7 +22,8 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError, SimulationError
 from hw.files import append_line, write_whole
 from hw.inputs import parse_json, read_text
-from sim.whole_step import StepsOnRtl
+from sim.recording import Part, operations, record
+from sim.whole_step import StepOnRtl, StepsOnRtl
 from training.experiment import Experiment, run
 from training.journal import Journal
 from training.loop import Progress
@@ -67,7 +68,9 @@ class OnRtl:
     timing : Memory
         Of the memory behind it.
     path : Path
-        Of the steps' lines, see `STEPS`. Those of a training that goes on stay.
+        Of the steps' lines, see `STEPS`. Those of a training that goes on stay. Waveforms come beside it.
+    wave : Part, optional
+        What to write a waveform of; of an operation that differs one is written anyway.
 
     Attributes
     ----------
@@ -77,7 +80,8 @@ class OnRtl:
         Of all that was compared here.
     """
 
-    def __init__(self, config: AcceleratorConfig, batch: int, timing: Memory, path: Path) -> None:
+    def __init__(self, config: AcceleratorConfig, batch: int, timing: Memory, path: Path, wave: Part | None = None) -> None:
+        self.wave = wave
         self.config, self.batch, self.timing, self.path = config, batch, timing, path
         self.history: list[dict[str, Any]] = []
         self.bytes_compared = 0
@@ -111,7 +115,10 @@ class OnRtl:
         done = steps.step(images, labels, learning_rate, smoothing)
         if not done.agrees:
             names = ", ".join(row["tensor"] for row in done.rows if row["bytes_different"])
-            raise SimulationError(f"step {number}: {steps.difference or f'not as the trainer has it: {names}'}")
+            told = f"step {number}: {steps.difference or f'not as the trainer has it: {names}'}"
+            raise SimulationError("\n".join([told, *self._record_difference(number, steps, done)]))
+        if self.wave and self.wave.step == number:
+            self._record(number, steps, self.wave.operation)
         updated = not done.programs[-1].outcome.overflow
         self.bytes_compared += done.compared
         line = {"step": number, "loss": done.loss, "accuracy": done.correct / len(labels), "updated": updated}
@@ -119,6 +126,30 @@ class OnRtl:
         self.history.append(line)
         append_line(self.path, json.dumps(line))
         return Outcome(done.loss, done.correct, updated)
+
+    def _record(self, number: int, steps: StepsOnRtl, operation: int | None) -> list[Path]:
+        """Waveforms of a step's programs, or of one of their operations; where they are."""
+        written = []
+        for played in steps.played:
+            count = len(list(operations(played.commands)))
+            if operation is None or operation < count:
+                name = f"step{number}_{played.name}" + ("" if operation is None else f"_{operation}") + ".fst"
+                again = self.config, played.memory, played.commands, operation, self.timing
+                written += record(*again, self.path.with_name(name))[:1]
+            if operation is not None and (operation := operation - count) < 0:
+                break
+        if not written:
+            raise InputError("--wave: the step has no such command; nmtrain program show lists them")
+        return written
+
+    def _record_difference(self, number: int, steps: StepsOnRtl, done: StepOnRtl) -> list[str]:
+        """Where the waveform of the first operation that differs is, a line each."""
+        before = 0
+        for played, program in zip(steps.played, done.programs, strict=True):
+            if program.first:
+                return [f"its waveform: {path}" for path in self._record(number, steps, before + program.first.operation)]
+            before += len(list(operations(played.commands)))
+        return []
 
     def _begin(self, model: Model, optimiser: Optimiser) -> StepsOnRtl:
         """Start the accelerator, with the model in its memory."""
@@ -139,6 +170,7 @@ def learn(
     timing: Memory,
     journal: Journal,
     until: float = 1.0,
+    wave: Part | None = None,
     told: Callable[[Told], None] = lambda where: None,
 ) -> tuple[Model, dict[str, Any]]:
     """Train on the RTL, beside NumPy, until the test accuracy is reached.
@@ -155,6 +187,8 @@ def learn(
         Of a folder. Its checkpoint is one of ``nmtrain train --exact``, and either goes on from the other's.
     until : float
         Share of the test images; 1: all epochs.
+    wave : Part, optional
+        What to write a waveform of, beside the journal.
     told : callable
         Told after each step.
 
@@ -174,7 +208,7 @@ def learn(
     """
     assert journal.folder is not None
     began = time.perf_counter()
-    with OnRtl(config, experiment.batch, timing, journal.folder / STEPS) as steps:
+    with OnRtl(config, experiment.batch, timing, journal.folder / STEPS, wave) as steps:
 
         def advance(where: Progress) -> None:
             last = steps.history[-1]

@@ -50,7 +50,7 @@ class Host:
 
 
 @contextmanager
-def answering(simulator: Build, harness: str, folder: Path) -> Iterator[Host]:
+def answering(simulator: Build, harness: str, folder: Path, wave: Path | None = None) -> Iterator[Host]:
     """Run a harness in the background while the host talks to it.
 
     Parameters
@@ -61,6 +61,8 @@ def answering(simulator: Build, harness: str, folder: Path) -> Iterator[Host]:
         Module of the cocotb test, which listens at `SOCKET` in its working folder.
     folder : Path
         That folder, empty of earlier runs; its path has to be short, as sockets want it.
+    wave : Path, optional
+        Where a waveform goes, see `Build.run`.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def answering(simulator: Build, harness: str, folder: Path) -> Iterator[Host]:
 
     def simulate() -> None:
         try:
-            simulator.run(harness, work=folder, environment={})
+            simulator.run(harness, work=folder, environment={}, wave=wave)
         except Exception as fault:  # told in the thread that waits
             faults.append(fault)
 

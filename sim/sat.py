@@ -91,7 +91,7 @@ class Disturbance:
 QUIET = Disturbance()
 
 
-def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Build:
+def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES, *, traced: bool = False) -> Build:
     """The simulator of the accelerator with its memory, from the cache where it was built before."""
     package = "\n".join(
         [
@@ -107,7 +107,7 @@ def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> Bu
     )
     sources = {"sat_config.sv": package, "sat.v": verilog(config)}
     sources |= {name: (HARNESS / name).read_text(encoding="utf-8") for name in ("axi_checker.sv", "sat_bench.sv")}
-    return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})")
+    return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})", traced=traced)
 
 
 def _connections(config: AcceleratorConfig) -> str:
@@ -152,6 +152,8 @@ class Device:
         window of 0 bytes is as long as the memory.
     journal : bool
         Whether all that programs write is noted.
+    wave : Path, optional
+        Where a waveform of all signals goes, as FST, from the reset to the end.
 
     Raises
     ------
@@ -171,8 +173,9 @@ class Device:
         watchdog_cycles: int = 100_000,
         window_bytes: int = 0,
         journal: bool = False,
+        wave: Path | None = None,
     ) -> None:
-        self.journal = journal
+        self.journal, self.wave = journal, wave
         self.config, self.image_bytes = config, image_bytes
         self.programs_at = -(-image_bytes // PAGE_BYTES) * PAGE_BYTES
         self.beat_bytes = config.axi_data_bits // 8
@@ -188,10 +191,10 @@ class Device:
         self._opened = ExitStack()
 
     def __enter__(self) -> "Device":
-        simulator = build_sat(self.config, self.memory_bytes)
+        simulator = build_sat(self.config, self.memory_bytes, traced=self.wave is not None)
         self._folder = self._opened.enter_context(scratch())
         (self._folder / "options.txt").write_text(self._options)
-        self._host = self._opened.enter_context(answering(simulator, run_programs.__name__, self._folder))
+        self._host = self._opened.enter_context(answering(simulator, run_programs.__name__, self._folder, self.wave))
         self._host.ask("set_up", values=self._registers)
         return self
 

@@ -18,10 +18,10 @@ import cocotb_tools.config
 from cocotb_tools.runner import get_runner
 
 from hw.errors import InputError, SimulationError
-from hw.files import write_whole
+from hw.files import hash_files, write_whole
 from hw.processes import scratch
 from sim.cache import cache_folder, keep, sealed
-from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, VERILATOR_FLAGS, compile_sources
+from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, TRACED_FLAGS, VERILATOR_FLAGS, compile_sources
 from sim.console import log, working
 
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
@@ -29,6 +29,9 @@ from sim.console import log, working
 COCOTB_FLAGS = ["--vpi", "--public-depth", "1"]
 LINE_FLAGS = ["--coverage-line"]
 TOGGLE_FLAGS = ["--coverage-toggle", "--coverage-max-width", "65536"]
+LZ4 = Path(__file__).parent / "harness" / "lz4"
+LZ4_HASH = hash_files(LZ4, [LZ4 / "lz4.h"])[:8]  # so that what was built with another one is built again
+TRACE_FLAGS = ["--trace-fst", "-CFLAGS", f"'-I{LZ4}' -DLZ4_{LZ4_HASH}", "-LDFLAGS", f"'-L{LZ4}'"]
 TIED = "sim.harness.tied"
 
 _collected: ContextVar[Path | None] = ContextVar("collected", default=None)
@@ -59,13 +62,24 @@ class Build:
         Name of the top module.
     simulator : str
         As cocotb calls it.
+    traced : bool
+        Whether it can write waveforms.
     """
 
     folder: Path
     top: str
     simulator: str = "verilator"
+    traced: bool = False
 
-    def run(self, test_module: str, *, work: Path, environment: Mapping[str, str], testcase: str | None = None) -> None:
+    def run(
+        self,
+        test_module: str,
+        *,
+        work: Path,
+        environment: Mapping[str, str],
+        testcase: str | None = None,
+        wave: Path | None = None,
+    ) -> None:
         """Run the cocotb tests of a Python module in this simulator.
 
         Parameters
@@ -79,6 +93,8 @@ class Build:
             Added to the environment of the simulation while it runs; from one thread at a time.
         testcase : str, optional
             Name of the one test to run, otherwise all.
+        wave : Path, optional
+            Where the waveform of all signals goes, as FST, from a simulator that is traced.
 
         Raises
         ------
@@ -103,6 +119,7 @@ class Build:
                     test_dir=work,
                     results_xml=str(results),
                     log_file=log_file,
+                    test_args=["--trace", "--trace-file", str(wave.absolute())] if wave else [],
                     plusargs=[f"+verilator+coverage+file+{counts / str(len(list(counts.glob('*.dat'))))}.dat"]
                     if counts
                     else [],
@@ -114,7 +131,7 @@ class Build:
             raise SimulationError(f"{test_module} on {self.top}: {faults}\n{told}")
 
 
-def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
+def build(sources: Mapping[str, str], top: str, *, note: str = "", traced: bool = False) -> Build:
     """Build a simulator, or take it from the cache where the same sources were built before with the same tools.
 
     Parameters
@@ -125,6 +142,8 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
         Name of the top module.
     note : str
         What is being built, for the progress message.
+    traced : bool
+        Whether it is to write waveforms: it is larger, and slower.
 
     Raises
     ------
@@ -140,7 +159,7 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
     Processes that want the same build wait for the first. Verilator's runtime library does not depend on the design and is
     compiled once.
     """
-    flags = _counted.get() if (counts := _collected.get()) else []
+    flags = [*(_counted.get() if (counts := _collected.get()) else []), *(TRACE_FLAGS if traced else [])]
     if counts:
         for file, text in sources.items():
             (counts / file).write_text(text, encoding="utf-8")
@@ -152,13 +171,13 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "") -> Build:
         ):
             if sealed(folder / top) is None:
                 _build(sources, top, folder, flags)
-    return Build(folder, top)
+    return Build(folder, top, traced=traced)
 
 
 def _key(sources: Mapping[str, str], top: str, flags: Sequence[str]) -> str:
     """Hash of all that the executable depends on. Not of the compiler: a build still runs where there is none."""
     tools = [version("verilator"), version("cocotb"), platform.machine(), str(cocotb_tools.config.libs_dir)]
-    everything = [sorted(sources.items()), top, VERILATOR_FLAGS, *flags, COCOTB_FLAGS, MAKE_FLAGS, tools]
+    everything = [sorted(sources.items()), top, VERILATOR_FLAGS, *flags, COCOTB_FLAGS, MAKE_FLAGS, TRACED_FLAGS, tools]
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:32]
 
 

@@ -130,6 +130,25 @@ def rates_of(optimiser: Sgd, learning_rate: float) -> Rates:
     )
 
 
+@dataclass(frozen=True)
+class Played:
+    """A program of a step, from which it can be played again.
+
+    Parameters
+    ----------
+    name : str
+        ``forward`` or ``backward``.
+    memory : array of uint8
+        Before it.
+    commands : sequence of Command
+        The program.
+    """
+
+    name: str
+    memory: Bytes
+    commands: Sequence[Command]
+
+
 class StepsOnRtl:
     """Training steps of a model on the RTL, one after the other, beside the trainer and both models of the accelerator.
 
@@ -153,6 +172,8 @@ class StepsOnRtl:
     ----------
     difference : str
         What the RTL had otherwise than the NumPy executor or the machine first; empty where nothing was.
+    played : list of Played
+        The programs of the last step.
     """
 
     def __init__(
@@ -173,6 +194,7 @@ class StepsOnRtl:
         first = self._of(batch)
         longest = max(len(encode_program(commands)) for commands in (first.forward, first.backward))
         self.device = sat.Device(config, first.memory.size_bytes, longest, timing=timing, journal=True)
+        self.played: list[Played] = []
         self._machine: Journal | None = None
         self._batch = 0
         self.difference = ""
@@ -186,7 +208,7 @@ class StepsOnRtl:
 
     def step(self, images: Array, labels: NDArray[np.integer], learning_rate: float, smoothing: float = 0.0) -> StepOnRtl:
         """Train on a batch, see `training.step.training_step`, on the RTL and in NumPy; compare all that both have."""
-        batch, storage = len(labels), self.config.storage_format
+        batch, storage, self.played = len(labels), self.config.storage_format, []
         assembled = self._of(batch)
         self._settle(batch, assembled)
         scale, rates = self.optimiser.loss_scale.scale, rates_of(self.optimiser, learning_rate)
@@ -208,6 +230,10 @@ class StepsOnRtl:
         left, tensors = backward.outcome.memory, assembled.memory.tensors
         rows = [_compare(tensors[name], values, left, self.config) for name, values in expected.items() if name in tensors]
         return StepOnRtl(rows, (forward, backward), loss, int((logits.argmax(axis=1) == labels).sum()))
+
+    def programs(self, batch: int) -> tuple[Sequence[Command], Sequence[Command]]:
+        """Forward and backward, for so many images."""
+        return self._of(batch).forward, self._of(batch).backward
 
     def _of(self, batch: int) -> Assembled:
         """The programs for so many images; their rates are those of no step."""
@@ -240,6 +266,7 @@ class StepsOnRtl:
     def _run(self, half: str, batch: int, commands: Sequence[Command]) -> ProgramOnRtl:
         """A program on the RTL, beside both models."""
         assert self._machine is not None
+        self.played.append(Played(half, self._machine.machine.memory.copy(), commands))
         self.device.begin(encode_program(commands))
         self._machine.run(commands)
         overflow = self._machine.machine.overflow

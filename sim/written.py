@@ -60,15 +60,18 @@ class Place:
 
     Parameters
     ----------
-    operation : str
-        Its number, from 0 on, and its commands by name.
+    operation : int
+        Of the program, from 0 on.
+    commands : str
+        Those of the operation, by name.
     addresses : array of int64
         Bytes of the window that a store was to write.
     due, found : array of uint8
         What it was to write there, and what was written; equal where nothing was.
     """
 
-    operation: str
+    operation: int
+    commands: str
     addresses: NDArray[np.int64]
     due: Bytes
     found: Bytes
@@ -115,8 +118,8 @@ class Journal:
             wrong = np.count_nonzero(found != stored.values)
             different[stored.operation] += int(wrong)
             if wrong and self.first is None:
-                name = f"operation {stored.operation} ({self._name(stored.operation)})"
-                self.first = Place(name, stored.addresses, stored.values, found)
+                name = self._name(stored.operation)
+                self.first = Place(stored.operation, name, stored.addresses, stored.values, found)
         for number in range(len(self._operations)):
             yield {"commands": self._name(number), "bytes_compared": compared[number], "bytes_different": different[number]}
         if beyond := sum(len(values) - begun[sink] for sink, (_, values) in writes.sinks.items()):

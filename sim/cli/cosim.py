@@ -45,12 +45,13 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="with --until: go on from the checkpoint in --out, or one of nmtrain train --exact"
 )
+@click.option("--wave", help="with --until: a waveform of step:S, command:C or step:S/command:C, as FST in --out")
 @click.option("--beside", type=click.Path(path_type=Path, exists=True), help="with --until: another one's --out, to draw both")
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int | None,
     seed: int, whole: bool, dataflow: str | None, latency: int, interval: int, until: float | None, resume: bool,
-    beside: Path | None, out: Path, as_json: bool,
+    wave: str | None, beside: Path | None, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
@@ -86,9 +87,11 @@ def command(
             data=data, model=model, method=method, ratio=ratio, epochs=epochs or 25, batch=batch, seed=seed, exact=True,
             storage=config.storage_format.name,
         )  # fmt: skip
-        return learn_on_rtl(config, experiment, Memory(latency, interval), until, beside, out, resume=resume, as_json=as_json)
-    if resume or beside:
-        raise InputError("--resume and --beside are for --until")
+        return learn_on_rtl(
+            config, experiment, Memory(latency, interval), until, beside, wave, out, resume=resume, as_json=as_json
+        )
+    if resume or beside or wave:
+        raise InputError("--resume, --wave and --beside are for --until")
     epochs = epochs or 3
     with working(f"training {model} for {epochs} epochs"):
         trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))

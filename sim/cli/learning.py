@@ -30,6 +30,7 @@ def learn_on_rtl(
     timing: "Memory",
     until: float,
     beside: Path | None,
+    wave: str | None,
     out: Path,
     *,
     resume: bool,
@@ -38,14 +39,15 @@ def learn_on_rtl(
     """Train until `until` per cent of the test images are classified right; write what came of it."""
     from sim.learning import learn
     from sim.learning_curves import draw_learning
+    from sim.recording import Part
     from training.journal import Journal
     from training.saved import model_bytes
 
-    other = _other(beside) if beside else None
+    other, part = _other(beside) if beside else None, Part.parse(wave) if wave else None
     journal = Journal(out, experiment.identity, goes_on=resume)
     with alone_in(out):
         with stopping(journal), _line() as told:
-            model, result = learn(config, experiment, timing, journal, until / 100, told)
+            model, result = learn(config, experiment, timing, journal, until / 100, part, told)
         head: dict[str, Any] = {name: getattr(experiment, name) for name in ("data", "model", "method", "batch", "seed")}
         head |= {"config": config.name, "ratio": str(experiment.ratio), "until": until}
         result = head | result
