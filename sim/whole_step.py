@@ -222,13 +222,7 @@ class StepsOnRtl:
         backward = self._run("backward", batch, at_rates(assembled.backward, rates))
 
         training_step(self.model, self.optimiser, images, labels, learning_rate, capture, smoothing)
-        expected: dict[str, Any] = dict(weights(self.model, self.optimiser))
-        for name, values in capture.items():
-            kind = name.rpartition(".")[2]
-            if kind in ("input", "output_gradient", "weight_gradient"):
-                expected[assembled.memory[name].name] = values
-        left, tensors = backward.outcome.memory, assembled.memory.tensors
-        rows = [_compare(tensors[name], values, left, self.config) for name, values in expected.items() if name in tensors]
+        rows = _tensor_rows(self.config, assembled, (self.model, self.optimiser), capture, backward.outcome.memory)
         return StepOnRtl(rows, (forward, backward), loss, int((logits.argmax(axis=1) == labels).sum()))
 
     def programs(self, batch: int) -> tuple[Sequence[Command], Sequence[Command]]:
@@ -299,6 +293,43 @@ def step_on_rtl(
         return steps.step(images, labels, learning_rate)
 
 
+def step_in_numpy(
+    config: AcceleratorConfig,
+    model: Model,
+    optimiser: Sgd,
+    images: Array,
+    labels: NDArray[np.integer],
+    learning_rate: float,
+) -> list[Row]:
+    """A step by the accelerator's commands in NumPy, without the RTL: for each tensor that the trainer knows, a row."""
+    model.set_backend(ExactBackend(config.storage_format))
+    storage, scale = config.storage_format, optimiser.loss_scale.scale
+    assembled = assemble_step(config, model, optimiser, learning_rate, len(labels))
+    machine = Executor(config, initial_memory(config, assembled, model, optimiser))
+    write(machine.memory, assembled.memory[f"{_first(model)}.input"], model.backend.store(images), storage)
+    machine.run(assembled.forward)
+    last = model.network.layers[-1].name
+    _, gradient = cross_entropy(decode(assembled.memory.tensors[f"{last}.output"], machine.memory, storage), labels)
+    write(machine.memory, assembled.memory[f"{last}.output_gradient"], model.backend.store(gradient * scale), storage)
+    machine.run(assembled.backward)
+    capture: dict[str, Any] = {}
+    training_step(model, optimiser, images, labels, learning_rate, capture)
+    return _tensor_rows(config, assembled, (model, optimiser), capture, machine.memory)
+
+
+def _tensor_rows(
+    config: AcceleratorConfig, assembled: Assembled, trained: tuple[Model, Sgd], capture: Mapping[str, Any], memory: Bytes
+) -> list[Row]:
+    """What a step has left in memory beside what the trainer has."""
+    tensors = assembled.memory.tensors
+    expected = {name: (tensors[name], values) for name, values in weights(*trained).items() if name in tensors}
+    for name, values in capture.items():
+        if name.rpartition(".")[2] in ("input", "output_gradient", "weight_gradient"):
+            tensor = assembled.memory[name]
+            expected[name if tensor.steps else tensor.name] = tensor, values
+    return [_compare(name, *pair, memory, config) for name, pair in expected.items()]
+
+
 def initial_memory(
     config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Sgd, images: Array | None = None
 ) -> Bytes:
@@ -362,9 +393,11 @@ def _first(model: Model) -> str:
     return next(iter(model.network.weighted())).name
 
 
-def _compare(tensor: Tensor, values: Any, memory: Bytes, config: AcceleratorConfig) -> Row:  # noqa: ANN401
+def _compare(name: str, tensor: Tensor, values: Any, memory: Bytes, config: AcceleratorConfig) -> Row:  # noqa: ANN401
     """A row of the comparison; what rows are padded with has no meaning."""
     shape = (*tensor.stored_shape, tensor.element_bytes)
     due = encode_tensor(tensor, values, config.storage_format).reshape(shape)[..., : tensor.shape[-1], :]
-    found = memory[tensor.offset : tensor.offset + tensor.size_bytes].reshape(shape)[..., : tensor.shape[-1], :]
-    return {"tensor": tensor.name, "bytes_compared": due.size, "bytes_different": int(np.count_nonzero(due != found))}
+    axes = zip(np.indices(tensor.shape, sparse=True), tensor.strides, strict=True)
+    first = tensor.offset + sum(axis * step for axis, step in axes)
+    found = memory[np.asarray(first)[..., None] + np.arange(tensor.element_bytes)]
+    return {"tensor": name, "bytes_compared": due.size, "bytes_different": int(np.count_nonzero(due != found))}

@@ -10,15 +10,17 @@ from dataflow import operations as op
 from dataflow.axes import AxisPool
 from dataflow.machine import pooling, updates
 from dataflow.machine.buffers import place_loads
-from dataflow.machine.dependences import Dependences
-from dataflow.machine.memory import Memory
+from dataflow.machine.dependences import Dependences, Names, Operation
+from dataflow.machine.layouts import Layouts
+from dataflow.machine.memory import Memory, Tensor
 from dataflow.machine.passes import NO_STEPS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
-from dataflow.machine.products import Drain, emit
+from dataflow.machine.products import Drain, emit, emit_batch, turned
 from dataflow.machine.reductions import channel_sums
 from dataflow.machine.updates import Rates
-from dataflow.machine.walks import Step, loops
-from dataflow.network import MaxPool, Network
-from dataflow.program import Product, Program, Stage, Update, Vector
+from dataflow.machine.walks import by_rows, whole, words_of
+from dataflow.network import INPUT, MaxPool, Network
+from dataflow.program import Product, Program, Region, Stage, Update, Vector
+from dataflow.tokens import MatMul
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
@@ -66,6 +68,8 @@ class _Assembler:
         self.memory = Memory(config, program.aliases)
         self.dependences = Dependences()
         self.layers = {layer.name: layer for layer in network.layers}
+        self.layouts = Layouts(network)
+        self.made = self._makers()
 
     def run(self) -> Assembled:
         self._check()
@@ -100,14 +104,28 @@ class _Assembler:
     def _place(self) -> None:
         """A place for every tensor: what products read and write in memory, and what is beside them."""
         add = self.memory.add
-        gradients = {product.output.region for product in self.program.products if product.stage is Stage.WEIGHT_GRADIENT}
+        gradients = {
+            product.output.region
+            for product in self.program.products
+            if product.stage is Stage.WEIGHT_GRADIENT and not isinstance(self.layers[product.layer], MatMul)
+        }
+        made = self.made
+        for command in self.program.commands:
+            if isinstance(command, Vector):
+                self._join(command)
         for name, region in self.program.regions.items():
             if region.kind != "binary32" or name in gradients:
+                maker = made.get(self.memory.place(name))
+                if maker:
+                    add(self.memory.place(name), region.kind, self._shape(maker))
                 add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
+                if maker:
+                    self._see(name, maker, self._seen_as(region))
         for command in self.program.commands:
             if isinstance(command, Vector):
                 chain, target = Chain.of(command), command.target
                 add(target.tensor, "storage", self._shape(target.layer))
+                self._see(target.tensor, made[self.memory.place(target.tensor)], target.layer)
                 if chain.pooled and chain.pool:
                     shape = self._shape(chain.pooled.layer)
                     add(chain.pooled.tensor, "storage", shape)
@@ -133,9 +151,36 @@ class _Assembler:
                     add(f"{command.layer}.bias", "master", gradient.shape[-1:])
                     add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
 
+    def _makers(self) -> dict[str, str]:
+        """For each tensor between layers, the layer whose output, or whose output's gradient, it is."""
+        made = {INPUT: INPUT}
+        for command in self.program.commands:
+            if isinstance(command, Vector):
+                made.setdefault(command.target.tensor, command.target.layer)
+        return made
+
+    def _join(self, vector: Vector) -> None:
+        """Parts that are written where they belong in the whole."""
+        for operation in vector.operations if vector.elements == 0 else ():
+            if isinstance(operation, op.Gather):
+                self.memory.add(vector.target.tensor, "storage", self._shape(vector.target.layer))
+                for part in operation.parts:
+                    self.memory.alias(part.tensor, vector.target.tensor)
+
+    def _seen_as(self, region: Region) -> str:
+        """The layer whose output, or whose output's gradient, a product reads as `region`."""
+        layer, kind = self.layers[region.layer], region.name.rpartition(".")[2]
+        sides = {"input": 0, "left": 0, "right": 1}
+        return layer.inputs[sides[kind]] if kind in sides else layer.name
+
+    def _see(self, name: str, maker: str, layer: str) -> None:
+        layout = self.layouts.view(maker, layer)
+        if not layout.is_plain:
+            self.memory.see(name, layout)
+
     def _shape(self, layer: str) -> tuple[int, ...]:
         """Of a layer's output for the whole batch."""
-        return (self.program.batch, *self.network.shapes[layer])
+        return (self.program.batch, *self.layouts.shapes[layer])
 
     def _has_bias(self, layer: str) -> bool:
         return bool(getattr(self.layers[layer], "bias", False))
@@ -162,6 +207,8 @@ class _Assembler:
         yield from self.dependences.ordered(commands, places)
 
     def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
+        is_batch = isinstance(self.layers[product.layer], MatMul)
+        product = turned(product) if is_batch else product
         names: dict[Source | Sink, str | None] = {
             Source.WEIGHTS: product.weights.region,
             Source.ACTIVATIONS: product.activations.region,
@@ -169,13 +216,32 @@ class _Assembler:
             Source.GATE: drain.gate,
             Sink.RESULTS: drain.tensor,
         }
-        yield from self._ordered(emit(self.config, self.memory, product, drain), names)
+        made = emit_batch if is_batch else emit
+        yield from self._ordered(made(self.config, self.memory, product, drain), names)
+
+    def _viewed(self, vector: Vector) -> Vector:
+        """With names of their own for tensors of which it reads a part, or in another order."""
+        operations = tuple(
+            replace(one, others=tuple(map(self._operand, one.others))) if isinstance(one, op.Sum) else one
+            for one in vector.operations
+        )
+        return replace(vector, source=vector.source and self._operand(vector.source), operations=operations)
+
+    def _operand(self, operand: op.Operand) -> op.Operand:
+        maker = self.made.get(self.memory.place(operand.tensor))
+        layout = self.layouts.view(maker, operand.layer) if maker else None
+        if layout is None or layout.is_plain:
+            return operand
+        name = f"{operand.tensor} as {operand.layer}"
+        self.memory.alias(name, operand.tensor)
+        self.memory.see(name, layout)
+        return replace(operand, tensor=name)
 
     def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
-        chain, target = Chain.of(vector), vector.target.tensor
+        chain, target = Chain.of(self._viewed(vector)), vector.target.tensor
         source, rest = chain.source, list(enumerate(chain.parts))
-        if source is None:
+        if source is None and vector.fused:
             _, first = rest.pop(0)
             source = chain.written(0, target)
             bias = f"{first.bias}.bias" if first.bias else None
@@ -184,6 +250,7 @@ class _Assembler:
                 yield from self._zeros(source)
             for product in pending:
                 yield from self._product(product, drain)
+        source = source or target  # whose parts are there already
         for number, part in rest:
             if part.alone:
                 yield from self._alone(part.alone, source, chain.written(number, target))
@@ -227,6 +294,9 @@ class _Assembler:
     def _alone(self, operation: op.Operation, source: str, target: str) -> Iterator[Command]:
         """An operation that is passes of its own."""
         layer, memory = self.layers[operation.layer], self.memory
+        if isinstance(operation, op.Gather):
+            yield from self._gather(operation, target)
+            return
         if not isinstance(layer, MaxPool | AxisPool):
             index = memory[index_of(operation.layer)]
             yield from self._operations([pooling.gradient_of_global(self.config, memory[source], index, memory[target])])
@@ -252,7 +322,28 @@ class _Assembler:
                 yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
         yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
 
-    def _operations(self, operations: Iterable[pooling.Operation]) -> Iterator[Command]:
+    def _gather(self, operation: op.Gather, target: str) -> Iterator[Command]:
+        """Parts that are not in their places already, and zeros elsewhere."""
+        parts = [part.tensor for part in operation.parts if self.memory.place(part.tensor) != self.memory.place(target)]
+        if parts:
+            yield from self._zeros(target)
+        for name in parts:
+            layout = self.layouts.view(operation.layer, self.made[name])
+            yield from self._copy(name, self.memory.at(target, layout))
+
+    def _copy(self, source: str, written: Tensor) -> Iterator[Command]:
+        """The elements of a tensor to where those of another one are."""
+        lanes = self.config.vpu_lanes
+        read = whole(self.memory[source], lanes)
+        commands = (
+            Load(source=Source.ELEMENTS, walk=read),
+            Pass(words=words_of(read)),
+            Store(sink=Sink.RESULTS, walk=whole(written, lanes)),
+        )
+        names: Names = {Source.ELEMENTS: self.memory[source].name, Sink.RESULTS: written.name}
+        yield from self.dependences.ordered(commands, names)
+
+    def _operations(self, operations: Iterable[Operation]) -> Iterator[Command]:
         for commands, names in operations:
             yield from self.dependences.ordered(commands, names)
 
@@ -262,23 +353,14 @@ class _Assembler:
 
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""
-        tensor = self.memory[name]
-        count = tensor.size_bytes // tensor.element_bytes
-        return Walk(
-            base=tensor.offset,
-            size_log2=tensor.element_bytes.bit_length() - 1,
-            boundary=self.config.vpu_lanes,
-            u_size=count,
-            u_tile=count,
-            u=loops([Step(count, 0)], run=True),
-        )
+        return whole(self.memory[name], self.config.vpu_lanes)
 
     def _zeros(self, name: str) -> Iterator[Command]:
         """Clear a tensor: what is read of it is all outside."""
         walk = self._flat(name)
         commands = (
             Load(source=Source.ELEMENTS, walk=replace(walk, run_limit=0)),
-            Pass(words=-(-walk.u_size // self.config.vpu_lanes)),
+            Pass(words=words_of(walk)),
             Store(sink=Sink.RESULTS, walk=walk),
         )
         yield from self._ordered(commands, {Source.ELEMENTS: name, Sink.RESULTS: name})
@@ -292,30 +374,22 @@ class _Assembler:
                 yield from self._pass(Part(PassStep.RESIDUAL, residuals=[name]), others if number else residuals[0], others)
             residuals = [others]
         residual = residuals[0] if residuals else None
-        flat, scale = self._flat(target), 0
-        elements = self._flat(source)
+        lanes, scale, walk = self.config.vpu_lanes, 0, whole
+        elements = walk(self.memory[source], lanes)
         if part.steps & PassStep.SCALE:
-            elements, scale = self._spread(source, target), binary32(1 / self._pixels(target))
+            pixels, walk = prod(self.memory[target].shape[1:-1]), by_rows
+            elements, scale = by_rows(self.memory[source], lanes, pixels), binary32(1 / pixels)
+        written = walk(self.memory[target], lanes)
         steps = part.steps | PassStep.WIDEN | PassStep.NARROW
         beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))
         commands: list[Command] = [
             Load(source=Source.ELEMENTS, walk=elements),
-            *(Load(source=stream, walk=self._flat(name)) for stream, name in beside if name),
-            Pass(words=-(-flat.u_size // self.config.vpu_lanes), steps=steps, scale=scale),
-            Store(sink=Sink.RESULTS, walk=flat),
+            *(Load(source=stream, walk=walk(self.memory[name], lanes)) for stream, name in beside if name),
+            Pass(words=words_of(written), steps=steps, scale=scale),
+            Store(sink=Sink.RESULTS, walk=written),
         ]
         names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, **dict(beside)}
         yield from self._ordered(commands, names)
-
-    def _pixels(self, name: str) -> int:
-        return prod(self.memory[name].shape[1:-1])
-
-    def _spread(self, source: str, target: str) -> Walk:
-        """A number of each channel, once for every pixel of the target."""
-        batch, *_, channels = self.memory[target].shape
-        tensor = self.memory[source]
-        steps = [Step(channels, 0), Step(self._pixels(target), 0), Step(batch, channels * tensor.element_bytes)]
-        return replace(self._flat(target), base=tensor.offset, u=loops(steps, run=True))
 
     def _update(self, update: Update) -> Iterator[Command]:
         name, tensors = update.layer, self.memory.tensors

@@ -6,6 +6,10 @@ from dataclasses import replace
 from hw.isa.checks import MOST_AFTER
 from hw.isa.commands import Command, Load, Sink, Source, Store, Sync
 
+Names = dict[Source | Sink, str]
+Operation = tuple[list[Command], Names]
+"""Commands that end with a store of results, and the tensors that they read and write."""
+
 NEVER = -1
 """Of what is complete after a synchronisation alone."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+from dataflow.machine.layouts import Layout
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 
@@ -33,6 +34,8 @@ class Tensor:
         Byte of the window at which it begins.
     element_bytes : int
         1, 2, 4 or 8.
+    steps : tuple of int, optional
+        Bytes from one place to the next along each axis, of a tensor that is seen in a part or in another order of one.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Tensor:
     pitch: int
     offset: int
     element_bytes: int
+    steps: tuple[int, ...] | None = None
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -55,7 +59,7 @@ class Tensor:
     @property
     def strides(self) -> tuple[int, ...]:
         """Bytes from one place to the next along each axis."""
-        return tuple(self.element_bytes * prod(self.stored_shape[axis + 1 :]) for axis in range(len(self.shape)))
+        return self.steps or tuple(self.element_bytes * prod(self.stored_shape[axis + 1 :]) for axis in range(len(self.shape)))
 
     def part(self, number: int, count: int) -> "Tensor":
         """One of `count` equal parts of the last axis, where it stands."""
@@ -85,9 +89,10 @@ class Memory:
         storage = config.storage_format.width // 8
         self._bytes = {"storage": storage, "packed": 2 * storage, "binary32": 4, "master": MASTER_BYTES}
         self._group = config.max_group
-        self._names = names
+        self._names = dict(names)
         self.tensors: dict[str, Tensor] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._layouts: dict[str, Layout] = {}
         self.size_bytes = 0
 
     def add(self, name: str, kind: str, shape: tuple[int, ...], parts: int = 1) -> Tensor:
@@ -97,7 +102,7 @@ class Memory:
         the last one.
         """
         self._shapes[name], asked = shape, name
-        name = self._names.get(name, name)
+        name = self.place(name)
         if name not in self.tensors:
             pitch, rows = shape[-1], shape[-1] // parts
             if kind == "packed":
@@ -107,12 +112,38 @@ class Memory:
             self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         return self[asked]
 
+    def place(self, name: str) -> str:
+        """The name of the tensor that a name stands for."""
+        while name in self._names and self._names[name] != name:
+            name = self._names[name]
+        return name
+
+    def alias(self, name: str, tensor: str) -> None:
+        """Let a name stand for a tensor, in which it has its place."""
+        self._names[name] = tensor
+
+    def see(self, name: str, layout: Layout) -> None:
+        """Let a name stand for elements of its tensor, a sample after the other, where `layout` says."""
+        self._layouts[name] = layout
+
     def __getitem__(self, name: str) -> Tensor:
         """The tensor of this name or alias, in its shape; `InputError` where nothing makes it."""
-        shape, name = self._shapes.get(name), self._names.get(name, name)
+        layout, shape, name = self._layouts.get(name), self._shapes.get(name), self.place(name)
         if name not in self.tensors:
             raise InputError(f"{name}: nothing that the accelerator runs writes this tensor")
         tensor = self.tensors[name]
+        if layout is not None:
+            return self._seen(tensor, layout)
         if shape is None or tensor.kind == "packed":
             return tensor
         return replace(tensor, shape=shape, pitch=shape[-1])
+
+    def at(self, name: str, layout: Layout) -> Tensor:
+        """Elements of the tensor of a name, a sample after the other, where `layout` says."""
+        return self._seen(self.tensors[self.place(name)], layout)
+
+    def _seen(self, tensor: Tensor, layout: Layout) -> Tensor:
+        shape = (tensor.shape[0], *layout.shape)
+        steps = tuple(step * tensor.element_bytes for step in (layout.sample, *layout.steps))
+        offset = tensor.offset + layout.first * tensor.element_bytes
+        return replace(tensor, shape=shape, pitch=shape[-1], offset=offset, steps=steps)

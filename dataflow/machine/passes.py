@@ -27,7 +27,7 @@ STEPS: dict[type[Operation], PassStep] = {
 BESIDE = (op.BiasSums, op.GlobalPool)
 """Operations that are reductions by channel of their own."""
 
-ALONE = (op.PoolMax, op.PoolMaxGradient, op.PoolMean, op.PoolMeanGradient)
+ALONE = (op.PoolMax, op.PoolMaxGradient, op.PoolMean, op.PoolMeanGradient, op.Gather)
 """Operations that are several passes of their own, and those of `alone_of` some kinds."""
 
 NO_STEPS = PassStep(0)

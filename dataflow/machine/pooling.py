@@ -13,18 +13,15 @@ from itertools import groupby, product
 from math import gcd, prod
 
 from dataflow.axes import AxisPool
+from dataflow.machine.dependences import Names, Operation
 from dataflow.machine.memory import Tensor
 from dataflow.machine.walks import NO_LIMIT, Step, loops
 from dataflow.network import MaxPool
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
-from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import Load, Pass, Sink, Source, Store, Walk
 from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
-
-Names = dict[Source | Sink, str]
-Operation = tuple[list[Command], Names]
-"""Commands that end with a store of results, and the tensors that they read and write."""
 
 
 @dataclass(frozen=True)

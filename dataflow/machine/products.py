@@ -1,7 +1,7 @@
 """A product as commands: two loads, the tile loops, and what takes its sums."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -286,26 +286,88 @@ def emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dra
         yield from _emit(config, memory, single, drain)
 
 
+def emit_batch(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
+    """The commands of a dense product of two activations, `turned`, the same for any number of samples and heads.
+
+    ::
+
+        outer: each product of the batch, and its tiles of columns      middle: tiles of rows
+        weights       lines move along with the inner count, positions, of all products, with the outer one
+        activations   lines, of all products, move along with the outer count, whole tiles of each
+
+    Columns of the last tile of a product that are beyond its own read as zeros and are not written.
+
+    Raises
+    ------
+    InputError
+        Where the buffers have no room for all of the reduction.
+    """
+    single = replace(next(product.singles()), dataflow=Dataflow.OUTPUT_STATIONARY)
+    tiling = Tiling.of(config, single)
+    if tiling.parts > 1:
+        raise InputError(f"{product.layer}, {product.stage}: the buffers of {config.name} have no room for {product.k} terms")
+    count, tiles = product.count, -(-single.n // tiling.columns)
+    tiling = replace(tiling, tiles_n=count * tiles, columns=-(-single.n // tiles), weights_held=False)
+    tiling = replace(tiling, weight_shares=min(MOST_SHARES, config.weight_buffer_words // tiling.weight_words[0]))
+    weights, activations, output = product.weights, product.activations, product.output
+    weights = replace(weights, each=(), columns=(*weights.each, *weights.columns))
+    activations = replace(activations, each=(), rows=(*activations.each, *_padded(activations.rows, tiles, tiling.columns)))
+    output = replace(output, each=(), columns=(*output.each, *_padded(output.columns, tiles, tiling.columns)))
+    load = _load(
+        memory, weights, Source.WEIGHTS, tiling,
+        lines=(Counter.INNER, tiling.rows, config.rows), part=single.k, group=config.max_group, shares=tiling.weight_shares,
+        words=tiling.weight_words, held=False, pieces=chunk_words(config, config.rows), positions=Counter.OUTER,
+    )  # fmt: skip
+    yield replace(load, walk=replace(load.walk, outer=count, middle=tiles, inner=tiling.tiles_m))
+    yield _activations(config, memory, activations, tiling)
+    yield _command(single, tiling, None)
+    yield from _drain(config, memory, output, tiling, drain)
+
+
+def turned(product: Product) -> Product:
+    """A dense product whose rows are what stands side by side in its output, so that a word of it is written at once."""
+    last = len(product.output.origin) - 1
+    if product.output.rows[-1].axis == last:
+        return product
+    turned = replace(product.output, rows=product.output.columns, columns=product.output.rows)
+    rows, columns = product.interleave
+    return replace(product, weights=product.activations, activations=product.weights, output=turned, interleave=(columns, rows))
+
+
+def _padded(loops: tuple[Loop, ...], tiles: int, tile: int) -> tuple[Loop, ...]:
+    """One loop as long as so many tiles."""
+    (loop,) = loops
+    return (replace(loop, size=tiles * tile),)
+
+
 def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
     window = Window.of(config, product, memory[product.activations.region].shape)
     tiling = Tiling.of_window(config, product, window) if window else None
     if not tiling:
         window, tiling = None, Tiling.of(config, product)
-    slot_rows, slot_columns = tiling.slots
     yield _load(
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,
         shares=tiling.weight_shares, words=tiling.weight_words, held=tiling.weights_held,
         pieces=chunk_words(config, config.rows),
     )  # fmt: skip
-    yield _load(
-        memory, window.lines if window else product.activations, Source.ACTIVATIONS, tiling,
+    yield _activations(config, memory, window.lines if window else product.activations, tiling)
+    yield _command(product, tiling, window)
+    yield from _drain(config, memory, product.output, tiling, drain)
+
+
+def _activations(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling) -> Load:
+    return _load(
+        memory, view, Source.ACTIVATIONS, tiling,
         lines=(Counter.OUTER, tiling.columns, 1 if tiling.vectors else config.columns), part=tiling.part_words * tiling.group,
         group=tiling.group, shares=tiling.activation_shares, words=tiling.activation_words, held=tiling.activations_held,
         pieces=1 if tiling.vectors or tiling.group < config.max_group else chunk_words(config, config.columns),
         spread=min(tiling.group_rounds, config.columns) if tiling.vectors else 0,
     )  # fmt: skip
-    yield ProductCommand(
+
+
+def _command(product: Product, tiling: Tiling, window: Window | None) -> ProductCommand:
+    return ProductCommand(
         outer=tiling.tiles_n,
         middle=tiling.tiles_m,
         inner=tiling.parts,
@@ -315,8 +377,8 @@ def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dr
         dense=int(product.ratio.is_dense),
         n=tiling.group_rounds if product.ratio.is_dense else product.ratio.n,
         m=tiling.group if product.ratio.is_dense else product.ratio.m,
-        slot_rows=slot_rows,
-        slot_columns=slot_columns,
+        slot_rows=tiling.slots[0],
+        slot_columns=tiling.slots[1],
         weight_shares=tiling.weight_shares,
         weight_share_words=tiling.weight_words[0],
         weight_line_words=tiling.weight_words[1],
@@ -329,7 +391,6 @@ def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Dr
         activation_word_step=tiling.word_step,
         **_taps(window, tiling),
     )
-    yield from _drain(config, memory, product, tiling, drain)
 
 
 def _taps(window: Window | None, tiling: Tiling) -> dict[str, Any]:
@@ -355,13 +416,14 @@ def _load(
     held: bool,
     pieces: int,
     spread: int = 0,
+    positions: Counter = Counter.INNER,
 ) -> Load:
     """One operand: lines move with `lines`' counter in tiles of its second number, its third are those of a chunk."""
     counter, tile, height = lines
     found = access(view, memory[view.region])
     walk = found.tiled(
         rows=(counter, tile),
-        columns=(Counter.INNER, part),
+        columns=(positions, part),
         boundary=height if found.across else pieces * group,
         # What is held is loaded once for all counts of the loop that does not move it.
         outer=1 if held and source is Source.WEIGHTS else tiling.tiles_n,
@@ -381,8 +443,8 @@ def _load(
     )
 
 
-def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: Tiling, drain: Drain) -> Iterator[Command]:
-    lanes, view = config.vpu_lanes, product.output
+def _drain(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling, drain: Drain) -> Iterator[Command]:
+    lanes, (rows, columns) = config.vpu_lanes, view.shape
 
     def walk(tensor: str, seen: MatrixView) -> Walk:
         return access(seen, memory[tensor], across=True).tiled(
@@ -394,20 +456,20 @@ def _drain(config: AcceleratorConfig, memory: Memory, product: Product, tiling: 
         )
 
     if drain.bias:
-        along = MatrixView(drain.bias, view.origin[-1:], (Loop(product.m, 0),), (Loop(product.n, 0, 0),))
+        along = MatrixView(drain.bias, view.origin[-1:], (Loop(rows, 0),), (Loop(columns, 0, 0),))
         yield Load(source=Source.FACTORS, walk=walk(drain.bias, along))
     if drain.gate:
         yield Load(source=Source.GATE, walk=walk(drain.gate, view))
-    chunks = sum(-(-min(tiling.rows, product.m - row) // lanes) for row in range(0, product.m, tiling.rows))
+    chunks = sum(-(-min(tiling.rows, rows - row) // lanes) for row in range(0, rows, tiling.rows))
     yield Pass(
-        words=product.n * chunks,
+        words=columns * chunks,
         steps=drain.steps,
         options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
         outer=tiling.tiles_n,
         middle=tiling.tiles_m,
-        columns=product.n,
+        columns=columns,
         column_tile=tiling.columns,
-        rows=product.m,
+        rows=rows,
         row_tile=tiling.rows,
         slot_rows=tiling.slots[0],
     )

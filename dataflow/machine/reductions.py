@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import prod
 
 from dataflow.machine.memory import Tensor
-from dataflow.machine.walks import Step, loops
+from dataflow.machine.walks import Step, loops, merged
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.checks import LARGEST
@@ -48,8 +48,10 @@ def channel_sums(
 def _channels(lanes: int, tensor: Tensor, rows: int, start: int, width: int) -> Walk:
     """Some channels of all rows, as one run where words of lanes stay the same."""
     size, whole = tensor.element_bytes, rows * width
-    if width == tensor.pitch and width % lanes == 0 and whole <= LARGEST:
-        width, rows = whole, 1
+    axes = list(zip(tensor.shape[:-1], tensor.strides[:-1], strict=True))
+    steps = merged(Step(length, step) for length, step in reversed(axes) if length > 1)
+    if steps == [Step(rows, width * size)] and width % lanes == 0 and whole <= LARGEST:
+        width, rows, steps = whole, 1, []
     return Walk(
         base=tensor.offset + start * size,
         size_log2=size.bit_length() - 1,
@@ -59,5 +61,5 @@ def _channels(lanes: int, tensor: Tensor, rows: int, start: int, width: int) -> 
         v_size=rows,
         v_tile=rows,
         u=loops([Step(width, 0)], run=True),
-        v=loops([Step(rows, tensor.pitch * size)], run=False),
+        v=loops(steps, run=False),
     )

@@ -9,6 +9,7 @@ from dataflow.machine.memory import Tensor
 from dataflow.program import MatrixView
 from hw.errors import InputError
 from hw.isa import commands
+from hw.isa.checks import LARGEST
 from hw.isa.commands import LOOPS, Counter, Walk
 
 NO_LIMIT = 0xFFFFFFFF
@@ -90,7 +91,8 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
         Where the view needs more loops or guards than a walk has.
     """
     rows, columns = ([loop for loop in side if loop.size > 1] for side in (view.rows, view.columns))
-    last = len(tensor.shape) - 1
+    strides = tensor.strides
+    last = strides.index(tensor.element_bytes) if tensor.steps else len(strides) - 1
 
     def runs(side: Sequence) -> bool:
         return bool(side) and (side[-1].axis, side[-1].step) == (last, 1)
@@ -110,7 +112,7 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
 
     def steps(side: Iterable) -> list[Step]:
         return [
-            Step(loop.size, loop.step * tensor.strides[loop.axis], _moves(loop.axis, loop.step, watched))
+            Step(loop.size, loop.step * strides[loop.axis], _moves(loop.axis, loop.step, watched))
             for loop in reversed(list(side))
         ]
 
@@ -119,7 +121,7 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
     while outer and limit == NO_LIMIT and outer[0].step == first.count * first.step and not any(outer[0].guards):
         first = replace(first, count=first.count * outer.pop(0).count)
     guards = [(view.origin[axis], tensor.shape[axis]) for axis in watched] + [(0, 0xFFFF)] * (GUARDS - len(watched))
-    base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, tensor.strides, strict=True))
+    base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, strides, strict=True))
     walk = Walk(
         base=base % (1 << 32),
         size_log2=tensor.element_bytes.bit_length() - 1,
@@ -136,6 +138,64 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
         v=loops(merged(steps(v)), run=False),
     )
     return Access(walk, across)
+
+
+def whole(tensor: Tensor, lanes: int) -> Walk:
+    """All elements of a tensor in the order of its axes, in words of lanes.
+
+    Elements that are more than can be counted are equal parts, each of which begins a word: so are those of every tensor of as
+    many elements that stand one after the other.
+
+    Raises
+    ------
+    InputError
+        Where the tensor has more axes with steps of their own than a walk has loops, or more elements than it counts.
+    """
+    count = prod(tensor.shape)
+    axes = zip(reversed(tensor.shape), reversed(tensor.strides), strict=True)
+    steps = merged(Step(length, step) for length, step in axes if length > 1)
+    size = tensor.element_bytes
+    first = steps.pop(0) if steps and steps[0].step == size else Step(1, size)
+    times = next(part for part in range(-(-count // LARGEST), count + 1) if count % part == 0)
+    v: list[Step] = []
+    if times > 1 and first.count == count:
+        first, v = Step(count // times, size), [Step(times, count // times * size)]
+    elif times > 1:
+        raise InputError(f"{tensor.name}: more than {LARGEST:,} elements that do not stand one after the other")
+    return Walk(
+        base=tensor.offset,
+        size_log2=size.bit_length() - 1,
+        boundary=lanes,
+        u_size=count // times,
+        u_tile=count // times,
+        v_size=times,
+        v_tile=times,
+        u=loops([first, *steps], run=True),
+        v=loops(v, run=False),
+    )
+
+
+def by_rows(tensor: Tensor, lanes: int, repeated: int = 1) -> Walk:
+    """The last axis of a tensor that stands as it is, row after row, each sample's rows `repeated` times."""
+    size, length = tensor.element_bytes, tensor.shape[-1]
+    samples, rows = tensor.shape[0], prod(tensor.shape[1:-1])
+    steps = [Step(rows, length * size), Step(repeated, 0), Step(samples, rows * length * size)]
+    return Walk(
+        base=tensor.offset,
+        size_log2=size.bit_length() - 1,
+        boundary=lanes,
+        u_size=length,
+        u_tile=length,
+        v_size=samples * repeated * rows,
+        v_tile=samples * repeated * rows,
+        u=loops([Step(length, size)], run=True),
+        v=loops(merged(step for step in steps if step.count > 1), run=False),
+    )
+
+
+def words_of(walk: Walk) -> int:
+    """Words of lanes that the only block of a walk has."""
+    return walk.v_size * -(-walk.u_size // walk.boundary)
 
 
 def merged(steps: Iterable[Step]) -> list[Step]:

@@ -1,19 +1,16 @@
 """Pools of any windows as commands: bytes of the trainer's, on NumPy's executor, and of one on the RTL."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import sim.whole_step
 from dataflow.axes import Axis, AxisPool
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, MaxPool, Network
 from hw.config import PRESETS
 from hw.errors import InputError
-from sim.whole_step import step_on_rtl
+from sim.whole_step import step_in_numpy, step_on_rtl
 from training.backend import ExactBackend
-from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import to_storage
 from training.optimiser import Sgd
@@ -29,25 +26,17 @@ def tower(pool, shape, channels):
     return Network(name="pooled", input_shape=shape, layers=(stem, pool, *head))
 
 
-def step(network, config=TINY, images=None):
-    """A training step and the tensors of it that are not the trainer's."""
+def step(network, config=TINY, images=None, run=step_in_numpy):
+    """A training step."""
     rng, storage = np.random.default_rng(0), config.storage_format
     model = Model(network, ExactBackend(storage), rng)
     drawn = rng.standard_normal((BATCH, *network.input_shape)).astype(np.float32) if images is None else images
-    done = step_on_rtl(config, model, Sgd(), to_storage(drawn, storage), np.array([1, 4]), 0.05)
-    return done, {row["tensor"] for row in done.rows if row["bytes_different"]}
+    return run(config, model, Sgd(), to_storage(drawn, storage), np.array([1, 4]), 0.05)
 
 
-@pytest.fixture
-def in_numpy(monkeypatch):
-    """Programs run on NumPy's executor alone."""
-
-    def run(config, memory, commands, timing):
-        machine = Executor(config, memory)
-        machine.run(commands)
-        return SimpleNamespace(outcome=SimpleNamespace(memory=machine.memory), rows=[])
-
-    monkeypatch.setattr(sim.whole_step, "run_program", run)
+def different(rows):
+    """Tensors that are not the trainer's."""
+    return [row["tensor"] for row in rows if row["bytes_different"]]
 
 
 def largest(kernel, stride, padding):
@@ -73,29 +62,26 @@ POOLS = {
 
 @pytest.mark.parametrize("channels", [3, 8, 300])
 @pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
-def test_bytes_are_the_trainers(in_numpy, pool, channels):
+def test_bytes_are_the_trainers(pool, channels):
     """Of fewer channels than lanes, of whole words, and of more than a reduction takes at once."""
-    _, different = step(tower(pool, (7, 8, 2), channels))
-    assert not different
+    assert not different(step(tower(pool, (7, 8, 2), channels)))
 
 
 @pytest.mark.parametrize("storage", ["bfloat16", "float8_e4m3fn"])
-def test_other_formats(in_numpy, storage):
+def test_other_formats(storage):
     """The lowest number of one of them is no infinity."""
-    _, different = step(tower(POOLS["resnet"], (5, 5, 4), 8), replace(TINY, storage=storage))
-    assert not different
+    assert not different(step(tower(POOLS["resnet"], (5, 5, 4), 8), replace(TINY, storage=storage)))
 
 
-def test_ties_zeros_and_what_is_not_finite(in_numpy):
+def test_ties_zeros_and_what_is_not_finite():
     images = np.zeros((BATCH, 6, 6, 4), np.float32)
     images[0, 2, 3, 1], images[0, 4, 4, 0], images[1, 1, 1] = np.nan, np.inf, -np.inf
-    _, different = step(tower(POOLS["resnet"], (6, 6, 4), 8), images=images)
-    assert not different
+    assert not different(step(tower(POOLS["resnet"], (6, 6, 4), 8), images=images))
 
 
 def test_bytes_and_cycles_on_the_rtl():
-    done, different = step(tower(POOLS["resnet"], (6, 6, 3), 8))
-    assert not different and done.different == 0
+    done = step(tower(POOLS["resnet"], (6, 6, 3), 8), run=step_on_rtl)
+    assert done.different == 0
     assert all(program.counted == program.predicted for program in done.programs)
 
 

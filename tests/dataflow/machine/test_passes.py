@@ -97,7 +97,7 @@ def test_pooling_is_passes_of_its_own():
 def test_what_cannot_be_is_refused(operation, name):
     allowed = (
         "bias, convert, add, spread mean, spread max, relu, mask, bias sums, global mean, global max, maximum of windows, "
-        "scatter to maxima, mean of windows, spread means"
+        "scatter to maxima, mean of windows, spread means, parts in place"
     )
     with pytest.raises(InputError, match=f"^layer 'conv', forward: the accelerator cannot do '{name}'; allowed: {allowed}$"):
         Chain.of(vector(operation, add("x"), source="y"))
