@@ -4,6 +4,7 @@
 
     bench/engine.py    utilisation, speedup, area and clock of the compute engine; export and build
     bench/accelerator.py  random programs, faults, AXI and cycles of the whole accelerator
+    bench/learning.py  steps on the RTL beside NumPy, over the bare loop of the same Verilog
     bench/hostile.py   inputs that mean ill, to every command
     bench/<name>.py    any module with a function ``figures()`` that yields `Figure`
     bench/__main__.py  runs them, prints the table, writes out/bench.json

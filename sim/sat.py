@@ -93,6 +93,12 @@ QUIET = Disturbance()
 
 def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES, *, traced: bool = False) -> Build:
     """The simulator of the accelerator with its memory, from the cache where it was built before."""
+    note = f"the whole of {config.name} ({config.rows}x{config.columns})"
+    return build(sources(config, memory_bytes), "sat_bench", note=note, traced=traced)
+
+
+def sources(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> dict[str, str]:
+    """Verilog of the bench, by file name: the accelerator, its memory, and the checker of its ports."""
     package = "\n".join(
         [
             "package sat_config;",
@@ -105,9 +111,8 @@ def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES, *, tr
             "",
         ]
     )
-    sources = {"sat_config.sv": package, "sat.v": verilog(config)}
-    sources |= {name: (HARNESS / name).read_text(encoding="utf-8") for name in ("axi_checker.sv", "sat_bench.sv")}
-    return build(sources, "sat_bench", note=f"the whole of {config.name} ({config.rows}x{config.columns})", traced=traced)
+    written = {"sat_config.sv": package, "sat.v": verilog(config)}
+    return written | {name: (HARNESS / name).read_text(encoding="utf-8") for name in ("axi_checker.sv", "sat_bench.sv")}
 
 
 def _connections(config: AcceleratorConfig) -> str:

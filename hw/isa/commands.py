@@ -336,8 +336,17 @@ class Field:
     flags: type[Bits] | None = None
 
 
-def layout(kind: type) -> Iterator[Field]:
+def layout(kind: type) -> tuple[Field, ...]:
     """The fields of a command, or of a part of one, in the order of their encoding."""
+    if kind not in _layouts:
+        _layouts[kind] = tuple(_layout(kind))
+    return _layouts[kind]
+
+
+_layouts: dict[type, tuple[Field, ...]] = {}
+
+
+def _layout(kind: type) -> Iterator[Field]:
     for entry in fields(kind):
         if "bits" in entry.metadata:
             yield Field(entry.name, **entry.metadata)
