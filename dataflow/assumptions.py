@@ -1,16 +1,29 @@
 """What an estimate rests on, in words for its reader."""
 
 from dataflow.energy import SOURCE
+from dataflow.machine.units.port import Memory
 from hw.config import AcceleratorConfig
 
 MEBI = 1024 * 1024
 
 
-def assumptions(config: AcceleratorConfig) -> list[str]:
-    """One sentence or two each, with the figures of `config`."""
+def assumptions(config: AcceleratorConfig, *, exact: bool = False) -> list[str]:
+    """One sentence or two each, with the figures of `config`; `exact` where the machine ran the step's commands."""
     rate = f"{config.channel_bytes_per_second / 1e9:g} GB/s"
     buffers = (config.w2e_buffer_bytes, config.n2s_buffer_bytes, config.output_buffer_bytes)
     west, north, results = (f"{size / MEBI:g} MiB" for size in buffers)
+    if exact:
+        memory = Memory.of(config)
+        beats = (
+            "a beat each way in every cycle" if memory.interval_cycles == 1 else f"a beat every {memory.interval_cycles} cycles"
+        )
+        return [
+            f"Memory: {config.dram_channels} ports of {config.axi_data_bits} bits at {config.clock_hz / 1e6:g} MHz,"
+            f" {beats}, {memory.latency_cycles} cycles of latency, bursts served in their order.",
+            "The loss is the host's and not counted. The first and the last layer with weights stay dense.",
+            f"Energy is that of operations, buffer reads and memory traffic by {SOURCE}, without leakage and clocks: for"
+            " comparing steps, not boards.",
+        ]
     return [
         f"Array of {config.rows} x {config.columns} PEs at {config.clock_hz / 1e6:g} MHz, {config.storage} operands,"
         " binary32 accumulation; tile and drain cycles are those of the RTL's sequencer.",

@@ -1,7 +1,7 @@
 """A training step's cycles as a result object: a method beside dense training on the same accelerator, same counting."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from dataflow.assumptions import assumptions
 from dataflow.bounds import bounds
 from dataflow.energy import SOURCE, energy
+from dataflow.exact import MachineResult, run_on_machine
 from dataflow.jobs import Job, jobs
 from dataflow.lower import lower
 from dataflow.model import Result, run
@@ -19,6 +20,7 @@ from dataflow.program import Product, Program, Stage
 from dataflow.techniques import ALL, Techniques
 from dataflow.timeline import CAUSES, PRODUCT
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
 
 GEMM = tuple(str(stage) for stage in Stage)
@@ -31,8 +33,13 @@ class StepRun:
 
     program: Program
     jobs: tuple[Job, ...]
-    result: Result
+    result: Result | MachineResult
     config: AcceleratorConfig
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the machine ran its commands, and not the step model its program."""
+        return isinstance(self.result, MachineResult)
 
     @cached_property
     def cycles(self) -> dict[str, int]:
@@ -78,7 +85,7 @@ def run_both(
     techniques: Techniques = ALL,
     pins: Pins | None = None,
 ) -> tuple[StepRun, StepRun]:
-    """Run a training step and its dense twin.
+    """Run a training step and its dense twin, on the machine if it can run both, else on the step model.
 
     Parameters
     ----------
@@ -91,9 +98,19 @@ def run_both(
     """
     sparse = run_step(network, config, sparse_stages, ratio, batch, techniques=techniques, pins=pins)
     if not sparse.program.sparse_stages:
-        return sparse, sparse
+        [exact] = _on_machine(network, sparse)
+        return exact, exact
     dense = run_step(network, config, frozenset(), DENSE, batch, techniques=techniques)
-    return sparse, dense
+    exact, exact_dense = _on_machine(network, sparse, dense)
+    return exact, exact_dense
+
+
+def _on_machine(network: Network, *steps: StepRun) -> tuple[StepRun, ...]:
+    """The steps with what the machine says of them, or as they are where it cannot run one."""
+    try:
+        return tuple(replace(step, result=run_on_machine(network, step.program, step.config)) for step in steps)
+    except InputError:
+        return steps
 
 
 def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) -> dict[str, Any]:
@@ -115,9 +132,10 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         "method": method,
         "ratio": str(sparse.program.ratio),
         "batch": batch,
-        "estimated": True,
-        "over_machine": over_machine(network, sparse.program, config),
-        "assumptions": assumptions(config),
+        **({"exact": True} if sparse.is_exact else {"estimated": True}),
+        **({} if sparse.is_exact else {"over_machine": over_machine(network, sparse.program, config)}),
+        **({"counters": sparse.result.counters} if isinstance(sparse.result, MachineResult) else {}),
+        "assumptions": assumptions(config, exact=sparse.is_exact),
         "techniques": asdict(sparse.program.techniques),
         "accelerator": _machine(config),
         "network": {
@@ -226,7 +244,7 @@ def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
             "memory_stall_cycles": causes["memory"],
             "waiting_cycles": sum(causes[cause] for cause in CAUSES if cause not in PRODUCT),
             "macs": macs,
-            "memory_bytes": sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes,
+            "memory_bytes": _bytes(step, job),
             "utilization": macs / cycles / step.config.macs_per_cycle,
             "order": products[0].order,
             "split": products[0].split,
@@ -234,6 +252,13 @@ def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
             "dataflow": str(products[0].dataflow),
             "interleave": "x".join(map(str, products[0].interleave)),
         }
+
+
+def _bytes(step: StepRun, job: Job) -> int:
+    """Traffic of a product: counted where the machine ran it."""
+    if isinstance(step.result, MachineResult):
+        return step.result.bytes_of[job.layer, job.stage]
+    return sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes
 
 
 def _shape(products: tuple[Product, ...]) -> dict[str, int | float]:

@@ -5,11 +5,11 @@ The machine runs the step's very commands, and equals the RTL in each cycle.
 
 from typing import Any
 
+from dataflow.exact import RATES
 from dataflow.lower import lower
 from dataflow.machine.assemble import Assembled, assemble
 from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
-from dataflow.machine.updates import Rates
 from dataflow.model import run
 from dataflow.network import Network
 from dataflow.program import Program
@@ -20,8 +20,6 @@ from hw.isa.checks import check_sat
 MOST_SAMPLES = 8
 LONGEST_CYCLES = 60_000
 """Estimated ones: of a step that the machine runs in some seconds."""
-
-RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
 
 
 def over_machine(network: Network, program: Program, config: AcceleratorConfig) -> dict[str, Any]:
@@ -43,8 +41,15 @@ def over_machine(network: Network, program: Program, config: AcceleratorConfig) 
             assembled = _assembled(network, config, batch=batch, **given)
     except InputError as error:
         return {"reason": str(error)}
-    cycles = sum(execute(config, commands, _memory(config)).cycles for commands in (assembled.forward, assembled.backward))
+    cycles = sum(execute(config, commands, Memory.of(config)).cycles for commands in (assembled.forward, assembled.backward))
     return {"batch": batch, "estimated_cycles": estimated, "machine_cycles": cycles, "ratio": estimated / cycles}
+
+
+def worth(result: dict[str, Any]) -> str:
+    """What the cycles of a result of `dataflow.estimate` are worth, for its reader."""
+    if result.get("exact"):
+        return "Cycle-exact: of the very commands that the accelerator runs, on the machine that equals its RTL in each cycle."
+    return sentence(result["over_machine"])
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -59,9 +64,3 @@ def sentence(found: dict[str, Any]) -> str:
 
 def _assembled(network: Network, config: AcceleratorConfig, **given: Any) -> Assembled:  # noqa: ANN401 (as `lower` has it)
     return assemble(network, lower(network, config, **given), config, RATES)
-
-
-def _memory(config: AcceleratorConfig) -> Memory:
-    """The configuration's, or the next faster one whose beats come every so many whole cycles; ports move beats both ways."""
-    most = 2 * config.axi_data_bytes * config.dram_channels
-    return Memory(config.dram_latency_cycles, max(1, int(most / config.dram_bytes_per_cycle)))

@@ -41,7 +41,7 @@ def page(result: dict[str, Any], *, command: str = "") -> str:
         f"{result['workload']} on {result['config']}",
         parts(result),
         subtitle=f"one training step, {sections.method_name(result)}, batch {result['batch']}",
-        badge="estimated" if result["estimated"] else "",
+        badge="cycle-exact" if result.get("exact") else "estimated",
         footer=f"Made by: {command}" if command else "",
     )
 

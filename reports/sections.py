@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dataflow.over_machine import sentence
+from dataflow.over_machine import worth
 from reports.charts import Point, roofline, roofline_position
 from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.html import Section, fill
@@ -44,7 +44,7 @@ def headline(result: Result) -> Section:
     ]
     keys = ("name", "value", "unit", "note")
     body = fill("headline.html", figures=[dict(zip(keys, figure, strict=True)) for figure in figures])
-    return Section("In short", body, sentence(result["over_machine"]))
+    return Section("In short", body, worth(result))
 
 
 def where_time_goes(result: Result) -> Section:

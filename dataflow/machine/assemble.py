@@ -1,10 +1,11 @@
 """The commands of a training step, in two programs between which the host computes the loss."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from struct import pack as pack_bytes
 from struct import unpack as unpack_bytes
+from typing import NamedTuple
 
 from dataflow import operations as op
 from dataflow.axes import AxisPool
@@ -27,6 +28,14 @@ from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
 
 
+class Origin(NamedTuple):
+    """What of a step some commands are: a ``product`` of a layer, ``vector`` work, or an ``update``."""
+
+    layer: str
+    stage: Stage
+    kind: str
+
+
 @dataclass(frozen=True)
 class Assembled:
     """A training step for the accelerator.
@@ -37,11 +46,14 @@ class Assembled:
         The two programs; the host writes the gradient of the last layer's output between them.
     memory : Memory
         Where everything stands.
+    origins : tuple of tuple of Origin
+        Of each program, whose results each ``STORE.RESULTS`` writes.
     """
 
     forward: tuple[Command, ...]
     backward: tuple[Command, ...]
     memory: Memory
+    origins: tuple[tuple[Origin, ...], tuple[Origin, ...]]
 
 
 def binary32(value: float) -> int:
@@ -70,6 +82,7 @@ class _Assembler:
         self.layers = {layer.name: layer for layer in network.layers}
         self.layouts = Layouts(network)
         self.made = self._makers()
+        self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
 
     def run(self) -> Assembled:
         self._check()
@@ -82,15 +95,28 @@ class _Assembler:
             ),
             len(self.program.commands),
         )
-        forward = tuple(self._section(self.program.commands[:split]))
+        forward, forward_operations = self._traced(self._section(self.program.commands[:split]))
         self.dependences = Dependences()  # the host comes between
-        rest = self.program.commands[split:]
-        backward = [*self._section(rest), self.dependences.synchronised()]
-        for command in rest:
-            if isinstance(command, Update):
-                backward += self._update(command)
+        backward, backward_operations = self._traced(self._backward(self.program.commands[split:]))
         placed = [tuple(place_loads(self.config, (*part, Halt()))) for part in (forward, backward)]
-        return Assembled(placed[0], placed[1], self.memory)
+        return Assembled(placed[0], placed[1], self.memory, (forward_operations, backward_operations))
+
+    def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
+        yield from self._section(commands)
+        yield self.dependences.synchronised()
+        for command in commands:
+            if isinstance(command, Update):
+                self._origin = Origin(command.layer, Stage.WEIGHT_GRADIENT, "update")
+                yield from self._update(command)
+
+    def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
+        """Commands, and the origin of each of their ``STORE.RESULTS``."""
+        made, origins = [], []
+        for command in commands:
+            made.append(command)
+            if isinstance(command, Store) and command.sink is Sink.RESULTS:
+                origins.append(self._origin)
+        return made, tuple(origins)
 
     def _check(self) -> None:
         """`InputError` names what cannot be told to the accelerator."""
@@ -195,9 +221,11 @@ class _Assembler:
                     yield from self._product(
                         product, Drain(steps=0, tensor=product.output.region, options=PassOption.NOTE_OVERFLOW)
                     )
+                self._origin = Origin(command.layer, Stage.WEIGHT_GRADIENT, "vector")
                 yield from self._bias_gradient(command.layer)
                 pending = []
             else:
+                self._origin = Origin(command.layer, command.stage, "vector")
                 yield from self._vector(command, pending)
                 pending = [] if command.fused else pending
 
@@ -217,7 +245,9 @@ class _Assembler:
             Sink.RESULTS: drain.tensor,
         }
         made = emit_batch if is_batch else emit
+        around, self._origin = self._origin, Origin(product.layer, product.stage, "product")
         yield from self._ordered(made(self.config, self.memory, product, drain), names)
+        self._origin = around
 
     def _viewed(self, vector: Vector) -> Vector:
         """With names of their own for tensors of which it reads a part, or in another order."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
 from dataflow.machine.units.clock import Clock, Fifo, Meter
@@ -18,6 +18,17 @@ from hw.isa.encoding import words as length
 from hw.isa.operands import chunk_elements
 
 
+class Moment(NamedTuple):
+    """What has been counted when results are complete."""
+
+    cycle: int
+    array_busy: int
+    array_waits_operands: int
+    array_waits_room: int
+    vector_busy: int
+    beats: int
+
+
 @dataclass(frozen=True)
 class Execution:
     """What a program takes.
@@ -30,11 +41,14 @@ class Execution:
         Those of `hw.isa.registers.COUNTERS`, but ``cycles``.
     stepped : int
         Of the cycles, those that were not skipped as repetitions of others.
+    moments : tuple of Moment
+        When each ``STORE.RESULTS`` was complete.
     """
 
     cycles: int
     counters: dict[str, int]
     stepped: int = field(default=0, compare=False)
+    moments: tuple[Moment, ...] = field(default=(), compare=False)
 
 
 def execute(
@@ -98,13 +112,23 @@ def execute(
     size = sum(length(type(command)) for command in commands) + behind // 4
     counts = (Loop(count=size), *(Loop(),) * (LOOPS - 1))
     program.put(Walk(base=address, size_log2=2, boundary=1, u_size=size, u_tile=size, u=counts))
+    moments: list[Moment] = []
+
+    def complete() -> None:
+        dispatch.stored.add()
+        meters = (loops.busy, loops.waits_operands, loops.waits_room, vector.busy)
+        beats = sum(port.beats for port in (*reads, *writes))
+        busy, operands, room, vector_busy = (meter.so_far(clock.now) for meter in meters)
+        moments.append(Moment(clock.skipped + clock.now, busy, operands, room, vector_busy, beats))
+
+    writers[Sink.RESULTS].completion.complete = complete
     if skip:
         clock.look = FastForward(clock, dispatch).look
     clock.run()
     if dispatch.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
     counters = _counters(reads, writes, loops, vector, readers, writers)
-    return Execution(clock.skipped + dispatch.done_at + 1, counters, dispatch.done_at + 1)
+    return Execution(clock.skipped + dispatch.done_at + 1, counters, dispatch.done_at + 1, tuple(moments))
 
 
 def _quiet(units: list[Any], tiles: Fifo) -> Callable[[], bool]:
@@ -141,7 +165,6 @@ def _writers(
     for sink in Sink:
         walks, words = dispatch.walks[Sink, sink], vector.sinks[sink]
         writers[sink] = Writer(clock, config, config.vpu_lanes, walks, words, ports[sink % len(ports)])
-    writers[Sink.RESULTS].completion.complete = dispatch.stored.add
     return writers
 
 

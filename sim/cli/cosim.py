@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products with --whole; default: the schedule's")
-@click.option("--latency", type=Count(10_000, least=0), default=20, show_default=True, help="of its memory, in cycles")
-@click.option("--interval", type=Count(1_000), default=1, show_default=True, help="cycles between beats of its memory")
+@click.option("--latency", type=Count(10_000, least=0), help="of its memory, in cycles; by default the configuration's")
+@click.option("--interval", type=Count(1_000), help="cycles between beats of its memory; by default the configuration's")
 @click.option(
     "--until",
     type=click.FloatRange(0, 100, min_open=True),
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int | None,
-    seed: int, whole: bool, dataflow: str | None, latency: int, interval: int, until: float | None, resume: bool,
+    seed: int, whole: bool, dataflow: str | None, latency: int | None, interval: int | None, until: float | None, resume: bool,
     wave: str | None, beside: Path | None, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
@@ -88,7 +88,7 @@ def command(
             storage=config.storage_format.name,
         )  # fmt: skip
         return learn_on_rtl(
-            config, experiment, Memory(latency, interval), until, beside, wave, out, resume=resume, as_json=as_json
+            config, experiment, Memory.of(config, latency, interval), until, beside, wave, out, resume=resume, as_json=as_json
         )
     if resume or beside or wave:
         raise InputError("--resume, --wave and --beside are for --until")
@@ -107,7 +107,7 @@ def command(
             batch,
             head | {"seed": seed, "dataflow": dataflow or "scheduled"},
             dataflow,
-            Memory(latency, interval),
+            Memory.of(config, latency, interval),
             out,
             as_json,
         )

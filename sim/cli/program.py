@@ -134,10 +134,12 @@ def assemble(file: Path, target: Path) -> None:
 @click.argument("file", type=FILE)
 @config_option()
 @click.option("--memory", "image", type=FILE, required=True, help="the memory's bytes at the start")
-@click.option("--latency", type=Count(10_000, least=0), default=20, show_default=True, help="of the memory, in cycles")
-@click.option("--interval", type=Count(1_000), default=1, show_default=True, help="cycles between beats of the memory")
+@click.option("--latency", type=Count(10_000, least=0), help="of the memory, in cycles; by default the configuration's")
+@click.option("--interval", type=Count(1_000), help="cycles between beats of the memory; by default the configuration's")
 @output_options("out/program")
-def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interval: int, out: Path, as_json: bool) -> int:
+def run(
+    file: Path, config: AcceleratorConfig, image: Path, latency: int | None, interval: int | None, out: Path, as_json: bool
+) -> int:
     """Run a program on the RTL, in NumPy and on the SimPy machine, and compare memory and counters.
 
     Writes the memory as it then is to after.bin: what a board must have left, too.
@@ -156,7 +158,7 @@ def run(file: Path, config: AcceleratorConfig, image: Path, latency: int, interv
     if behind:
         log.print(f"{file}: {len(behind)} bytes stand behind HALT, and have no effect")
     with working(f"running {file} on {config.name}"):
-        done = try_program(config, memory, commands, Memory(latency, interval), behind)
+        done = try_program(config, memory, commands, Memory.of(config, latency, interval), behind)
     result = {"config": config.name, "error": done.outcome.error.name, "registers": done.outcome.registers}
     result |= _compared(done) if isinstance(done, ProgramOnRtl) else _refused(done)
     write_set(out, {"after.bin": done.outcome.memory.tobytes(), "run.json": json_text(result)})

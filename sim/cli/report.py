@@ -1,4 +1,4 @@
-"""``nmtrain report``: estimate a training step's cycles on an accelerator."""
+"""``nmtrain report``: a training step's cycles on an accelerator, of the machine where it can run the step, else estimated."""
 
 import shlex
 import sys
@@ -48,7 +48,10 @@ def command(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Estimate a training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
+    """A training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
+
+    Cycles are those of the commands that nmtrain program exports, cycle-exact, where the accelerator can run the step; else
+    they are estimated.
 
     WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx), a SCALE-Sim topology (.csv)
     or a Python file (.py).
@@ -120,16 +123,17 @@ def _summary(result: dict[str, Any]) -> None:
     """A table for the terminal."""
     from rich.table import Table
 
-    from dataflow.over_machine import sentence
+    from dataflow.over_machine import worth
 
-    table = Table(title=f"{result['workload']}, {result['method']} {result['ratio']}, batch {result['batch']} (estimated)")
+    how = "cycle-exact" if result.get("exact") else "estimated"
+    table = Table(title=f"{result['workload']}, {result['method']} {result['ratio']}, batch {result['batch']} ({how})")
     for heading in ("cycles of a step", "dense", str(result["method"]), "speedup"):
         table.add_column(heading, justify="left" if heading.startswith("cycles") else "right")
     for key, cycles in result["cycles"].items():
         dense = result["dense_cycles"][key]
         table.add_row(key.replace("_", " "), f"{dense:,}", f"{cycles:,}", f"{dense / cycles:.2f}" if cycles else "")
     log.print(table)
-    log.print(sentence(result["over_machine"]))
+    log.print(worth(result))
     speedup = result["speedup_over_dense"]
     log.print(
         f"speedup over dense: {speedup['step']:.3f} whole step, {speedup['gemm']:.3f} matrix products"

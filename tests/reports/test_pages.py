@@ -60,7 +60,7 @@ def test_page_is_whole_and_offline(result):
     assert not outline.loads
     assert "http" not in text
     assert "url(" not in text
-    assert "estimated</span>" in text
+    assert "cycle-exact</span>" in text
     assert f"{result['speedup_over_dense']['step']:.2f}" in text
 
 

@@ -8,7 +8,7 @@ import pytest
 
 NMTRAIN = [sys.executable, "-c", "from sim.cli import main; main()", "report"]
 KEYS = {
-    "workload", "config", "method", "ratio", "batch", "estimated", "assumptions", "cycles", "speedup_over_dense", "layers",
+    "workload", "config", "method", "ratio", "batch", "exact", "assumptions", "cycles", "speedup_over_dense", "layers",
     "throughput", "utilization", "breakdown",
 }  # fmt: skip
 
@@ -22,7 +22,7 @@ def test_json_alone_on_standard_output_and_no_file(tmp_path):
     assert done.returncode == 0
     result = json.loads(done.stdout)
     assert result.keys() >= KEYS
-    assert result["estimated"] is True
+    assert result["exact"] is True
     cycles = result["cycles"]
     assert sum(cycles.values()) == 2 * cycles["step"]
     assert sum(result["breakdown"].values()) == cycles["step"]

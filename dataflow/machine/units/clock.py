@@ -35,6 +35,10 @@ class Meter:
         if not self.level:
             self.total += cycle - self.since
 
+    def so_far(self, cycle: int) -> int:
+        """Cycles before `cycle`, which is now."""
+        return self.total + (max(cycle - self.since, 0) if self.level else 0)
+
     def state(self, out: State) -> None:
         """As `Unit.state`."""
         out.same(self.level)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataflow.machine.units.clock import Clock, Unit
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.state import State
+from hw.config import AcceleratorConfig
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
 MEMORY_BURSTS = 64
@@ -27,6 +28,18 @@ class Memory:
 
     latency_cycles: int = 20
     interval_cycles: int = 1
+
+    @classmethod
+    def of(cls, config: AcceleratorConfig, latency: int | None = None, interval: int | None = None) -> "Memory":
+        """The configuration's, or the next faster one with whole cycles between beats; but for what is given.
+
+        A port moves a beat each way at once.
+        """
+        most = 2 * config.axi_data_bytes * config.dram_channels
+        return cls(
+            config.dram_latency_cycles if latency is None else latency,
+            max(1, int(most / config.dram_bytes_per_cycle)) if interval is None else interval,
+        )
 
 
 class Port(Unit):

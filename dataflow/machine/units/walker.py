@@ -1,7 +1,7 @@
 """The walker: chunks of a walk, one a cycle."""
 
 from math import lcm, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,18 +41,24 @@ class Space:
         self.tile = size if self.counter == Counter.NONE else tile
         self.size = min(size, self.tiles * self.tile)
         self.ways = [prod(loop.count for loop in loops[:number]) for number in range(LOOPS + 1)]
+        self.moves = {
+            name: [
+                (getattr(loop, name), self.ways[number], self.ways[number + 1])
+                for number, loop in enumerate(loops)
+                if getattr(loop, name) and (number or not run)
+            ]
+            for name in ("delta", "guard_0", "guard_1")
+        }
 
-    def digit(self, elements: Numbers, number: int) -> Numbers:
+    def digit(self, elements: Any, number: int) -> Any:  # noqa: ANN401 (a number, or an array of them)
         """Of a loop."""
         return elements // self.ways[number] % self.loops[number].count
 
-    def moved(self, elements: Numbers, name: str) -> Numbers:
+    def moved(self, elements: Any, name: str) -> Any:  # noqa: ANN401 (a number, or an array of them)
         """What the loops, but for a run, have moved an address or a guard by."""
-        total = np.zeros_like(elements)
-        for number, loop in enumerate(self.loops):
-            step = getattr(loop, name)
-            if step and (number or not self.run):
-                total += step * (elements // self.ways[number] - elements // self.ways[number + 1])
+        total: Any = 0
+        for step, inside, around in self.moves[name]:
+            total = total + step * (elements // inside - elements // around)
         return total
 
     def reach(self, name: str) -> int:
@@ -122,7 +128,7 @@ class WalkRows(Rows):
         tile = counts[u.counter]
         return block, v, last_row, tile * u.tile + piece * self.piece, u.lengths(tile) - piece * self.piece, piece
 
-    def _place(self, v: Numbers, element: Numbers) -> tuple[Numbers, list[Numbers]]:
+    def _place(self, v: Any, element: Any) -> tuple[Any, list[Any]]:  # noqa: ANN401 (numbers, or arrays of them)
         """Address and guards of an element."""
         walk = self.walk
         digit = self.u.digit(element, 0) << walk.size_log2
@@ -155,8 +161,7 @@ class WalkRows(Rows):
     def make(self, number: int) -> Row:
         """Its chunks, as `hw.walker.Walker` cuts them, and their requests."""
         walk, u, most = self.walk, self.u, self.most
-        one = np.array([number], np.int64)
-        block, v, last_row, start, left, piece = (int(values[0]) for values in self._starts(one))
+        block, v, last_row, start, left, piece = (int(values[0]) for values in self._starts(np.array([number], np.int64)))
         size, run, limit, boundary = walk.size_log2, walk.u[0].count, walk.run_limit, walk.boundary
         end = min(left, self.piece)
         chunks: list[int] = []
@@ -165,9 +170,9 @@ class WalkRows(Rows):
         digit, in_word, again = 0, 0, True
         while position < end:
             if again:  # a run, or where it begins
-                places, guards = self._place(one * 0 + v, one * 0 + start + position)
-                digit, address = int(u.digit(one * 0 + start + position, 0)[0]), int(places[0])
-                kept = all(0 <= int(guard[0]) < bound for guard, (_, bound, _, _) in zip(guards, self.guarded, strict=True))
+                address, guards = self._place(v, start + position)
+                digit = u.digit(start + position, 0)
+                kept = all(0 <= guard < bound for guard, (_, bound, _, _) in zip(guards, self.guarded, strict=True))
             together = min(run - digit, left - position)
             inside = kept and digit < limit
             if digit < limit:

@@ -1,0 +1,77 @@
+"""A report's cycles are those of the step's own commands on the machine."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from dataflow import zoo
+from dataflow.bounds import bounds
+from dataflow.estimate import describe, run_both
+from dataflow.exact import RATES
+from dataflow.lower import lower
+from dataflow.machine.assemble import assemble
+from dataflow.machine.executor import execute
+from dataflow.machine.units.port import Memory
+from dataflow.network import INPUT, Flatten, Linear, Network, Relu
+from dataflow.program import Stage
+from hw.config import PRESETS
+from hw.ratio import Ratio
+
+TINY = PRESETS["tiny"]
+BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
+GIVEN = {"sparse_stages": BOTH, "ratio": Ratio(2, 8), "batch": 3}
+
+
+def test_cycles_and_counters_are_those_of_both_programs():
+    network = zoo.load("mlp")
+    sparse, dense = run_both(network, TINY, **GIVEN)
+    made = assemble(network, lower(network, TINY, **GIVEN), TINY, RATES)
+    executed = [execute(TINY, commands, Memory.of(TINY)) for commands in (made.forward, made.backward)]
+    result = describe(network, sparse, dense, method="bdwp")
+    assert result["exact"] is True
+    assert "estimated" not in result
+    assert result["cycles"]["step"] == sum(one.cycles for one in executed)
+    for name, value in result["counters"].items():
+        assert value == sum(one.counters[name] for one in executed), name
+    assert [len(one.moments) for one in executed] == [len(origins) for origins in made.origins]
+    assert result["memory_bytes"]["step"] == 8 * (result["counters"]["read_beats"] + result["counters"]["write_beats"])
+    assert max(bounds(sparse.program, TINY).values()) <= result["cycles"]["step"]
+
+
+def test_every_cycle_is_some_operations():
+    sparse, _ = run_both(zoo.load("mlp"), TINY, **GIVEN)
+    spans = sparse.result.timeline.spans
+    assert spans[0].start == 0
+    assert all(before.end == after.start for before, after in pairwise(spans))
+    assert spans[-1].end == sparse.result.cycles
+    layers = {span.layer for span in spans if span.cause == "compute"}
+    assert layers == {"fc1", "fc2", "fc3"}
+    assert sum(sparse.result.timeline.by_cause().values()) == sparse.result.cycles
+
+
+@pytest.mark.parametrize(("rate", "interval"), [(0, 1), (3.2e9, 1), (0.8e9, 4), (0.7e9, 4)])
+def test_the_memory_is_the_configurations(rate, interval):
+    """16 bytes a cycle at 200 MHz are the port's most, a beat of 8 each way; between whole cycles the faster one counts."""
+    config = replace(TINY, dram_channel_bytes_per_second=rate, dram_latency_cycles=33)
+    assert Memory.of(config) == Memory(33, interval)
+    assert Memory.of(config, 5, 2) == Memory(5, 2)
+
+
+def test_what_the_accelerator_cannot_do_is_estimated():
+    network = Network(
+        name="odd",
+        input_shape=(4, 4),
+        layers=(
+            Flatten(name="flat", inputs=(INPUT,)),
+            Linear(name="fc1", inputs=("flat",), out_features=8),
+            Relu(name="relu", inputs=("fc1",)),
+            Linear(name="fc2", inputs=("relu",), out_features=4),
+        ),
+    )
+    config = replace(TINY, rows=3)
+    sparse, dense = run_both(network, config, **GIVEN)
+    result = describe(network, sparse, dense, method="bdwp")
+    assert result["estimated"] is True
+    assert "exact" not in result
+    assert "rows must be a multiple of vpu_lanes" in result["over_machine"]["reason"]
