@@ -123,3 +123,16 @@ def load_data(name: str, form: "Form | None" = None) -> Data:
         raise InputError(f"image_size is for folder:PATH, not for {name!r}")
     data = LOADERS[name]() if name in LOADERS else read(name, form, list(LOADERS))
     return form.apply(data)
+
+
+RANDOM, RANDOM_IMAGES = "random", 64
+"""Data of a network's own shape, and how many of its images are for training; a quarter as many are for testing."""
+
+
+def random_data(shape: tuple[int, ...], classes: int, seed: int) -> Data:
+    """Images of a sample's shape and labels that are drawn from `seed`: normal numbers, and any class."""
+    rng = np.random.default_rng(seed)
+    count = RANDOM_IMAGES + RANDOM_IMAGES // 4
+    images = rng.standard_normal((count, *shape)).astype(np.float32)
+    labels = rng.integers(0, classes, count)
+    return Data(images[:RANDOM_IMAGES], labels[:RANDOM_IMAGES], images[RANDOM_IMAGES:], labels[RANDOM_IMAGES:])

@@ -16,7 +16,7 @@ from hw.ratio import DENSE, Ratio
 from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend, FastBackend
-from training.data import load_data
+from training.data import RANDOM, Data, load_data, random_data
 from training.exchange.files import load_into
 from training.identity import contents
 from training.journal import Journal
@@ -135,7 +135,7 @@ def run(
         until=until,
     )
     network, _ = load_network(experiment.model)
-    data = load_data(experiment.data, experiment.form)
+    data = load_for(network, experiment)
     check_fit(network, data)
     content = contents(network, data, [Path(name) for name in (experiment.model, experiment.init) if name])
     if journal:
@@ -177,6 +177,14 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     if experiment.init:
         load_into(model, Path(experiment.init))
     return model
+
+
+def load_for(network: Network, experiment: Experiment) -> Data:
+    """The experiment's data, or images and labels of the network's shape that are drawn from its seed."""
+    if experiment.data == RANDOM:
+        classes = network.shapes[network.layers[-1].name][-1]
+        return random_data(network.input_shape, classes, experiment.seed)
+    return load_data(experiment.data, experiment.form)
 
 
 def load_network(name: str) -> tuple[Network, dict[str, Any]]:

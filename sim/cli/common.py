@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dataflow.zoo.scale import MOST
 from hw.config import AcceleratorConfig, load_config
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
@@ -89,6 +90,17 @@ def config_option(default: str = "tiny") -> Callable[[F], F]:
 def ratio_option(default: str = "2:8") -> Callable[[F], F]:
     """``--ratio``: N kept of M."""
     return click.option("--ratio", type=RatioType(), default=default, show_default=True, help="N kept of M, or dense")
+
+
+def scale_option(command: F) -> F:
+    """``--scale D``, see `dataflow.zoo.scale`."""
+    text = "a narrow version of a network of the zoo: channels divided by D, fewer pixels and equal blocks"
+    return click.option("--scale", type=Count(MOST), default=1, metavar="D", help=text)(command)
+
+
+def scaled(model: str, scale: int) -> str:
+    """The name of a model's narrow version."""
+    return model if scale == 1 else f"{model}/{scale}"
 
 
 def data_options(command: F) -> F:

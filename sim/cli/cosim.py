@@ -12,7 +12,17 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
 from hw.ratio import Ratio
-from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, config_option, output_options, ratio_option, show
+from sim.cli.common import (
+    MOST_EPOCHS,
+    MOST_SEED,
+    Count,
+    config_option,
+    output_options,
+    ratio_option,
+    scale_option,
+    scaled,
+    show,
+)
 from sim.cli.learning import learn_on_rtl
 from sim.console import log, working
 
@@ -25,8 +35,9 @@ if TYPE_CHECKING:
 
 @click.command(name="cosim")
 @config_option()
-@click.option("--data", default="digits", show_default=True, help="data set: digits")
-@click.option("--model", default="cnn", show_default=True, help="network: mlp, cnn, or a Python file")
+@click.option("--data", default="digits", show_default=True, help="digits, or random: of the network's shape")
+@click.option("--model", default="cnn", show_default=True, help="network of the zoo, such as cnn or resnet9, or a Python file")
+@scale_option
 @click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
 @ratio_option()
 @click.option("--steps", type=Count(1_000), default=1, show_default=True, help="training steps to check")
@@ -49,9 +60,9 @@ if TYPE_CHECKING:
 @click.option("--beside", type=click.Path(path_type=Path, exists=True), help="with --until: another one's --out, to draw both")
 @output_options("out/cosim")
 def command(
-    config: AcceleratorConfig, data: str, model: str, method: str, ratio: Ratio, steps: int, batch: int, epochs: int | None,
-    seed: int, whole: bool, dataflow: str | None, latency: int | None, interval: int | None, until: float | None, resume: bool,
-    wave: str | None, beside: Path | None, out: Path, as_json: bool,
+    config: AcceleratorConfig, data: str, model: str, scale: int, method: str, ratio: Ratio, steps: int, batch: int,
+    epochs: int | None, seed: int, whole: bool, dataflow: str | None, latency: int | None, interval: int | None,
+    until: float | None, resume: bool, wave: str | None, beside: Path | None, out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
@@ -66,18 +77,19 @@ def command(
     Example:
       nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
       nmtrain cosim --model mlp --batch 8 --whole --latency 50 --interval 2
+      nmtrain cosim --model resnet9 --scale 16 --data random --batch 2 --epochs 1 --whole
       nmtrain cosim --model mlp --whole --until 95 --out out/learned
     """
     import numpy as np
 
     from dataflow.machine.units.port import Memory
     from sim.cosim import check_steps, summary
-    from training.data import load_data
-    from training.experiment import Experiment, run
+    from training.experiment import Experiment, load_for, run
     from training.loss_scale import LossScale
     from training.optimiser import Sgd
 
     config.check_ratio(ratio)
+    model = scaled(model, scale)
     if dataflow and not whole:
         raise InputError("--dataflow is for --whole")
     if until is not None:
@@ -94,7 +106,9 @@ def command(
         raise InputError("--resume, --wave and --beside are for --until")
     epochs = epochs or 3
     with working(f"training {model} for {epochs} epochs"):
-        trained, metrics = run(Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed))
+        experiment = Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed)
+        trained, metrics = run(experiment)
+        images = load_for(trained.network, experiment)
     head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
     if whole:
@@ -102,7 +116,7 @@ def command(
             config,
             trained,
             optimiser,
-            load_data(data),
+            images,
             steps,
             batch,
             head | {"seed": seed, "dataflow": dataflow or "scheduled"},
@@ -116,7 +130,7 @@ def command(
             check_steps(
                 config,
                 trained,
-                load_data(data),
+                images,
                 optimiser,
                 steps=steps,
                 batch=batch,

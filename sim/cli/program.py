@@ -11,7 +11,7 @@ from hw.errors import InputError
 from hw.files import json_text, write_set, write_whole
 from hw.inputs import read_bytes
 from hw.ratio import Ratio
-from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, show
+from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
@@ -34,6 +34,7 @@ def command() -> None:
 @command.command("step")
 @config_option()
 @click.option("--model", default="mlp", show_default=True, help="network: a name or a file")
+@scale_option
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
 @ratio_option()
 @click.option("--batch", type=Count(4096), default=8, show_default=True, help="images of a step")
@@ -41,7 +42,7 @@ def command() -> None:
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
-    config: AcceleratorConfig, model: str, method: str, ratio: Ratio, batch: int, dataflow: str | None, seed: int,
+    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratio, batch: int, dataflow: str | None, seed: int,
     out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a training step as two programs, and the memory that they start from.
@@ -68,6 +69,7 @@ def step(
     from training.optimiser import Sgd
 
     config.check_ratio(ratio)
+    model = scaled(model, scale)
     network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
     optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None

@@ -13,7 +13,7 @@ from rich.text import Text
 from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
 from hw.ratio import Ratio
-from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, show
+from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 
 @click.command("report")
 @click.argument("workload")
+@scale_option
 @config_option("vcu1525")
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
 @ratio_option()
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 def command(
     context: click.Context,
     workload: str,
+    scale: int,
     config: AcceleratorConfig,
     method: str,
     ratio: Ratio,
@@ -63,7 +65,7 @@ def command(
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
     given: dict[str, Any] = {"skip_unknown": skip_unknown, "shapes": shapes, "schedule": schedule, "techniques_off": without}
-    result, step = estimate(workload, config, method, ratio, batch, **given)
+    result, step = estimate(scaled(workload, scale), config, method, ratio, batch, **given)
     if save_schedule is not None:
         from dataflow.pins import save
 

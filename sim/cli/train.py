@@ -12,7 +12,18 @@ import click
 from dataflow.network import MOST_BATCH
 from hw.files import alone_in, json_text, write_set
 from hw.inputs import read_text
-from sim.cli.common import MOST_EPOCHS, MOST_SEED, Count, data_options, output_options, ratio_option, show, stopping
+from sim.cli.common import (
+    MOST_EPOCHS,
+    MOST_SEED,
+    Count,
+    data_options,
+    output_options,
+    ratio_option,
+    scale_option,
+    scaled,
+    show,
+    stopping,
+)
 from sim.console import log, progress
 
 if TYPE_CHECKING:
@@ -29,7 +40,7 @@ SECONDS_BETWEEN_LINES = 60
     "--data",
     default="digits",
     show_default=True,
-    help="digits; FILE.npz; mnist, folder, cifar10, cifar100, tiny-imagenet, imagenet as NAME:PATH; or a Python file",
+    help="digits; random; FILE.npz; mnist, folder, cifar10, cifar100, tiny-imagenet, imagenet as NAME:PATH; or a Python file",
 )
 @data_options
 @click.option(
@@ -38,6 +49,7 @@ SECONDS_BETWEEN_LINES = 60
     show_default=True,
     help="network of the zoo, such as mlp, cnn or resnet9; a Python file; an ONNX file, with its weights",
 )
+@scale_option
 @click.option("--init", default="", help="start from these weights: weights.npz, .safetensors, or PyTorch's .pt")
 @click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
 @ratio_option()
@@ -67,7 +79,7 @@ SECONDS_BETWEEN_LINES = 60
     "--checkpoint-minutes", type=click.FloatRange(min=0, max=1e6), default=10.0, show_default=True, help="between checkpoints"
 )
 @output_options("out/train")
-def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
+def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, model: str, scale: int, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
     """Train a network in the accelerator's mixed precision; write metrics.json, weights.npz and curves.png.
 
     weights.npz is the trained model, pruned as it was trained; nmtrain eval reads it. As it goes, metrics.jsonl gets a line
@@ -81,7 +93,7 @@ def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, *
     from training.experiment import Experiment
     from training.journal import Journal
 
-    experiment = Experiment(**fields)
+    experiment = Experiment(model=scaled(model, scale), **fields)
     told = _say_epoch(experiment.epochs)
     journal = Journal(out, experiment.identity, goes_on=resume, minutes=checkpoint_minutes, told=told)
     with alone_in(out):
