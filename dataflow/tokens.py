@@ -6,6 +6,9 @@ from math import prod
 from dataflow.network import Layer, Normalisation, Shape
 from hw.errors import InputError
 
+EPSILON = 1e-5
+"""What a layer norm adds to the variance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatMul(Layer):

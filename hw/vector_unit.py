@@ -7,17 +7,15 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.held_factors import HeldFactors
 from hw.isa.commands import Pass, Update
-from hw.isa.functions import Function
 from hw.isa.microarchitecture import SINK_WORDS
-from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS
 from hw.modules import place
 from hw.parts.layouts import command_layout
 from hw.places import PLACE_FIELDS, PlaceCounter
 from hw.pregenerate import Pregenerate
 from hw.reductions import ReductionUnit
-from hw.sore import kept_slots
-from hw.vector import PLACES_BITS
+from hw.vector_work import is_pass, is_update, packed_words
 from hw.vpu import NUMBER, VPU, is_on
 
 SINKS = ("results", "copy", "forward", "backward")
@@ -122,7 +120,7 @@ class VectorUnit(wiring.Component):
         copies = Mux(work.update, update.copies.dense, reducing & step.options.places)
         self._give(m, work.update, reducing, copies, (vpu, reductions, engine), sinks)
 
-        legal = Mux(work.update, self._is_update(update), _is_pass(step))
+        legal = Mux(work.update, is_update(self.config, update), is_pass(step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
         m.d.comb += [
             self.i.ready.eq(~active),
@@ -134,7 +132,7 @@ class VectorUnit(wiring.Component):
         m.d.sync += checking.eq(0)
         with m.If(checking):
             words = Mux(work.update, update.words, step.words)
-            packed = self._packed_words(m, update)
+            packed = packed_words(self.config, m, update)
             due = {
                 "results": Mux(reducing, step.results, words),
                 "copy": Mux(copies, Mux(work.update, words, step.results), 0),
@@ -158,11 +156,12 @@ class VectorUnit(wiring.Component):
         m.d.sync += self.overflow.eq(watched & wild | self.overflow & ~self.clear)
         return m
 
-    def _passes(self, m: Module, platform: object, step: data.View, passing: Value, begins: Value) -> VPU:
+    def _passes(self, m: Module, platform: object, step: data.View, passing: Value, begin: Value) -> VPU:
         """The VPU with the operands that the pass uses."""
         vpu: VPU = place(m, platform, lambda: VPU(self.config), module="vpu", name="vpu")
-        options = step.options
-        from_sums, factored = options.from_sums, options.shift_factor | options.scale_factor
+        factors = self._factors(m, platform, step, passing, begin)
+        options, from_sums = step.options, step.options.from_sums
+        factored = factors.held.pairs | factors.held.third
         storage = self.config.storage_format
         m.d.comb += [
             Value.cast(vpu.steps).eq(step.steps.as_value()),
@@ -170,7 +169,8 @@ class VectorUnit(wiring.Component):
             vpu.i.valid.eq(passing & Mux(from_sums, self.i_sums.valid, self.i_elements.valid)),
             Value.cast(vpu.i.payload).eq(Mux(from_sums, Value.cast(self.i_sums.payload), Value.cast(self.i_elements.payload))),
             self.i_sums.ready.eq(passing & from_sums & vpu.i.ready),
-            vpu.i_factors.valid.eq(passing & (~factored | self.i_factors.valid)),
+            vpu.i_factors.valid.eq(passing & (~factored | factors.o.valid)),
+            factors.o.ready.eq(passing & factored & vpu.i_factors.ready),
             vpu.i_residual.valid.eq(passing & self.i_residual.valid),
             Value.cast(vpu.i_residual.payload).eq(self.i_residual.payload),
             self.i_residual.ready.eq(passing & vpu.i_residual.ready),
@@ -179,21 +179,41 @@ class VectorUnit(wiring.Component):
         ]
         counter: PlaceCounter = place(m, platform, PlaceCounter, module="place_counter", name="places")
         m.d.comb += [counter.fields[name].eq(step[name]) for name in PLACE_FIELDS]
-        m.d.comb += [counter.begin.eq(begins), counter.step.eq(vpu.i.valid & vpu.i.ready)]
+        m.d.comb += [counter.begin.eq(begin), counter.step.eq(vpu.i.valid & vpu.i.ready)]
         for lane in range(self.config.vpu_lanes):
-            factor, gate = self.i_factors.payload[lane], self.i_gate.payload[lane]
+            factor, gate = factors.o.payload[lane], self.i_gate.payload[lane]
             mask = Mux(options.at_place, gate == counter.place, is_on(gate, storage.width, storage.largest))
             m.d.comb += [
-                vpu.i_factors.payload[lane].shift.eq(factor[:NUMBER]),
-                vpu.i_factors.payload[lane].scale.eq(Mux(options.scale_factor, factor[NUMBER:], step.scale)),
+                vpu.i_factors.payload[lane].shift.eq(Mux(options.shift_factor, factor.shift, step.shift)),
+                vpu.i_factors.payload[lane].scale.eq(Mux(options.scale_factor, factor.scale, step.scale)),
+                vpu.i_factors.payload[lane].third.eq(factor.third),
                 vpu.i_mask.payload[lane].eq(mask),
             ]
         with m.If(passing):
             m.d.comb += [
                 self.i_elements.ready.eq(~from_sums & vpu.i.ready),
-                self.i_factors.ready.eq(factored & vpu.i_factors.ready),
+                self.i_factors.ready.eq(factored & factors.i.ready),
             ]
         return vpu
+
+    def _factors(self, m: Module, platform: object, step: data.View, passing: Value, begin: Value) -> HeldFactors:
+        """A pass's factors, kept where it says so."""
+        factors: HeldFactors = place(m, platform, lambda: HeldFactors(self.config), module="held_factors", name="factors")
+        steps, options, held = step.steps, step.options, factors.held
+        m.d.comb += [
+            factors.begin.eq(begin),
+            held.words.eq(step.held),
+            held.uses.eq(step.words),
+            held.pairs.eq((options.shift_factor | options.scale_factor) & (steps.scale | steps.shift)),
+            held.third.eq(steps.multiply & steps.third),
+            held.by_row.eq(options.by_row),
+            held.block.eq(step.held_block),
+            held.columns.eq(step.columns),
+            held.column_tile.eq(step.column_tile),
+            factors.i.valid.eq(passing & self.i_factors.valid),
+            Value.cast(factors.i.payload).eq(self.i_factors.payload),
+        ]
+        return factors
 
     def _reduce(self, m: Module, step: data.View, reducing: Value, vpu: VPU, reductions: ReductionUnit) -> None:
         """What leaves the lanes, as terms."""
@@ -274,35 +294,6 @@ class VectorUnit(wiring.Component):
             elements = (port.payload[lane] for lane in lanes)
             packed = Cat(Cat(element.value, element.index, Const(0, width - len(element.index))) for element in elements)
             m.d.comb += [sinks[name].w_data.eq(packed), sinks[name].w_en.eq(port.valid), port.ready.eq(sinks[name].w_rdy)]
-
-    def _packed_words(self, m: Module, update: data.View) -> Signal:
-        """N of every M words; M is a power of two."""
-        words = Signal(32)
-        with m.Switch(update.m):
-            for bits in range(self.config.max_group.bit_length()):
-                with m.Case(1 << bits):
-                    m.d.comb += words.eq((update.words >> bits) * update.n[:8])
-        return words
-
-    def _is_update(self, update: data.View) -> Value:
-        """Whether the update engine can do it."""
-        powers = Cat(update.m == 1 << bits for bits in range(self.config.max_group.bit_length())).any()
-        kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(self.config))
-        blocks = (update.words & (self.config.turned_block_words - 1)) == 0
-        places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
-        packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
-        return (update.words != 0) & (update.copies.undefined == 0) & places & packs
-
-
-def _is_pass(step: data.View) -> Value:
-    """Whether the VPU and the reduction unit can do it."""
-    places = ~step.options.largest | (step.terms <= MOST_PLACES)
-    in_turn = ~step.options.in_turn | (step.groups >= PARTIAL_SUMS)
-    counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
-    reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
-    known = (step.options.undefined == 0) & (step.steps.undefined == 0)
-    known &= step.function <= max(Function)
-    return (step.words != 0) & counted & known & ((step.groups == 0) | reduces)
 
 
 def _is_wild(number: Value) -> Value:

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.functions import CODE_BITS, FUNCTION_OPERATIONS, FunctionLane
+from hw.held_factors import FACTORS
 from hw.isa.bits import PassStep
 from hw.modules import place
 from hw.parts.layouts import flags_layout
@@ -17,9 +18,6 @@ NUMBER = BINARY32.width
 
 PASS = flags_layout(PassStep)
 """Which operations a pass does, in the order of `hw.isa.bits.PassStep`."""
-
-FACTORS = data.StructLayout({"scale": NUMBER, "shift": NUMBER})
-"""a and b of an element."""
 
 RESULT = data.StructLayout({"value": NUMBER, "mask": 1})
 """An element, in the storage format in the low bits with zeros above where the pass narrows; whether the ReLU let it pass."""
@@ -32,7 +30,8 @@ class VpuLane(wiring.Component):
 
         value ─ widen ─ × scale ─ + shift ─┬─ function ─ + residual ─ × ─ narrow ─ relu ─ gate ─► o
                                            └───────────────────────────┤
-        residual ─ widen ───────────────────────────────────┴──────────┘
+        residual ─ widen ───────────────────────────────────┴──────────┤
+        third ─────────────────────────────────────────────────────────┘
 
     Parameters
     ----------
@@ -91,8 +90,9 @@ class VpuLane(wiring.Component):
         before, value = value, self._function(m, platform, value)
         residual = unit.later(unit.widen(self.residual, "widen_residual"), 2 + FUNCTION_OPERATIONS, "r")
         value = apply(steps.residual, unit.add(value, residual, "add_residual"), value, "residual")
-        itself = unit.later(before, FUNCTION_OPERATIONS + 1, "itself")
-        multiplier = Mux(steps.itself, itself, unit.later(residual, 1, "multiplier"))
+        number = Mux(steps.third, unit.later(self.factors.third, 3, "c"), before)
+        number = unit.later(number, FUNCTION_OPERATIONS + 1, "number")
+        multiplier = Mux(steps.third | steps.itself, number, unit.later(residual, 1, "multiplier"))
         value = apply(steps.multiply, unit.multiply(value, multiplier, "multiply"), value, "multiply")
         value = apply(steps.narrow, unit.narrow(value, "narrow"), value, "narrow")
 
@@ -138,7 +138,7 @@ class VPU(wiring.Component):
     i : In(stream of 32 × vpu_lanes)
         The elements.
     i_factors : In(stream of FACTORS × vpu_lanes)
-        In passes that scale or shift.
+        In passes that scale, shift, or multiply by a third factor.
     i_residual : In(stream of storage format × vpu_lanes)
         In passes that add a residual, or multiply by it.
     i_mask : In(stream of 1 × vpu_lanes)
@@ -170,8 +170,8 @@ class VPU(wiring.Component):
         steps = self.steps
         used = {
             self.i: Const(1),
-            self.i_factors: steps.scale | steps.shift,
-            self.i_residual: steps.residual | steps.multiply & ~steps.itself,
+            self.i_factors: steps.scale | steps.shift | steps.multiply & steps.third,
+            self.i_residual: steps.residual | steps.multiply & ~(steps.itself | steps.third),
             self.i_mask: steps.gate,
         }
         valid, en = Signal(), Signal()

@@ -13,7 +13,9 @@ from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
 from hw.formats import BINARY32, FloatFormat
 from hw.functions import FunctionUnit
+from hw.held_factors import HELD, HeldFactors
 from hw.isa.functions import Function
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS
 from hw.pregenerate import Pregenerate, ratio_layout
 from hw.ratio import DENSE, Ratio
@@ -117,7 +119,7 @@ def _wild(draw: Draw, operands: Operands) -> Operands:
 def play_vectors(seed: int) -> None:
     """Words through each vector block; its streams' contract and the number of its words are checked."""
     draw = Draw(seed)
-    for make in (_sore, _transpose, _update, _passes, _functions, _reductions, _pregenerate):
+    for make in (_sore, _transpose, _update, _passes, _functions, _held_factors, _reductions, _pregenerate):
         component, phases = make(draw)
         play_phases(component, phases, stall_probability=STALL, seed=seed)
 
@@ -156,8 +158,8 @@ def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
         steps = dict(zip(names, bits, strict=True))
         used = {
             "i": 1,
-            "i_factors": steps["scale"] | steps["shift"],
-            "i_residual": steps["residual"] | steps["multiply"] & ~steps["itself"],
+            "i_factors": steps["scale"] | steps["shift"] | steps["multiply"] & steps["third"],
+            "i_residual": steps["residual"] | steps["multiply"] & ~(steps["itself"] | steps["third"]),
             "i_mask": steps["gate"],
         }
         sources = {name: draw.words(dut, name, 4) for name, is_used in used.items() if is_used}
@@ -169,6 +171,22 @@ def _passes(draw: Draw) -> tuple[VPU, list[Phase]]:
 def _functions(draw: Draw) -> tuple[FunctionUnit, list[Phase]]:
     dut = FunctionUnit(CONFIG)
     return dut, [Phase({"i": draw.words(dut, "i", 200)}, {"o": 200}, {"function": one}) for one in (*Function, 15, 0)]
+
+
+def _held_factors(draw: Draw) -> tuple[HeldFactors, list[Phase]]:
+    dut, phases = HeldFactors(CONFIG), []
+    sizes = [(0, 1, 1, 1), (1, 1, 5, 2), (7, 3, 4, 2), (HELD_WORDS, 100, 3, 2)]
+    for (words, block, columns, tile), pairs, third, by_row in product(sizes, (0, 1), (0, 1), (0, 1)):
+        fields = {"words": min(words, 1) if by_row else words, "block": block, "columns": columns, "column_tile": tile}
+        kinds, count = pairs + third, fields["words"] * columns or 4
+        if not kinds or (by_row and not words):
+            continue
+        fills = -(-count // (block * CONFIG.vpu_lanes)) if by_row else 1
+        taken = fills * fields["words"] * kinds or count
+        held = HELD.const(fields | {"uses": count, "pairs": pairs, "third": third, "by_row": by_row}).as_bits()
+        phases.append(Phase({}, {}, {"begin": 1, "held": held}))
+        phases.append(Phase({"i": draw.words(dut, "i", taken)}, {"o": count}, {"begin": 0, "held": held}))
+    return dut, phases
 
 
 def _reductions(draw: Draw) -> tuple[ReductionUnit, list[Phase]]:

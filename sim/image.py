@@ -67,7 +67,8 @@ def weights(model: Model, optimiser: Sgd) -> Mapping[str, Array | Packed | tuple
         velocity = optimiser.velocities.get(name, np.zeros_like(parameter.value))
         pair = tuple(np.moveaxis(part, 0, -1) for part in (parameter.value, velocity))
         held[f"{layer}.{'master' if kind == 'weight' else kind}"] = pair  # type: ignore[assignment]
-    for module in model.modules.values():
+    for name, module in model.modules.items():
         if isinstance(module, Weighted):
             held |= module.stored()
+        held |= {f"{name}.{kind}": values for kind, values in module.statistics.items()}
     return held

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.axes import Axis, AxisPool
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Add, Conv, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
+from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
 from dataflow.program import Dataflow, Product
 from dataflow.stages import Stage
 from hw.config import PRESETS, AcceleratorConfig
@@ -37,7 +37,7 @@ RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), 
 
 
 def random_network(random: Random, ratio: Ratio) -> Network:
-    """Convolutions and pools of any shape, or linear layers, ReLUs and sums between, and a linear layer ``out`` at the end.
+    """Convolutions and pools of any shape, or linear layers, batch norms, ReLUs and sums between; a linear layer ``out`` last.
 
     Groups of channels that are no whole groups of `ratio` stay dense.
     """
@@ -80,11 +80,13 @@ class _Drawn:
         self.last = self.layers[-1].name
 
     def branch(self, weighted: Callable[[Shape | None], None]) -> None:
-        """A weighted layer and a ReLU; or two, or three, and what they end in is added to what they began with."""
+        """A weighted layer, perhaps a batch norm, a ReLU; or two, or three, and their end is added to what they began with."""
         before, shape = self.last, self.shape
         depth = self.random.choice([0, 0, 1, 2])
         for number in range(max(depth, 1)):
             weighted(shape if number == depth - 1 else None)
+            if self.random.random() < 0.4:
+                self.add(BatchNorm)
             if number < depth - 1 or self.random.random() < 0.5:
                 self.add(Relu)
         if depth and self.shape == shape:

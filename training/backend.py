@@ -13,7 +13,7 @@ from training import exact, fast, functions
 from training.nm import Packed
 from training.numbers import Array, round_to_binary16, to_storage
 from training.operand import Operand
-from training.reductions import sum_pairs, sum_terms
+from training.reductions import sum_terms
 from training.scalars import true_function
 
 S = TypeVar("S")
@@ -97,9 +97,6 @@ class ExactBackend(Backend):
 
     def sum_rows(self, rows: Array) -> Array:
         return sum_terms(rows)
-
-    def sum_last(self, values: Array) -> Array:
-        return sum_pairs(values)
 
     def function(self, function: Function, values: Array) -> Array:
         return functions.apply(function, values)

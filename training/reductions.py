@@ -32,16 +32,3 @@ def largest_term(terms: Array) -> tuple[Float32, NDArray[np.int64]]:
     nan = np.isnan(wide)
     places = np.where(nan.any(axis=0), nan.argmax(axis=0), np.where(nan, -np.inf, wide).argmax(axis=0))
     return np.take_along_axis(wide, places[None], axis=0)[0], places
-
-
-def sum_pairs(terms: Array) -> Float32:
-    """Sum (..., n) along its last axis to (..., 1), binary32: neighbours are added, then neighbours of these sums, to the end.
-
-    What is left over at the end of a round goes into the next one as it is.
-    """
-    sums = terms.astype(np.float32)
-    with np.errstate(all="ignore"):
-        while sums.shape[-1] > 1:
-            paired = sums.shape[-1] // 2 * 2
-            sums = np.concatenate([sums[..., 0:paired:2] + sums[..., 1:paired:2], sums[..., paired:]], axis=-1)
-    return canonical(sums)

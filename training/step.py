@@ -24,7 +24,7 @@ class Outcome:
     correct : int
         Samples that were classified right.
     updated : bool
-        False where a gradient was not finite and the weights stayed.
+        False where a gradient was not finite and the weights and running statistics stayed.
     """
 
     loss: float
@@ -79,10 +79,14 @@ def training_step(
     smoothing : float
         Of the labels; see `training.loss`.
     """
+    statistics = [(module, dict(module.statistics)) for module in model.modules.values()]
     how = Pass(training=True, capture=capture)
     logits = model.forward(images, how)
     loss, gradient = cross_entropy(logits, labels, smoothing)
     model.backward(model.backend.store(gradient * optimiser.loss_scale.scale), how)
     updated = optimiser.step(model.parameters(), learning_rate)
+    if not updated:
+        for module, before in statistics:
+            module.statistics = before
     model.advance()
     return Outcome(loss, int((logits.argmax(axis=1) == labels).sum()), updated)

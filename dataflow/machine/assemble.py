@@ -3,29 +3,35 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from struct import pack as pack_bytes
-from struct import unpack as unpack_bytes
 from typing import NamedTuple
 
 from dataflow import operations as op
 from dataflow.axes import AxisPool
 from dataflow.machine import pooling, updates
+from dataflow.machine.batch_norm import BatchNormPasses
 from dataflow.machine.buffers import place_loads
+from dataflow.machine.by_channel import ChannelPass, Channels, binary32
+from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
 from dataflow.machine.layouts import Layouts
 from dataflow.machine.memory import Memory, Tensor
 from dataflow.machine.passes import NO_STEPS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
 from dataflow.machine.products import Drain, emit, emit_batch, turned
-from dataflow.machine.reductions import channel_sums
+from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import by_rows, whole, words_of
-from dataflow.network import INPUT, MaxPool, Network
+from dataflow.network import INPUT, BatchNorm, MaxPool, Network
 from dataflow.program import Product, Program, Region, Stage, Update, Vector
-from dataflow.tokens import MatMul
+from dataflow.tokens import LayerNorm, MatMul, Softmax
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
+
+NO_OPTIONS = PassOption(0)
+
+Normalisation = BatchNormPasses | LayerNormPasses | SoftmaxPasses
+"""The passes of a layer that needs sums first."""
 
 
 class Origin(NamedTuple):
@@ -56,11 +62,6 @@ class Assembled:
     origins: tuple[tuple[Origin, ...], tuple[Origin, ...]]
 
 
-def binary32(value: float) -> int:
-    """Bits of a number that is rounded to binary32."""
-    return int(unpack_bytes("<I", pack_bytes("<f", value))[0])
-
-
 def assemble(network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> Assembled:
     """`program`, a training step of `network`, in commands of the accelerator.
 
@@ -83,6 +84,7 @@ class _Assembler:
         self.layouts = Layouts(network)
         self.made = self._makers()
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
+        self.normalised: dict[str, Normalisation] = {}
 
     def run(self) -> Assembled:
         self._check()
@@ -150,8 +152,9 @@ class _Assembler:
         for command in self.program.commands:
             if isinstance(command, Vector):
                 chain, target = Chain.of(command), command.target
-                add(target.tensor, "storage", self._shape(target.layer))
-                self._see(target.tensor, made[self.memory.place(target.tensor)], target.layer)
+                if chain.parts or not chain.sums:
+                    add(target.tensor, "storage", self._shape(target.layer))
+                    self._see(target.tensor, made[self.memory.place(target.tensor)], target.layer)
                 if chain.pooled and chain.pool:
                     shape = self._shape(chain.pooled.layer)
                     add(chain.pooled.tensor, "storage", shape)
@@ -161,7 +164,7 @@ class _Assembler:
                 for part in chain.parts:
                     if isinstance(part.alone, op.PoolMax):
                         add(index_of(part.alone.layer), "storage", self._shape(target.layer))
-                    if part.alone and not isinstance(part.alone, op.GlobalPoolGradient):
+                    if isinstance(part.alone, op.PoolMax | op.PoolMean | op.PoolMaxGradient | op.PoolMeanGradient):
                         add(totals_of(target.tensor), "binary32", self._shape(target.layer))
                     if isinstance(part.alone, op.PoolMeanGradient):
                         add(scaled_of(target.tensor), "binary32", self._shape(part.alone.layer))
@@ -170,7 +173,10 @@ class _Assembler:
                 if any(len(part.residuals) > 1 for part in chain.parts):
                     add(sums_of(target.tensor), "storage", self._shape(target.layer))
         for command in self.program.commands:
-            if isinstance(command, Update):
+            if isinstance(command, Vector):
+                self._place_statistics(Chain.of(self._viewed(command)), command.target.tensor)
+        for command in self.program.commands:
+            if isinstance(command, Update) and command.layer not in self.normalised:
                 gradient = self.memory[f"{command.layer}.weight_gradient"]
                 add(f"{command.layer}.master", "master", gradient.shape)
                 if self._has_bias(command.layer):
@@ -204,6 +210,34 @@ class _Assembler:
         if not layout.is_plain:
             self.memory.see(name, layout)
 
+    def _place_statistics(self, chain: Chain, target: str) -> None:
+        """What a normalisation has beside its input and its output."""
+        for operation in chain.sums:
+            if isinstance(operation, op.Statistics):
+                self._normalise_by(operation.layer, chain.result(target))
+        for number, part in enumerate(chain.parts):
+            if isinstance(part.alone, op.Softmax):
+                before = chain.written(number - 1, target) if number else chain.source
+                assert before is not None  # softmax comes behind the conversion of a product
+                self._normalise_by(part.alone.layer, before)
+            made = part.alone.layer if isinstance(part.alone, op.Softmax) else None if part.value else part.normal
+            normalised = self.normalised.get(made or "")
+            if isinstance(normalised, SoftmaxPasses):
+                normalised.made = chain.written(number, target)
+
+    def _normalise_by(self, name: str, value: str) -> None:
+        layer, lanes = self.layers[name], self.config.vpu_lanes
+        made: Normalisation
+        if isinstance(layer, BatchNorm):
+            made = BatchNormPasses(layer, self.memory, value)
+        elif isinstance(layer, LayerNorm):
+            made = LayerNormPasses(layer, self.memory, value, lanes)
+        else:
+            assert isinstance(layer, Softmax)
+            made = SoftmaxPasses(layer, self.memory, value, lanes)
+        made.place()
+        self.normalised[name] = made
+
     def _shape(self, layer: str) -> tuple[int, ...]:
         """Of a layer's output for the whole batch."""
         return (self.program.batch, *self.layouts.shapes[layer])
@@ -222,7 +256,10 @@ class _Assembler:
                         product, Drain(steps=0, tensor=product.output.region, options=PassOption.NOTE_OVERFLOW)
                     )
                 self._origin = Origin(command.layer, Stage.WEIGHT_GRADIENT, "vector")
-                yield from self._bias_gradient(command.layer)
+                if command.layer in self.normalised:
+                    yield from self._by_channel(self.normalised[command.layer].away())
+                else:
+                    yield from self._bias_gradient(command.layer)
                 pending = []
             else:
                 self._origin = Origin(command.layer, command.stage, "vector")
@@ -287,28 +324,51 @@ class _Assembler:
             else:
                 yield from self._pass(part, source, chain.written(number, target))
             source = chain.written(number, target)
+        for operation in chain.sums:
+            yield from self._sums(operation, source)
         if chain.pooled and chain.pool:
             yield from self._pool(chain.pool, source, chain.pooled.tensor)
 
+    def _sums(self, operation: op.Operation, source: str) -> Iterator[Command]:
+        """What a normalisation, or its gradient, needs to know of a whole tensor."""
+        normalised = self.normalised[operation.layer]
+        if isinstance(operation, op.GradientSums | op.SoftmaxGradient):
+            yield from self._by_channel(normalised.gradient_sums(self._channels(source)))
+        else:
+            yield from self._by_channel(normalised.statistics())
+
+    def _by_channel(self, passes: Iterable[ChannelPass | RowReduction]) -> Iterator[Command]:
+        """Passes, each behind what it depends on."""
+        for one in passes:
+            yield from self._operations((commands, one.tensors) for commands in one.operations(self.config))
+
     def _channel_sums(
-        self, source: str, target: str, reductions: int, options: int = 0, places: str | None = None
+        self, source: str, target: str, options: PassOption = NO_OPTIONS, places: str | None = None
     ) -> Iterator[Command]:
-        """See `dataflow.machine.reductions.channel_sums`."""
-        tensors = self.memory[source], self.memory[target]
-        names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, Sink.COPY: places}
-        beside = self.memory[places] if places else None
-        for commands in channel_sums(self.config, *tensors, reductions, options, beside):
-            yield from self._ordered(commands, names)
+        """Sums of each channel of a tensor over its other axes, of all rows or of each image; or maxima with their places."""
+        of, steps = self._channels, PassStep.WIDEN
+        options |= PassOption.LARGEST | PassOption.PLACES if places else NO_OPTIONS
+        yield from self._by_channel(
+            [
+                ChannelPass(
+                    steps=steps, elements=of(source), results=of(target), reduces=True, options=options,
+                    places=of(places) if places else None,
+                )
+            ]
+        )  # fmt: skip
+
+    def _channels(self, name: str) -> Channels:
+        return Channels.of(self.memory[name])
 
     def _pool(self, pool: op.GlobalPool, source: str, target: str) -> Iterator[Command]:
         """Of all pixels of a channel: the largest, or their sum, then its share."""
         totals = totals_of(target)
-        batch, *pixels, _ = self.memory[source].shape
+        _, *pixels, _ = self.memory[source].shape
         if pool.kind == "max":
-            yield from self._channel_sums(source, totals, batch, places=index_of(pool.layer))
+            yield from self._channel_sums(source, totals, places=index_of(pool.layer))
             yield from self._stored(totals, target)
         else:
-            yield from self._channel_sums(source, totals, batch)
+            yield from self._channel_sums(source, totals)
             yield from self._stored(totals, target, PassStep.SCALE, binary32(1 / prod(pixels)))
 
     def _stored(self, totals: str, target: str, steps: PassStep = NO_STEPS, scale: int = 0) -> Iterator[Command]:
@@ -326,6 +386,11 @@ class _Assembler:
         layer, memory = self.layers[operation.layer], self.memory
         if isinstance(operation, op.Gather):
             yield from self._gather(operation, target)
+            return
+        if isinstance(operation, op.Softmax | op.SoftmaxGradient):
+            yield from self._sums(operation, source)
+            value = source if isinstance(operation, op.SoftmaxGradient) else None
+            yield from self._by_channel([self._normalise(Part(value=value), layer.name, source, target)])
             return
         if not isinstance(layer, MaxPool | AxisPool):
             index = memory[index_of(operation.layer)]
@@ -379,7 +444,7 @@ class _Assembler:
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self._has_bias(layer):
-            yield from self._channel_sums(f"{layer}.output_gradient", f"{layer}.bias_gradient", 1, PassOption.NOTE_OVERFLOW)
+            yield from self._channel_sums(f"{layer}.output_gradient", f"{layer}.bias_gradient", PassOption.NOTE_OVERFLOW)
 
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""
@@ -397,6 +462,9 @@ class _Assembler:
 
     def _pass(self, part: Part, source: str, target: str) -> Iterator[Command]:
         """A pass from memory to memory."""
+        if part.normal:
+            yield from self._by_channel([self._normalise(part, part.normal, source, target)])
+            return
         residuals = part.residuals
         if len(residuals) > 1:
             others = sums_of(target)
@@ -421,8 +489,24 @@ class _Assembler:
         names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, **dict(beside)}
         yield from self._ordered(commands, names)
 
+    def _normalise(self, part: Part, layer: str, source: str, target: str) -> ChannelPass:
+        """The output of a normalisation, or the gradient of its input, as a pass."""
+        normalised, of = self.normalised[layer], self._channels
+        steps, gate = part.steps & (PassStep.RELU | PassStep.GATE), of(part.gate) if part.gate else None
+        if part.value is None:
+            return normalised.output(steps, gate, of(target))
+        return normalised.input_gradient(steps, of(source), gate, of(target))
+
     def _update(self, update: Update) -> Iterator[Command]:
         name, tensors = update.layer, self.memory.tensors
+        if name in self.normalised:
+            for kind in ("shift", "scale"):
+                pair = tensors[f"{name}.{kind}"], tensors[f"{name}.{kind}_gradient"]
+                yield from updates.emit_flat(self.config, self.rates, *pair, None)
+            for one in self.normalised[name].running():
+                for commands in one.operations(self.config):
+                    yield from commands
+            return
         master, gradient = tensors[f"{name}.master"], tensors[f"{name}.weight_gradient"]
         dense, *packed = (tensors.get(f"{name}.{kind}") for kind in ("weight", "weight_forward", "weight_backward"))
         if any(packed):

@@ -24,8 +24,8 @@ class Tensor:
     name : str
         Of the region, or of what is beside the regions: ``<layer>.master``, ``.bias``, ``.bias_gradient``, ``ones``.
     kind : str
-        ``"storage"``, ``"packed"`` (value, then index, a storage word each), ``"binary32"``, or ``"master"`` (weight, then
-        velocity, binary32).
+        ``"storage"``, ``"packed"`` (value, then index, a storage word each), ``"binary32"``, ``"master"`` (weight, then
+        velocity, binary32), or ``"pairs"`` (two binary32 numbers: factors of passes, and what they are made of).
     shape : tuple of int
         Its axes.
     pitch : int
@@ -87,7 +87,7 @@ class Memory:
 
     def __init__(self, config: AcceleratorConfig, names: Mapping[str, str]) -> None:
         storage = config.storage_format.width // 8
-        self._bytes = {"storage": storage, "packed": 2 * storage, "binary32": 4, "master": MASTER_BYTES}
+        self._bytes = {"storage": storage, "packed": 2 * storage, "binary32": 4, "master": MASTER_BYTES, "pairs": 8}
         self._group = config.max_group
         self._names = dict(names)
         self.tensors: dict[str, Tensor] = {}

@@ -7,28 +7,58 @@
 """
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from dataflow import operations as op
 from dataflow.operations import Operand, Operation
 from dataflow.program import Vector
 from hw.errors import InputError
-from hw.isa.bits import PassStep
+from hw.isa.bits import PassStep, union
 
-STEPS: dict[type[Operation], PassStep] = {
+STEPS: dict[type[Operation], int] = {
     op.Bias: PassStep.SHIFT,
     op.Convert: PassStep.NARROW,
     op.Sum: PassStep.RESIDUAL | PassStep.NARROW,
     op.GlobalPoolGradient: PassStep.SCALE | PassStep.NARROW,
     op.Relu: PassStep.RELU,
     op.Mask: PassStep.GATE,
+    op.Normalise: PassStep.SCALE | PassStep.SHIFT | PassStep.NARROW,
+    op.NormaliseGradient: union(
+        [PassStep.SCALE, PassStep.SHIFT, PassStep.RESIDUAL, PassStep.MULTIPLY, PassStep.THIRD, PassStep.NARROW]
+    ),
 }
 """What a pass does for each operation."""
+
+ORDER = (
+    PassStep.WIDEN,
+    PassStep.SCALE,
+    PassStep.SHIFT,
+    PassStep.RESIDUAL,
+    PassStep.MULTIPLY | PassStep.ITSELF | PassStep.THIRD,
+    PassStep.NARROW,
+    PassStep.RELU,
+    PassStep.GATE,
+)
+"""In which a pass does its steps."""
 
 BESIDE = (op.BiasSums, op.GlobalPool)
 """Operations that are reductions by channel of their own."""
 
-ALONE = (op.PoolMax, op.PoolMaxGradient, op.PoolMean, op.PoolMeanGradient, op.Gather)
+ALONE = (
+    op.PoolMax,
+    op.PoolMaxGradient,
+    op.PoolMean,
+    op.PoolMeanGradient,
+    op.Gather,
+    op.Softmax,
+    op.SoftmaxGradient,
+)
 """Operations that are several passes of their own, and those of `alone_of` some kinds."""
+
+SUMS = (op.Statistics, op.GradientSums)
+"""Operations that are reductions of what a pass has written, and what is made of them."""
+
+KNOWN: tuple[type[Operation], ...] = (*STEPS, *BESIDE, *ALONE, *SUMS)
 
 NO_STEPS = PassStep(0)
 
@@ -39,7 +69,7 @@ class Part:
 
     Parameters
     ----------
-    steps : PassStep
+    steps : int
         As in `hw.isa.commands.Pass`; passes over memory widen, too.
     bias : str, optional
         The layer whose bias is added.
@@ -51,18 +81,26 @@ class Part:
         The layer of a ReLU whose output says what its mask would.
     alone : Operation, optional
         What it does in passes of its own, and nothing else.
+    normal : str, optional
+        The layer of a normalisation by whose factors elements pass.
+    value : str, optional
+        What it normalised, where this is its gradient.
     """
 
-    steps: PassStep = NO_STEPS
+    steps: int = NO_STEPS
     bias: str | None = None
     residuals: list[str] = field(default_factory=list)
     gate: str | None = None
     kept: str | None = None
     alone: Operation | None = None
+    normal: str | None = None
+    value: str | None = None
 
-    def takes(self, steps: PassStep) -> bool:
-        """Whether all of these come behind all that the pass does already; it does them in the order of their bits."""
-        return not self.alone and steps & -steps > self.steps
+    def takes(self, steps: int) -> bool:
+        """Whether all of these come behind all that the pass does already."""
+        done = [place for place, step in enumerate(ORDER) if self.steps & step]
+        first = min(place for place, step in enumerate(ORDER) if steps & step)
+        return not self.alone and first > max(done, default=-1)
 
     def add(self, operation: Operation) -> None:
         """Do this as well."""
@@ -75,6 +113,9 @@ class Part:
             self.gate = output_of(operation.layer)
         elif isinstance(operation, op.Relu):
             self.kept = operation.layer
+        elif isinstance(operation, op.Normalise | op.NormaliseGradient):
+            self.normal = operation.layer
+            self.value = operation.value.tensor if isinstance(operation, op.NormaliseGradient) else None
 
 
 @dataclass(frozen=True)
@@ -91,34 +132,45 @@ class Chain:
         Where the mean of all pixels of the result goes, or the largest; of the source, where there are no passes.
     pool : GlobalPool, optional
         The operation that this is.
+    sums : list of Operation
+        Statistics and sums of gradients that are taken of the result; of the source, where there are no passes.
     """
 
     source: str | None
     parts: list[Part]
     pooled: Operand | None = None
     pool: op.GlobalPool | None = None
+    sums: list[Operation] = field(default_factory=list)
 
     @classmethod
     def of(cls, vector: Vector) -> "Chain":
         """The passes of `vector`; `InputError` names what the accelerator cannot do."""
         parts: list[Part] = []
-        pooled, pool = None, None
+        pooled: Operand | None = None
+        pool: op.GlobalPool | None = None
+        sums: list[Operation] = []
         for operation in vector.operations:
             _check(vector, operation)
             if isinstance(operation, op.GlobalPool):
                 pooled, pool = operation.output or vector.target, operation
+            elif isinstance(operation, SUMS):
+                sums.append(operation)
             elif _is_alone(operation):
                 parts.append(Part(alone=operation))
             elif not isinstance(operation, BESIDE):
                 if not parts or not parts[-1].takes(STEPS[type(operation)]):
                     parts.append(Part())
                 parts[-1].add(operation)
-        return cls(vector.source.tensor if vector.source else None, parts, pooled, pool)
+        return cls(vector.source.tensor if vector.source else None, parts, pooled, pool, sums)
 
     @property
     def kept(self) -> list[str]:
         """Layers of ReLUs whose outputs a later pass goes on from."""
         return [part.kept for part in self.parts[:-1] if part.kept]
+
+    def result(self, target: str) -> str:
+        """The tensor that all passes leave."""
+        return target if self.parts or self.source is None else self.source
 
     def written(self, number: int, target: str) -> str:
         """The tensor that a pass writes."""
@@ -161,10 +213,14 @@ KINDS: dict[type[Operation], tuple[str, ...]] = {op.GlobalPool: ("mean", "max"),
 
 
 def _check(vector: Vector, operation: Operation) -> None:
-    known: tuple[type[Operation], ...] = (*STEPS, *BESIDE, *ALONE)
     kinds = KINDS.get(type(operation))
-    if type(operation) not in known or (kinds and getattr(operation, "kind", "") not in kinds):
-        allowed = ", ".join(kind.TEXT.format(kind=name) for kind in known for name in KINDS.get(kind, ("",)))
-        raise InputError(
-            f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {operation.text!r}; allowed: {allowed}"
-        )
+    if type(operation) not in KNOWN or (kinds and getattr(operation, "kind", "") not in kinds):
+        refuse(vector, operation)
+
+
+def refuse(vector: Vector, operation: Operation) -> NoReturn:
+    """Raise `InputError`, which names what the accelerator cannot do."""
+    allowed = ", ".join(kind.TEXT.format(kind=name) for kind in KNOWN for name in KINDS.get(kind, ("",)))
+    raise InputError(
+        f"layer {vector.layer!r}, {vector.stage}: the accelerator cannot do {operation.text!r}; allowed: {allowed}"
+    )

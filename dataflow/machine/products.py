@@ -14,6 +14,7 @@ from hw.isa.bits import PassOption
 from hw.isa.checks import most_vectors
 from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Product as ProductCommand
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, chunk_words, is_skewed
 from hw.ratio import Ratio
 
@@ -455,12 +456,14 @@ def _drain(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: 
             middle=tiling.tiles_m,
         )
 
+    chunks = sum(-(-min(tiling.rows, rows - row) // lanes) for row in range(0, rows, tiling.rows))
+    held = chunks if drain.bias and chunks <= HELD_WORDS else 0
     if drain.bias:
-        along = MatrixView(drain.bias, view.origin[-1:], (Loop(rows, 0),), (Loop(columns, 0, 0),))
-        yield Load(source=Source.FACTORS, walk=walk(drain.bias, along))
+        along = MatrixView(drain.bias, view.origin[-1:], (Loop(rows, 0),), (Loop(1 if held else columns, 0, 0),))
+        once: dict[str, Any] = {"outer": 1, "v_size": 1, "v_tile": 1, "v_counter": Counter.NONE} if held else {}
+        yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
     if drain.gate:
         yield Load(source=Source.GATE, walk=walk(drain.gate, view))
-    chunks = sum(-(-min(tiling.rows, rows - row) // lanes) for row in range(0, rows, tiling.rows))
     yield Pass(
         words=columns * chunks,
         steps=drain.steps,
@@ -472,5 +475,7 @@ def _drain(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: 
         rows=rows,
         row_tile=tiling.rows,
         slot_rows=tiling.slots[0],
+        held=held,
+        held_block=-(-tiling.rows // lanes),
     )
     yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))

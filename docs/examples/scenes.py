@@ -162,7 +162,7 @@ SCENES = {
     "vpu": Scene(
         component=VPU(CONFIG),
         cycles=17,
-        words={"i": [single(v) for v in (1, -2, 3, 4)], "i_factors": [single(2) | single(v) << 32 for v in (1, 1, -10, 1)]},
+        words={"i": [single(v) for v in (1, -2, 3, 4)], "i_factors": [single(v) | single(2) << 32 for v in (1, 1, -10, 1)]},
         pauses={"i_factors": {2}, "o": {12}},
         inputs={"steps": [PASS.const({"scale": 1, "shift": 1, "relu": 1}).as_bits()]},
         shown=stream("i", as_single) | {"i_factors.valid": None} | stream("o", as_single),

@@ -41,25 +41,38 @@ class PassStep(Bits):
     GATE = 64, "x ← +0 where the mask is low: the gradient of a ReLU"
     MULTIPLY = 128, "x ← x · r, behind `residual`"
     ITSELF = 256, "r of `multiply` is x as it was before the function"
+    THIRD = 512, "r of `multiply` is c: a number of each of the `held` words of factors that come behind those of a and b"
 
 
 def takes_residual(steps: int) -> bool:
     """Whether a pass reads r."""
-    multiplies = steps & PassStep.MULTIPLY and not steps & PassStep.ITSELF
+    multiplies = steps & PassStep.MULTIPLY and not steps & (PassStep.ITSELF | PassStep.THIRD)
     return bool(steps & PassStep.RESIDUAL or multiplies)
+
+
+def takes_third(steps: int) -> bool:
+    """Whether a pass reads c."""
+    return bool(steps & PassStep.MULTIPLY and steps & PassStep.THIRD)
+
+
+def takes_pairs(steps: int, options: int) -> bool:
+    """Whether a pass reads a or b as factors."""
+    factors = options & (PassOption.SHIFT_FACTOR | PassOption.SCALE_FACTOR)
+    return bool(factors and steps & (PassStep.SCALE | PassStep.SHIFT))
 
 
 class PassOption(Bits):
     """Where a pass's operands come from, and what is watched."""
 
     FROM_SUMS = 1, "elements are the array's sums, as tiles end; otherwise they come from memory"
-    SHIFT_FACTOR = 2, "b is the first number of each factor"
+    SHIFT_FACTOR = 2, "b is the first number of each factor; otherwise it is the field `shift`"
     SCALE_FACTOR = 4, "a is the second number of each factor; otherwise it is the field `scale`"
     NOTE_OVERFLOW = 8, "elements, or results of reductions, that are infinite or NaN are noted as an overflow"
     LARGEST = 16, "reductions are maxima with their places, otherwise sums"
     IN_TURN = 32, "the terms of a reduction go to one partial result, one after the other; a term has 16 words at least"
     PLACES = 64, "places of maxima leave for STORE.COPY as well"
     AT_PLACE = 128, "`gate` lets x pass where the gate's number is the place that is counted"
+    BY_ROW = 256, "a lane of held factors is a row's, whose `held_block` words it serves; otherwise each lane is a channel's"
 
 
 class UpdateCopy(Bits):

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_third, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.isa.functions import Function
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
 from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
 from hw.isa.reductions import MOST_PLACES as MOST_TERMS
@@ -82,9 +83,18 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
             yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
         yield from _within(command, 0, max(Function), "function")
         yield from _within(command, 1, 0xFFFF, "place_words", "place_columns", "place_rows")
+        yield from _held(command)
         yield from _reductions(command)
     elif isinstance(command, Update):
         yield from _update(config, command)
+
+
+def _held(command: Pass) -> Iterator[str]:
+    by_row = command.options & PassOption.BY_ROW
+    yield from _within(command, int(takes_third(command.steps) or bool(by_row)), 1 if by_row else HELD_WORDS, "held")
+    if command.held:
+        yield from _within(command, 1, 0xFFFF, "held_block")
+        yield from _within(command, 1, LARGEST, "columns", "column_tile")
 
 
 def _reductions(command: Pass) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from hw.isa.bits import Bits, PassOption, PassStep, UpdateCopy
 from hw.isa.functions import described
+from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 
 LOOPS = 4
@@ -281,9 +282,10 @@ class Pass(Command):
     steps: int = flags(PassStep)
     options: int = flags(PassOption)
     scale: int = word("binary32 factor a, unless `scale_factor`")
+    shift: int = word("binary32 factor b, unless `shift_factor`")
     outer: int = word("sums: tiles along columns", default=1)
     middle: int = word("and rows", default=1)
-    columns: int = word("sums: columns of the result", default=1)
+    columns: int = word("sums, and held factors: columns of the result", default=1)
     column_tile: int = word("of them in a tile", default=1)
     rows: int = word("sums: rows of the result", default=1)
     row_tile: int = word("of them in a tile", default=1)
@@ -298,6 +300,8 @@ class Pass(Command):
     place_step: int = word("from one of them to the next", 16)
     place_rows: int = word("rows of places", 16, default=1)
     place_row_step: int = word("from one row to the next", 16)
+    held: int = word(f"0: a word of factors for each word; else words, at most {HELD_WORDS}, that are used again", 16)
+    held_block: int = word("held factors by channel: words of a tile of rows; by row: words that a row's serve", 16, default=1)
     spare: int = word("0", 16)
 
 

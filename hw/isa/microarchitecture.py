@@ -46,5 +46,8 @@ TILE_WORDS = 2
 RESULT_TILES = 8
 """Tiles that may be in the output buffer or on their way to it, as far as it has room."""
 
+HELD_WORDS = 512
+"""Of factors that are kept on the chip."""
+
 SINK_WORDS = 4
 """Words in front of each writer."""

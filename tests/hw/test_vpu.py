@@ -16,8 +16,13 @@ from sim.streams import Phase
 from training.functions import apply
 from training.numbers import canonical, from_bits, to_bits
 
-STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself")
-EVERY_PASS = [dict(zip(STEPS, bits, strict=True)) for bits in itertools.product((0, 1), repeat=len(STEPS))]
+STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third")
+SELECTS = STEPS.index("itself")  # r of a multiplication, from here on
+EVERY_PASS = [
+    dict(zip(STEPS, bits, strict=True))
+    for bits in itertools.product((0, 1), repeat=len(STEPS))
+    if bits[STEPS.index("multiply")] or not any(bits[SELECTS:])
+]
 
 
 def config(lanes=2, *, add=1, storage="binary16"):
@@ -29,12 +34,13 @@ def steps(*names):
 
 
 def draw(rng, form, count):
-    """Bits of the elements and of their operands: value, scale, shift, residual, mask."""
-    value, scale, shift = (any_bits(BINARY32, count, rng) for _ in range(3))
+    """Bits of the elements and of their operands: value, scale, shift, third, residual, mask."""
+    value, scale, shift, third = (any_bits(BINARY32, count, rng) for _ in range(4))
     return {
         "value": value,
         "scale": scale,
         "shift": shift,
+        "third": third,
         "residual": any_bits(form, count, rng),
         "mask": rng.integers(0, 2, count),
     }
@@ -61,7 +67,8 @@ def reference(form, steps, operands):
         if steps["residual"]:
             x = canonical(x + residual)
         if steps["multiply"]:
-            x = canonical(x * (before if steps["itself"] else residual))
+            third = operands["third"].view(np.float32)
+            x = canonical(x * (third if steps["third"] else before if steps["itself"] else residual))
         bits = x.view(np.uint32)
         if steps["narrow"]:
             bits = to_bits(x, form)
@@ -83,9 +90,10 @@ def sources(config, steps, operands):
     """Words for the streams that the pass uses."""
     lanes, width = config.vpu_lanes, config.storage_format.width
     fed = {"i": words([(operands["value"], 32)], lanes)}
-    if steps["scale"] or steps["shift"]:
-        fed["i_factors"] = words([(operands["scale"], 32), (operands["shift"], 32)], lanes)
-    if steps["residual"] or (steps["multiply"] and not steps["itself"]):
+    multiplies = steps["multiply"]
+    if steps["scale"] or steps["shift"] or (multiplies and steps["third"]):
+        fed["i_factors"] = words([(operands[name], 32) for name in ("shift", "scale", "third")], lanes)
+    if steps["residual"] or (multiplies and not steps["itself"] and not steps["third"]):
         fed["i_residual"] = words([(operands["residual"], width)], lanes)
     if steps["gate"]:
         fed["i_mask"] = words([(operands["mask"], 1)], lanes)

@@ -9,7 +9,7 @@ from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
-from hw.isa.bits import PACKED_COPIES, PassOption
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep
 from hw.isa.commands import LOOPS, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode, Unit
@@ -87,8 +87,8 @@ TILES = {
 }
 PASSES = {
     "words must be in 1..4294967295, not 0": {"words": 0},
-    "steps must be in 0..511, not 512": {"steps": 512},
-    "options must be in 0..255, not 256": {"options": 256},
+    "steps must be in 0..1023, not 1024": {"steps": 1024},
+    "options must be in 0..511, not 512": {"options": 512},
     "place_words must be in 1..65535, not 0": {"place_words": 0},
     "place_columns must be in 1..65535, not 0": {"place_columns": 0},
     "place_rows must be in 1..65535, not 0": {"place_rows": 0},
@@ -98,6 +98,12 @@ PASSES = {
     "terms must be in 1..4294967295, not 0": {"groups": 1, "terms": 0, "results": 2},
     "terms must be in 1..65535, not 65536": {"groups": 1, "terms": 1 << 16, "results": 2, "options": PassOption.LARGEST},
     "results must be in 1..4294967295, not 0": {"groups": 1, "terms": 1},
+    "held must be in 0..512, not 513": {"held": 513},
+    "held must be in 1..512, not 0": {"steps": PassStep.MULTIPLY | PassStep.THIRD},
+    "held must be in 1..1, not 2": {"held": 2, "options": PassOption.BY_ROW},
+    "held_block must be in 1..65535, not 0": {"held": 1, "held_block": 0},
+    "columns must be in 1..16777215, not 0": {"held": 1, "columns": 0},
+    "column_tile must be in 1..16777215, not 16777216": {"held": 1, "column_tile": 1 << 24},
 }
 UPDATES = {
     "words must be in 1..4294967295, not 0": {"words": 0},

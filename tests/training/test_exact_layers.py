@@ -12,7 +12,6 @@ from dataflow import axes, network, tokens
 from training.backend import ExactBackend, FastBackend
 from training.layers import module_type
 from training.layers.module import Pass
-from training.reductions import sum_pairs
 
 U, F, H, TINY = 2.0**-24, 2.0**-20, 2.0**-11, 2.0**-25
 SHAPE = (6, 5, 8)
@@ -169,12 +168,3 @@ def test_fast_mode_is_as_near(tested, shape):
     for name in got:
         assert np.abs(got[name] - due[name]).max() <= 4 * H * np.abs(due[name]).max()
     assert (got["output"] == due["output"]).mean() > 0.99
-
-
-def test_pairs_by_scalars():
-    for count in (1, 2, 3, 5, 8, 13):
-        values = np.random.default_rng(count).normal(size=count).astype(np.float32)
-        level = list(values)
-        while len(level) > 1:
-            level = [sum(level[at + 1 : at + 2], level[at]) for at in range(0, len(level), 2)]
-        assert sum_pairs(values).tolist() == level

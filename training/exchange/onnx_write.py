@@ -10,10 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dataflow import axes, network, rearrange, tokens
 from dataflow.network import INPUT, Layer
+from dataflow.tokens import EPSILON
 from hw.errors import InputError
 from training.exchange.names import to_torch, torch_name
 from training.layers.dropout import Dropout
-from training.layers.layer_norm import EPSILON
 from training.model import Model
 from training.numbers import Array
 

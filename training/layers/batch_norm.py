@@ -59,11 +59,13 @@ class BatchNorm(Module[network.BatchNorm]):
     def _measure(self) -> tuple[Array, Array]:
         """Mean and biased variance of the batch; the running ones move towards them."""
         wide, count = self.backend.wide, len(self.rows)
-        mean = self._sum(lambda part: self.rows[part]) * wide(1 / count)
-        variance = self._sum(lambda part: (self.rows[part] - mean) ** 2) * wide(1 / count)
-        unbiased = variance * wide(count / max(count - 1, 1))
-        for name, measured in (("mean", mean), ("variance", unbiased)):
-            self.statistics[name] = self.statistics[name] + wide(self.layer.momentum) * (measured - self.statistics[name])
+        sums = self._sum(lambda part: self.rows[part])
+        mean = sums * wide(1 / count)
+        squares = self._sum(lambda part: (self.rows[part] - mean) ** 2)
+        variance = squares * wide(1 / count)
+        for name, total, divisor in (("mean", sums, count), ("variance", squares, max(count - 1, 1))):
+            away = self.statistics[name] - total * wide(1 / divisor)
+            self.statistics[name] = self.statistics[name] - away * wide(self.layer.momentum)
         return mean, variance
 
     def _sum(self, terms: Callable[[slice], Array]) -> Array:

@@ -140,10 +140,11 @@ class Executor:
         """One pass or update."""
         operands = {}
         for source in vector.sources(work):
-            operands[source], streams.words[source] = np.split(streams.words[source], [work.words])
-            if len(operands[source]) < work.words:
+            count = vector.words_of(self.config, work, source)
+            operands[source], streams.words[source] = np.split(streams.words[source], [count])
+            if len(operands[source]) < count:
                 raise InputError(
-                    f"{type(work).__name__} takes {work.words} words of {source.name}; loads bring {len(operands[source])}"
+                    f"{type(work).__name__} takes {count} words of {source.name}; loads bring {len(operands[source])}"
                 )
         if isinstance(work, Update):
             results = vector.run_update(self.config, work, operands[Source.ELEMENTS], operands[Source.FACTORS])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.formats import FloatFormat
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_residual
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.functions import Function
 from hw.isa.reductions import PARTIAL_SUMS
@@ -25,27 +25,30 @@ Bits32 = NDArray[np.uint32]
 
 
 def sources(work: Pass | Update) -> list[Source]:
-    """The streams that a pass or an update takes a word of for each of its own."""
+    """The streams that a pass or an update takes words of."""
     if isinstance(work, Update):
         return [Source.ELEMENTS, Source.FACTORS]
     used = {
         Source.ELEMENTS: not work.options & PassOption.FROM_SUMS,
-        Source.FACTORS: work.options & (PassOption.SHIFT_FACTOR | PassOption.SCALE_FACTOR),
+        Source.FACTORS: takes_pairs(work.steps, work.options) or takes_third(work.steps),
         Source.RESIDUAL: takes_residual(work.steps),
         Source.GATE: work.steps & PassStep.GATE,
     }
     return [source for source, is_used in used.items() if is_used]
 
 
+def words_of(config: AcceleratorConfig, work: Pass | Update, source: Source) -> int:
+    """How many words of a stream it takes."""
+    if isinstance(work, Update) or source is not Source.FACTORS or not work.held:
+        return work.words
+    fills = -(-work.words // (config.vpu_lanes * work.held_block)) if work.options & PassOption.BY_ROW else 1
+    return fills * work.held * (takes_pairs(work.steps, work.options) + takes_third(work.steps))
+
+
 def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: Mapping[Source, Words]) -> tuple[Words, bool]:
     """Results of a pass, and whether a number that was to be watched is infinite or NaN."""
     value = elements.astype(np.uint32)
-    factors = operands.get(Source.FACTORS, np.zeros(value.shape, np.uint64))
-    scale = (
-        (factors >> np.uint64(32)).astype(np.uint32)
-        if step.options & PassOption.SCALE_FACTOR
-        else np.full(value.shape, step.scale, np.uint32)
-    )
+    shift, scale, third = factors_of(step, value.shape, operands.get(Source.FACTORS))
     gate, mask = operands.get(Source.GATE), None
     if gate is not None and step.options & PassOption.AT_PLACE:
         mask = gate == places(step)[:, None]
@@ -56,7 +59,8 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
         step.steps,
         value,
         scale=scale,
-        shift=(factors & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        shift=shift,
+        third=third,
         residual=operands.get(Source.RESIDUAL),
         function=step.function,
         mask=mask,
@@ -72,6 +76,38 @@ def places(step: Pass) -> NDArray[np.uint16]:
     rows, columns = np.arange(step.place_rows)[:, None], np.arange(step.place_columns)
     counted = step.place + rows * step.place_row_step + columns * step.place_step
     return np.resize(np.repeat(counted.ravel().astype(np.uint16), step.place_words), step.words)
+
+
+def factors_of(step: Pass, shape: tuple[int, ...], words: Words | None) -> tuple[Bits32, Bits32, Bits32]:
+    """b, a and c of every element; `words` are those that the pass takes of the stream, if it does."""
+    shift, scale = np.full(shape, step.shift, np.uint32), np.full(shape, step.scale, np.uint32)
+    third = np.zeros(shape, np.uint32)
+    if words is None:
+        return shift, scale, third
+    pairs = takes_pairs(step.steps, step.options)
+    kinds = pairs + takes_third(step.steps)
+    taken = words[None] if not step.held else words.reshape(-1, kinds, step.held, shape[1]).swapaxes(0, 1)
+    used = [kind if not step.held else _used_again(step, kind, shape[0]) for kind in taken]
+    if pairs and step.options & PassOption.SHIFT_FACTOR:
+        shift = used[0].astype(np.uint32)
+    if pairs and step.options & PassOption.SCALE_FACTOR:
+        scale = (used[0] >> np.uint64(32)).astype(np.uint32)
+    return shift, scale, used[-1].astype(np.uint32) if takes_third(step.steps) else third
+
+
+def _used_again(step: Pass, factors: Words, count: int) -> Words:
+    """Held factors, (fills, held, lanes), in the order in which `count` words use them, see `hw.held_factors`."""
+    lanes = factors.shape[-1]
+    if step.options & PassOption.BY_ROW:
+        of_rows = np.repeat(factors.ravel(), step.held_block)[:count]
+        return np.repeat(of_rows[:, None], lanes, axis=1)
+    places, left = [], step.columns
+    while left > 0:
+        for base in range(0, step.held, step.held_block):
+            block = np.arange(base, min(base + step.held_block, step.held))
+            places.append(np.tile(block, min(step.column_tile, left)))
+        left -= step.column_tile
+    return factors[0][np.resize(np.concatenate(places), count)]
 
 
 def reduced(step: Pass, terms: Bits32) -> Words:
@@ -98,6 +134,7 @@ def passed(
     *,
     scale: Bits32 | None = None,
     shift: Bits32 | None = None,
+    third: Bits32 | None = None,
     residual: NDArray[np.integer] | None = None,
     mask: NDArray[np.bool_] | None = None,
     function: int = 0,
@@ -116,7 +153,7 @@ def passed(
         if steps & PassStep.RESIDUAL:
             x = canonical(x + _widened(storage, residual))
         if steps & PassStep.MULTIPLY:
-            x = canonical(x * (before if steps & PassStep.ITSELF else _widened(storage, residual)))
+            x = canonical(x * _multiplier(storage, steps, before, third, residual))
         bits = np.ascontiguousarray(x).view(np.uint32)
         if steps & PassStep.NARROW:
             bits = to_bits(x, storage)
@@ -128,6 +165,20 @@ def passed(
         assert mask is not None
         bits = np.where(mask, bits, np.uint32(0))
     return bits, on
+
+
+def _multiplier(
+    storage: FloatFormat,
+    steps: int,
+    before: NDArray[np.float32],
+    third: Bits32 | None,
+    residual: NDArray[np.integer] | None,
+) -> NDArray[np.float32]:
+    """What `PassStep.MULTIPLY` multiplies by."""
+    if steps & PassStep.THIRD:
+        assert third is not None
+        return third.view(np.float32)
+    return before if steps & PassStep.ITSELF else _widened(storage, residual)
 
 
 def _widened(storage: FloatFormat, residual: NDArray[np.integer] | None) -> NDArray[np.float32]:

@@ -3,15 +3,14 @@
 from collections import deque
 
 from dataflow.machine.units.clock import Clock, Fifo, Meter, Unit
+from dataflow.machine.units.held import PRIMED_CYCLES, HeldFactors
 from dataflow.machine.units.state import State
 from hw.config import AcceleratorConfig
-from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_residual
+from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.microarchitecture import SINK_WORDS
 from hw.isa.reductions import result_cycles
 
-FACTORED = PassStep.SCALE | PassStep.SHIFT
-FACTORS = PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
 COPY_SINKS = (Sink.COPY, Sink.FORWARD, Sink.BACKWARD)
 
 
@@ -144,6 +143,7 @@ class VectorUnit(Unit):
     def __init__(self, clock: Clock, config: AcceleratorConfig, i: Fifo, sums: Fifo, inputs: dict[Source, Fifo]) -> None:
         super().__init__(clock)
         self.i, self.sums, self.inputs = i, sums, inputs
+        self.lanes = config.vpu_lanes
         self.latencies = config.vpu_latency_cycles, config.wuve_latency_cycles
         self.block_words = config.turned_block_words
         self.busy, self.waits_operands, self.waits_room = Meter(clock), Meter(clock), Meter(clock)
@@ -156,6 +156,7 @@ class VectorUnit(Unit):
         self._work: Pass | Update | None = None
         self._free_at, self._works, self._ends = 0, 0, False
         self._operands: list[Fifo] = []
+        self._factors: HeldFactors | None = None
         self._pipeline = Pipeline(1)
         self._to_come, self._left = 0, [0 for _ in Sink]
         self._reductions, self._held = Reductions(config.vector_latency_cycles), False
@@ -174,6 +175,8 @@ class VectorUnit(Unit):
             out.toward(self._left, int(sink), 0, self._works)
         self._pipeline.state(out)
         self._reductions.state(out)
+        if self._factors:
+            self._factors.state(out)
         for packer in self._packers.values():
             packer.state(out)
         out.same(self._held)
@@ -205,6 +208,7 @@ class VectorUnit(Unit):
         else:
             to_come, left = self._to_come, sum(self._left)
             self._held = False
+            self._fill()
             moved = self._update(work) if isinstance(work, Update) else self._pass(work)
             if room and to_come and to_come == self._to_come and not self._held:
                 waits = self.waits_operands
@@ -222,7 +226,7 @@ class VectorUnit(Unit):
         self._left = [0 for _ in Sink]
         self._left[Sink.RESULTS] = work.words
         if isinstance(work, Update):
-            self._pipeline = Pipeline(self.latencies[1])
+            self._pipeline, self._factors = Pipeline(self.latencies[1]), None
             self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]
             packed = work.words // work.m * work.n
             for copy, sink, words in zip(UpdateCopy, COPY_SINKS, (work.words, packed, packed), strict=True):
@@ -235,8 +239,9 @@ class VectorUnit(Unit):
             self._reductions.in_turn = bool(work.options & PassOption.IN_TURN)
         self._pipeline = Pipeline(self.latencies[0])
         self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
-        if work.options & FACTORS and work.steps & FACTORED:
-            self._operands.append(inputs[Source.FACTORS])
+        factored = takes_pairs(work.steps, work.options) or takes_third(work.steps)
+        self._factors = HeldFactors(work, self.lanes) if factored and work.held else None
+        self._operands += [inputs[Source.FACTORS]] * (factored and not work.held)
         self._operands += [inputs[Source.RESIDUAL]] * takes_residual(work.steps)
         self._operands += [inputs[Source.GATE]] * bool(work.steps & PassStep.GATE)
 
@@ -244,10 +249,22 @@ class VectorUnit(Unit):
         """Take a word of each operand, if all have one."""
         if not self._to_come or not all(fifo.valid for fifo in self._operands):
             return False
+        if self._factors:
+            if not self._factors.ready(self.clock.now):
+                return False
+            self._factors.use()
         for fifo in self._operands:
             fifo.take()
         self._to_come -= 1
         return True
+
+    def _fill(self) -> None:
+        """Take a word of factors that are missing."""
+        factors = self._factors
+        if factors and factors.missing and self._to_come and self.inputs[Source.FACTORS].valid:
+            self.inputs[Source.FACTORS].take()
+            factors.take(self.clock.now)
+            self.wake(1 if factors.missing else PRIMED_CYCLES)
 
     def _give(self, sink: Sink) -> None:
         self.sinks[sink].put()

@@ -6,12 +6,13 @@ from dataflow import zoo
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.updates import Rates
-from dataflow.network import INPUT, Add, Conv, Flatten, GlobalPool, Linear, Network
+from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, Network
 from dataflow.program import Stage
 from dataflow.techniques import ALL, without
+from dataflow.tokens import LayerNorm, Softmax
 from hw.config import PRESETS
 from hw.errors import InputError
-from hw.isa.commands import Pass, Product
+from hw.isa.commands import Load, Pass, Product, Source, Store
 from hw.ratio import Ratio
 
 TINY = PRESETS["tiny"]
@@ -69,3 +70,50 @@ def test_many_channels_are_summed_some_at_a_time():
     made = assembled(Network(name="net", input_shape=(3,), layers=layers))
     sums = [step for step in made.backward if isinstance(step, Pass) and step.groups]
     assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(128, 64, 2, 64), (22, 11, 2, 11)]
+
+
+def test_factors_of_a_layer_are_read_once():
+    """A bias of 10 outputs on 4 lanes: 3 words, for any batch; and of a batch norm in its 2 passes, 16 pixels each."""
+    layers = (
+        Conv(name="conv", inputs=(INPUT,), out_channels=10, kernel=1, bias=True),
+        BatchNorm(name="norm", inputs=("conv",)),
+        GlobalPool(name="pool", inputs=("norm",)),
+        Linear(name="last", inputs=("pool",), out_features=2),
+    )
+    made = assembled(Network(name="net", input_shape=(4, 4, 3), layers=layers))
+    held = [(step.words, step.held) for step in made.forward if isinstance(step, Pass) and step.held and step.words > 3]
+    assert held == [(2 * 16 * 3, 3)] * 3  # the bias, what is squared, the output
+    loads = [load.walk.u_size for load in made.forward if isinstance(load, Load) and load.source is Source.FACTORS]
+    assert max(loads) == 10
+
+
+def test_running_statistics_are_written_where_the_step_is_not_skipped():
+    layers = (
+        Linear(name="first", inputs=(INPUT,), out_features=4),
+        BatchNorm(name="norm", inputs=("first",)),
+        Linear(name="last", inputs=("norm",), out_features=2),
+    )
+    made = assembled(Network(name="net", input_shape=(3,), layers=layers))
+    kept = {made.memory[f"norm.{kind}"].offset for kind in ("mean", "variance", "scale", "shift")}
+    stores = [step for half in (made.forward, made.backward) for step in half if isinstance(step, Store)]
+    assert {store.walk.base for store in stores if store.conditional} >= kept
+    assert not kept & {store.walk.base for store in stores if not store.conditional}
+
+
+def test_the_commands_of_rows_do_not_grow_with_the_batch():
+    """2,560 rows are ten blocks of 256, which the reduction unit takes at once; twice the batch has no more commands."""
+    layers = (
+        Linear(name="first", inputs=(INPUT,), out_features=6),
+        LayerNorm(name="norm", inputs=("first",)),
+        Linear(name="second", inputs=("norm",), out_features=6),
+        Softmax(name="soft", inputs=("second",)),
+        Linear(name="last", inputs=("soft",), out_features=2),
+    )
+    counts = []
+    for batch in (2560, 5120):
+        network = Network(name="net", input_shape=(3,), layers=layers)
+        made = assemble(network, lower(network, TINY, batch=batch), TINY, RATES)
+        counts.append([sum(isinstance(step, Pass) for step in half) for half in (made.forward, made.backward)])
+        sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
+        assert [(step.groups, step.terms, step.results) for step in sums] == [(64, 6, batch // 4)] * 4
+    assert counts[0] == counts[1]

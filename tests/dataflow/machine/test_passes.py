@@ -89,15 +89,16 @@ def test_pooling_is_passes_of_its_own():
 @pytest.mark.parametrize(
     ("operation", "name"),
     [
-        (op.Normalise(layer="norm"), "normalise"),
+        (op.SelectGradient(layer="first"), "spread"),
         (op.GlobalPool(layer="pool", kind="median"), "global median"),
         (op.Map(layer="half", kind="mean"), "mean"),
     ],
 )
 def test_what_cannot_be_is_refused(operation, name):
     allowed = (
-        "bias, convert, add, spread mean, spread max, relu, mask, bias sums, global mean, global max, maximum of windows, "
-        "scatter to maxima, mean of windows, spread means, parts in place"
+        "bias, convert, add, spread mean, spread max, relu, mask, normalise, normalise gradient, bias sums, global mean, "
+        "global max, maximum of windows, scatter to maxima, mean of windows, spread means, parts in place, softmax, "
+        "softmax gradient, statistics, gradient sums"
     )
     with pytest.raises(InputError, match=f"^layer 'conv', forward: the accelerator cannot do '{name}'; allowed: {allowed}$"):
         Chain.of(vector(operation, add("x"), source="y"))

@@ -16,8 +16,18 @@ TINY = PRESETS["tiny"]
 def test_bits_stand_where_they_are_in_a_words_half():
     """A program of before must mean the same: `steps` is the lower half of the second word behind the header."""
     places = {
-        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself"],
-        PassOption: ["from_sums", "shift_factor", "scale_factor", "note_overflow", "largest", "in_turn", "places", "at_place"],
+        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third"],
+        PassOption: [
+            "from_sums",
+            "shift_factor",
+            "scale_factor",
+            "note_overflow",
+            "largest",
+            "in_turn",
+            "places",
+            "at_place",
+            "by_row",
+        ],
         UpdateCopy: ["dense", "forward", "backward"],
     }
     for kind, names in places.items():
@@ -32,7 +42,7 @@ def test_signals_are_the_bits():
     step = layout.from_bits(body)
     assert isinstance(step, data.Const)
     assert {name: step.steps[name] for name in ("widen", "relu", "gate", "undefined")} == {
-        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 6,
+        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 5,
     }  # fmt: skip
     assert (step.options.from_sums, step.options.scale_factor, step.options.undefined) == (0, 1, 0)
 
@@ -40,8 +50,8 @@ def test_signals_are_the_bits():
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (Pass(steps=1 << 9), "steps must be in 0..511, not 512"),
-        (Pass(options=1 << 8), "options must be in 0..255, not 256"),
+        (Pass(steps=1 << 10), "steps must be in 0..1023, not 1024"),
+        (Pass(options=1 << 9), "options must be in 0..511, not 512"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
 )

@@ -1,0 +1,265 @@
+"""Passes over tensors whose last axis is channels, with factors of each channel, and sums of each channel."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from struct import pack, unpack
+
+from dataflow.machine.memory import Memory, Tensor
+from dataflow.machine.walks import Step, loops, merged
+from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.isa.bits import PassOption, PassStep
+from hw.isa.checks import LARGEST
+from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.microarchitecture import HELD_WORDS
+from hw.isa.reductions import MOST_GROUPS
+
+
+def binary32(value: float) -> int:
+    """Bits of a number that is rounded to binary32."""
+    return int(unpack("<I", pack("<f", value))[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """Numbers of channels, row by row, as they stand in memory.
+
+    Parameters
+    ----------
+    name : str
+        Of the tensor that they are in.
+    base : int
+        Byte of the window.
+    channels : int
+        How many.
+    element_bytes, stride : int
+        Of a number, and from a channel to the next.
+    steps : tuple of Step
+        From a row to the next, the innermost first; none of a single row.
+    """
+
+    name: str
+    base: int
+    channels: int
+    element_bytes: int
+    stride: int
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "Channels":
+        """All of a tensor."""
+        axes = list(zip(tensor.shape, tensor.strides, strict=True))[:-1]
+        return cls(
+            name=tensor.name,
+            base=tensor.offset,
+            channels=tensor.shape[-1],
+            element_bytes=tensor.element_bytes,
+            stride=tensor.strides[-1],
+            steps=tuple(merged(Step(length, step) for length, step in reversed(axes) if length > 1)),
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return prod(step.count for step in self.steps)
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from a row to the next; `InputError` where rows are not evenly apart."""
+        if len(self.steps) > 1:
+            raise InputError(f"{self.name}: sums of rows need rows that are evenly apart in memory")
+        return self.steps[0].step if self.steps else 0
+
+    def half(self, number: int) -> "Channels":
+        """The first or second binary32 number of each element of 8 bytes."""
+        return replace(self, base=self.base + 4 * number, element_bytes=4)
+
+    def walk(self, lanes: int, start: int, width: int) -> Walk:
+        """Some channels of all rows, as one run where words of lanes stay the same."""
+        size, rows, steps = self.element_bytes, self.rows, list(self.steps)
+        beside = self.stride == size
+        if beside and steps == [Step(rows, width * size)] and width % lanes == 0 and rows * width <= LARGEST:
+            width, rows, steps = rows * width, 1, []
+        return Walk(
+            base=self.base + start * self.stride,
+            size_log2=size.bit_length() - 1,
+            boundary=lanes,
+            u_size=width,
+            u_tile=width,
+            v_size=rows,
+            v_tile=rows,
+            u=loops([Step(width, 0)] if beside else [Step(1, 0), Step(width, self.stride)], run=True),
+            v=loops(steps, run=False),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vectors:
+    """Numbers of each channel, or of each row, that a layer keeps between passes: a tensor of vectors by name.
+
+    Parameters
+    ----------
+    memory : Memory
+        Where the tensor is.
+    name : str
+        Of the tensor.
+    length : int
+        Of each vector.
+    pairs, numbers : tuple of str
+        Vectors of factors b and a, and of single numbers.
+    """
+
+    memory: Memory
+    name: str
+    length: int
+    pairs: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+    def place(self) -> None:
+        """Make room for them."""
+        self.memory.add(self.name, "pairs", (len(self.pairs) + -(-len(self.numbers) // 2), self.length))
+
+    def pair(self, kind: str) -> Channels:
+        """One of `pairs`."""
+        return self._vector(8, 8 * self.length * self.pairs.index(kind))
+
+    def number(self, kind: str) -> Channels:
+        """One of `numbers`."""
+        return self._vector(4, 4 * self.length * (2 * len(self.pairs) + self.numbers.index(kind)))
+
+    def _vector(self, size: int, offset: int) -> Channels:
+        tensor = self.memory[self.name]
+        base = tensor.offset + offset
+        return Channels(name=tensor.name, base=base, channels=self.length, element_bytes=size, stride=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelPass:
+    """A pass from numbers of channels to such numbers.
+
+    Parameters
+    ----------
+    steps, options, function, scale, shift
+        As in `hw.isa.commands.Pass`.
+    elements, results : Channels
+        What is read and written; of the same rows, or as many results as there are reductions of equal parts of the rows.
+    reduces : bool
+        Whether the results are sums, or maxima.
+    residual, gate : Channels, optional
+        Of the elements' rows.
+    pairs, third : Channels, optional
+        A row of factors b and a, or of b alone; and one of c.
+    by_row : bool
+        Whether factors are of rows instead; b and a are then of 8 bytes where there are both, and c of as many.
+    streamed : bool
+        Whether a factor comes with every number, from memory, and is not held; there is no c then.
+    places : Channels, optional
+        Of maxima: where their places are written.
+    conditional : bool
+        Whether all of it is skipped after an overflow.
+    """
+
+    steps: int
+    elements: Channels
+    results: Channels
+    reduces: bool = False
+    residual: Channels | None = None
+    gate: Channels | None = None
+    pairs: Channels | None = None
+    third: Channels | None = None
+    options: int = 0
+    function: int = 0
+    scale: int = 0
+    shift: int = 0
+    by_row: bool = False
+    streamed: bool = False
+    places: Channels | None = None
+    conditional: bool = False
+
+    @property
+    def tensors(self) -> dict[Source | Sink, str]:
+        """What each stream reads or writes."""
+        names: dict[Source | Sink, str] = {source: part.name for source, part in self._streams}
+        factors = self.pairs or self.third  # in one tensor where there are both
+        if factors:
+            names[Source.FACTORS] = factors.name
+        return names | {sink: part.name for sink, part in self._stores}
+
+    @property
+    def _streams(self) -> list[tuple[Source, Channels]]:
+        parts = ((Source.ELEMENTS, self.elements), (Source.RESIDUAL, self.residual), (Source.GATE, self.gate))
+        return [(source, part) for source, part in parts if part]
+
+    @property
+    def _stores(self) -> list[tuple[Sink, Channels]]:
+        return [(sink, part) for sink, part in ((Sink.COPY, self.places), (Sink.RESULTS, self.results)) if part]
+
+    def _loads(self, lanes: int, start: int, width: int) -> list[tuple[Source, Walk]]:
+        walks = [(source, part.walk(lanes, start, width)) for source, part in self._streams]
+        kinds = [part for part in (self.pairs, self.third) if part]
+        if self.by_row:
+            return [*walks, (Source.FACTORS, of_rows(lanes, kinds))]
+        return [*walks, *((Source.FACTORS, part.walk(lanes, start, width)) for part in kinds)]
+
+    def operations(self, config: AcceleratorConfig) -> Iterator[list[Command]]:
+        """Commands for as many channels at once as the chip has room for their factors, or their partial sums."""
+        lanes, channels, conditional = config.vpu_lanes, self.elements.channels, self.conditional
+        most = lanes * (MOST_GROUPS if self.reduces else HELD_WORDS)
+        if self.by_row or self.streamed:
+            most = channels
+        for start in range(0, channels, most):
+            width = min(channels - start, most)
+            loads = self._loads(lanes, start, width)
+            yield [
+                *(Load(conditional=conditional, source=source, walk=walk) for source, walk in loads),
+                self._pass(-(-width // lanes)),
+                *(
+                    Store(conditional=conditional, sink=sink, walk=part.walk(lanes, start, width))
+                    for sink, part in self._stores
+                ),
+            ]
+
+    def _pass(self, words: int) -> Pass:
+        """With so many words a row."""
+        rows = self.elements.rows
+        reduced = {"groups": words, "terms": rows // self.results.rows, "results": self.results.rows * words}
+        held = {"held": 1 if self.by_row else words, "held_block": words}
+        return Pass(
+            conditional=self.conditional,
+            words=rows * words,
+            steps=self.steps,
+            options=self.options | given_by(self.steps, self.pairs) | (PassOption.BY_ROW if self.by_row else 0),
+            function=self.function,
+            scale=self.scale,
+            shift=self.shift,
+            **(held if (self.pairs or self.third) and not self.streamed else {}),
+            **(reduced if self.reduces else {}),
+        )
+
+
+def given_by(steps: int, pairs: Channels | None) -> PassOption:
+    """Which of a and b are factors; numbers of 4 bytes are b."""
+    used = PassOption(0)
+    if pairs and steps & PassStep.SHIFT:
+        used |= PassOption.SHIFT_FACTOR
+    if pairs and pairs.element_bytes == 8 and steps & PassStep.SCALE:
+        used |= PassOption.SCALE_FACTOR
+    return used
+
+
+def of_rows(lanes: int, kinds: Sequence[Channels]) -> Walk:
+    """A word of each kind of factors, then of each for the next rows; vectors are as long as whole words."""
+    first, last = kinds[0], kinds[-1]
+    size, words = first.element_bytes, -(-first.channels // lanes)
+    return Walk(
+        base=first.base,
+        size_log2=size.bit_length() - 1,
+        boundary=lanes,
+        u_size=lanes,
+        u_tile=lanes,
+        v_size=len(kinds) * words,
+        v_tile=len(kinds) * words,
+        u=loops([Step(lanes, 0)], run=True),
+        v=loops([Step(len(kinds), last.base - first.base), Step(words, lanes * size)], run=False),
+    )

@@ -1,0 +1,50 @@
+"""What the vector unit can do: the fields of its work."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data
+
+from hw.config import AcceleratorConfig
+from hw.isa.functions import Function
+from hw.isa.microarchitecture import HELD_WORDS
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS
+from hw.parts.layouts import is_count
+from hw.sore import kept_slots
+from hw.vector import PLACES_BITS
+
+
+def packed_words(config: AcceleratorConfig, m: Module, update: data.View) -> Signal:
+    """N of every M words of an update; M is a power of two."""
+    words = Signal(32)
+    with m.Switch(update.m):
+        for bits in range(config.max_group.bit_length()):
+            with m.Case(1 << bits):
+                m.d.comb += words.eq((update.words >> bits) * update.n[:8])
+    return words
+
+
+def is_update(config: AcceleratorConfig, update: data.View) -> Value:
+    """Whether the update engine can do it."""
+    powers = Cat(update.m == 1 << bits for bits in range(config.max_group.bit_length())).any()
+    kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(config))
+    blocks = (update.words & (config.turned_block_words - 1)) == 0
+    places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
+    packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
+    return (update.words != 0) & (update.copies.undefined == 0) & places & packs
+
+
+def is_pass(step: data.View) -> Value:
+    """Whether the VPU and the reduction unit can do it."""
+    places = ~step.options.largest | (step.terms <= MOST_PLACES)
+    in_turn = ~step.options.in_turn | (step.groups >= PARTIAL_SUMS)
+    counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
+    reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
+    known = (step.options.undefined == 0) & (step.steps.undefined == 0) & (step.function <= max(Function))
+    return (step.words != 0) & counted & known & ((step.groups == 0) | reduces) & _holds(step)
+
+
+def _holds(step: data.View) -> Value:
+    """Whether its factors can be kept as it says."""
+    needed = step.steps.multiply & step.steps.third | step.options.by_row
+    sizes = (step.held_block != 0) & is_count(step.columns) & is_count(step.column_tile)
+    most = step.held <= Mux(step.options.by_row, 1, HELD_WORDS)
+    return most & Mux(step.held == 0, ~needed, sizes)
