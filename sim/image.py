@@ -65,7 +65,7 @@ def weights(model: Model, optimiser: Sgd) -> Mapping[str, Array | Packed | tuple
     for name, parameter in model.parameters():
         layer, _, kind = name.rpartition(".")
         velocity = optimiser.velocities.get(name, np.zeros_like(parameter.value))
-        pair = tuple(np.moveaxis(part, 0, -1) for part in (parameter.value, velocity))
+        pair = tuple(np.moveaxis(part, 0, -1) if kind == "weight" else part for part in (parameter.value, velocity))
         held[f"{layer}.{'master' if kind == 'weight' else kind}"] = pair  # type: ignore[assignment]
     for name, module in model.modules.items():
         if isinstance(module, Weighted):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dataflow import operations as op
 from dataflow.axes import AxisPool
-from dataflow.machine import pooling, updates
+from dataflow.machine import pooling, tokens, updates
 from dataflow.machine.batch_norm import BatchNormPasses
 from dataflow.machine.buffers import place_loads
 from dataflow.machine.by_channel import ChannelPass, Channels, binary32
@@ -15,14 +15,14 @@ from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
 from dataflow.machine.layouts import Layouts
 from dataflow.machine.memory import Memory, Tensor
-from dataflow.machine.passes import NO_STEPS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
+from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
 from dataflow.machine.products import Drain, emit, emit_batch, turned
 from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
 from dataflow.machine.updates import Rates
 from dataflow.machine.walks import by_rows, whole, words_of
 from dataflow.network import INPUT, BatchNorm, MaxPool, Network
 from dataflow.program import Product, Program, Region, Stage, Update, Vector
-from dataflow.tokens import LayerNorm, MatMul, Softmax
+from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
@@ -152,9 +152,11 @@ class _Assembler:
         for command in self.program.commands:
             if isinstance(command, Vector):
                 chain, target = Chain.of(command), command.target
-                if chain.parts or not chain.sums:
-                    add(target.tensor, "storage", self._shape(target.layer))
-                    self._see(target.tensor, made[self.memory.place(target.tensor)], target.layer)
+                if chain.parts or not (chain.sums or chain.batch_sums):
+                    maker = made[self.memory.place(target.tensor)]
+                    add(target.tensor, "storage", self._shape(maker))
+                    own = self.memory.place(target.tensor) == target.tensor
+                    self._see(target.tensor, maker, maker if own else target.layer)
                 if chain.pooled and chain.pool:
                     shape = self._shape(chain.pooled.layer)
                     add(chain.pooled.tensor, "storage", shape)
@@ -168,6 +170,7 @@ class _Assembler:
                         add(totals_of(target.tensor), "binary32", self._shape(target.layer))
                     if isinstance(part.alone, op.PoolMeanGradient):
                         add(scaled_of(target.tensor), "binary32", self._shape(part.alone.layer))
+                self._place_kept(chain)
                 for layer in chain.kept:
                     add(output_of(layer), "storage", self._shape(layer))
                 if any(len(part.residuals) > 1 for part in chain.parts):
@@ -176,19 +179,40 @@ class _Assembler:
             if isinstance(command, Vector):
                 self._place_statistics(Chain.of(self._viewed(command)), command.target.tensor)
         for command in self.program.commands:
-            if isinstance(command, Update) and command.layer not in self.normalised:
+            if isinstance(command, Update) and isinstance(self.layers[command.layer], Embed):
+                shape = self.network.shapes[command.layer]
+                add(f"{command.layer}.position", "master", shape)
+                add(f"{command.layer}.token", "master", shape[1:])
+                add(f"{command.layer}.position_gradient", "binary32", shape)
+            elif isinstance(command, Update) and command.layer not in self.normalised:
                 gradient = self.memory[f"{command.layer}.weight_gradient"]
                 add(f"{command.layer}.master", "master", gradient.shape)
                 if self._has_bias(command.layer):
                     add(f"{command.layer}.bias", "master", gradient.shape[-1:])
                     add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
 
+    def _place_kept(self, chain: Chain) -> None:
+        """What activations need again: what the pass before writes, or what is there as it is."""
+        for number, part in enumerate(chain.parts):
+            if isinstance(part.alone, op.Activate):
+                kept = part.alone.kept
+                if number == 0 and chain.source:
+                    self.memory.alias(kept.tensor, chain.source)
+                else:
+                    self.memory.add(kept.tensor, "storage", self._shape(kept.layer))
+                    self._see(kept.tensor, kept.layer, kept.layer)
+                before = chain.parts[number - 1] if number else None
+                if before and before.kept:
+                    self.memory.alias(output_of(before.kept), kept.tensor)
+
     def _makers(self) -> dict[str, str]:
         """For each tensor between layers, the layer whose output, or whose output's gradient, it is."""
         made = {INPUT: INPUT}
         for command in self.program.commands:
             if isinstance(command, Vector):
-                made.setdefault(command.target.tensor, command.target.layer)
+                embeds = [one.layer for one in command.operations if isinstance(one, op.Embed)]
+                made.setdefault(command.target.tensor, embeds[0] if embeds else command.target.layer)
+                made |= {one.kept.tensor: one.layer for one in command.operations if isinstance(one, op.Activate)}
         return made
 
     def _join(self, vector: Vector) -> None:
@@ -306,7 +330,7 @@ class _Assembler:
 
     def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
-        chain, target = Chain.of(self._viewed(vector)), vector.target.tensor
+        chain, target = Chain.of(self._viewed(vector)), self._operand(vector.target).tensor
         source, rest = chain.source, list(enumerate(chain.parts))
         if source is None and vector.fused:
             _, first = rest.pop(0)
@@ -324,8 +348,12 @@ class _Assembler:
             else:
                 yield from self._pass(part, source, chain.written(number, target))
             source = chain.written(number, target)
+            if isinstance(part.alone, op.Embed):
+                source = target = vector.target.tensor  # all of the tokens from here on
         for operation in chain.sums:
             yield from self._sums(operation, source)
+        for layer in chain.batch_sums:
+            yield from self._batch_sums(layer, source)
         if chain.pooled and chain.pool:
             yield from self._pool(chain.pool, source, chain.pooled.tensor)
 
@@ -392,6 +420,9 @@ class _Assembler:
             value = source if isinstance(operation, op.SoftmaxGradient) else None
             yield from self._by_channel([self._normalise(Part(value=value), layer.name, source, target)])
             return
+        if isinstance(operation, TOKENS):
+            yield from self._tokens(operation, source, target)
+            return
         if not isinstance(layer, MaxPool | AxisPool):
             index = memory[index_of(operation.layer)]
             yield from self._operations([pooling.gradient_of_global(self.config, memory[source], index, memory[target])])
@@ -416,6 +447,35 @@ class _Assembler:
             for rows, columns, share in shares:
                 yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
         yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
+
+    def _tokens(self, operation: op.Operation, source: str, target: str) -> Iterator[Command]:
+        """Activations, embedded tokens, and the gradient of one of them."""
+        config, memory, name = self.config, self.memory, operation.layer
+        match operation:
+            case op.Activate():
+                made = tokens.activated(config, operation.kind, memory[operation.kept.tensor], memory[target])
+                yield from self._operations([made])
+            case op.ActivationGradient():
+                tensors = memory[operation.kept.tensor], memory[source], memory[target]
+                yield from self._operations([tokens.activation_gradient(config, operation.kind, *tensors)])
+            case op.Embed():
+                written = memory.at(target, self.layouts.view(name, name))
+                masters = memory[f"{name}.token"], memory[f"{name}.position"]
+                yield from self._operations(tokens.embedded(config, written, *masters))
+            case _:
+                yield from self._zeros(target)
+                layout = self.layouts.view(self.made[memory.place(target)], name)
+                yield from self._copy(source, memory.at(target, layout))
+
+    def _batch_sums(self, layer: str, gradient: str) -> Iterator[Command]:
+        """The gradient of what was added to all samples."""
+        sums = f"{layer}.position_gradient"
+        flat, samples = f"{sums} of all", f"{gradient} of samples"
+        count = prod(self.memory[sums].shape)
+        for name, tensor, shape in ((flat, sums, (count,)), (samples, gradient, (self.program.batch, count))):
+            self.memory.alias(name, tensor)
+            self.memory.add(name, self.memory[tensor].kind, shape)
+        yield from self._channel_sums(samples, flat, PassOption.NOTE_OVERFLOW)
 
     def _gather(self, operation: op.Gather, target: str) -> Iterator[Command]:
         """Parts that are not in their places already, and zeros elsewhere."""
@@ -499,6 +559,12 @@ class _Assembler:
 
     def _update(self, update: Update) -> Iterator[Command]:
         name, tensors = update.layer, self.memory.tensors
+        if isinstance(self.layers[name], Embed):
+            gradient = tensors[f"{name}.position_gradient"]
+            first = replace(gradient, shape=gradient.shape[1:])
+            for kind, sums in (("position", gradient), ("token", first)):
+                yield from updates.emit_flat(self.config, self.rates, tensors[f"{name}.{kind}"], sums, None)
+            return
         if name in self.normalised:
             for kind in ("shift", "scale"):
                 pair = tensors[f"{name}.{kind}"], tensors[f"{name}.{kind}_gradient"]

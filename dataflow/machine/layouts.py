@@ -15,7 +15,7 @@ from math import prod
 from dataflow.axes import Affine
 from dataflow.network import INPUT, Add, Flatten, Layer, Network, Normalisation, Relu, Shape
 from dataflow.rearrange import Concat, Reshape, Slice, Transpose
-from dataflow.tokens import Activation, Select
+from dataflow.tokens import Activation, Embed, Select
 from hw.errors import InputError
 
 SAME = (Reshape, Transpose, Flatten)
@@ -105,6 +105,8 @@ class Layouts:
                 self._unite(layer.name, source)
             if isinstance(layer, Concat):
                 self._join(layer)
+            elif isinstance(layer, Embed):
+                self.joined[layer.inputs[0]] = layer.name, 0, 1
         self._orders: dict[str, dict[str, Layout]] = {}
 
     def _same(self, layer: Layer) -> list[str]:
@@ -161,6 +163,8 @@ class Layouts:
         if name in self.joined:
             joined, axis, start = self.joined[name]
             whole = self._view(tensor, joined, tried)
+            if whole and isinstance(self.layers[joined], Embed):
+                return whole.part(0, start, whole.shape[0] - start).reshaped(self.shapes[name])
             return whole and whole.part(axis, start, self.shapes[name][axis])
         return None
 

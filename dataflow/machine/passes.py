@@ -14,6 +14,7 @@ from dataflow.operations import Operand, Operation
 from dataflow.program import Vector
 from hw.errors import InputError
 from hw.isa.bits import PassStep, union
+from hw.isa.functions import ACTIVATIONS
 
 STEPS: dict[type[Operation], int] = {
     op.Bias: PassStep.SHIFT,
@@ -41,18 +42,14 @@ ORDER = (
 )
 """In which a pass does its steps."""
 
-BESIDE = (op.BiasSums, op.GlobalPool)
+BESIDE = (op.BiasSums, op.GlobalPool, op.BatchSums)
 """Operations that are reductions by channel of their own."""
 
-ALONE = (
-    op.PoolMax,
-    op.PoolMaxGradient,
-    op.PoolMean,
-    op.PoolMeanGradient,
-    op.Gather,
-    op.Softmax,
-    op.SoftmaxGradient,
-)
+POOLS = (op.PoolMax, op.PoolMaxGradient, op.PoolMean, op.PoolMeanGradient)
+
+TOKENS = (op.Activate, op.ActivationGradient, op.Embed, op.SelectGradient)
+
+ALONE = (*POOLS, op.Gather, op.Softmax, op.SoftmaxGradient, *TOKENS)
 """Operations that are several passes of their own, and those of `alone_of` some kinds."""
 
 SUMS = (op.Statistics, op.GradientSums)
@@ -134,6 +131,8 @@ class Chain:
         The operation that this is.
     sums : list of Operation
         Statistics and sums of gradients that are taken of the result; of the source, where there are no passes.
+    batch_sums : list of str
+        Layers whose gradients of what is added to all samples come from it, too.
     """
 
     source: str | None
@@ -141,6 +140,7 @@ class Chain:
     pooled: Operand | None = None
     pool: op.GlobalPool | None = None
     sums: list[Operation] = field(default_factory=list)
+    batch_sums: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, vector: Vector) -> "Chain":
@@ -161,7 +161,8 @@ class Chain:
                 if not parts or not parts[-1].takes(STEPS[type(operation)]):
                     parts.append(Part())
                 parts[-1].add(operation)
-        return cls(vector.source.tensor if vector.source else None, parts, pooled, pool, sums)
+        batch_sums = [operation.layer for operation in vector.operations if isinstance(operation, op.BatchSums)]
+        return cls(vector.source.tensor if vector.source else None, parts, pooled, pool, sums, batch_sums)
 
     @property
     def kept(self) -> list[str]:
@@ -174,6 +175,9 @@ class Chain:
 
     def written(self, number: int, target: str) -> str:
         """The tensor that a pass writes."""
+        following = self.parts[number + 1 : number + 2]
+        if following and isinstance(following[0].alone, op.Activate):
+            return following[0].alone.kept.tensor
         kept = self.parts[number].kept
         return output_of(kept) if kept and number < len(self.parts) - 1 else target
 
@@ -208,7 +212,12 @@ def _is_alone(operation: Operation) -> bool:
     return isinstance(operation, ALONE) or (isinstance(operation, op.GlobalPoolGradient) and operation.kind == "max")
 
 
-KINDS: dict[type[Operation], tuple[str, ...]] = {op.GlobalPool: ("mean", "max"), op.GlobalPoolGradient: ("mean", "max")}
+KINDS: dict[type[Operation], tuple[str, ...]] = {
+    op.GlobalPool: ("mean", "max"),
+    op.GlobalPoolGradient: ("mean", "max"),
+    op.Activate: tuple(ACTIVATIONS),
+    op.ActivationGradient: tuple(ACTIVATIONS),
+}
 """Of operations that have several."""
 
 

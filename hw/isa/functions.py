@@ -67,6 +67,14 @@ class Function(IntEnum):
     SILU_SLOPE = 10
 
 
+ACTIVATIONS = {
+    "gelu": (Function.NORMAL, Function.GELU_SLOPE),
+    "gelu_tanh": (Function.NORMAL_TANH, Function.GELU_TANH_SLOPE),
+    "silu": (Function.SIGMOID, Function.SILU_SLOPE),
+}
+"""What an activation multiplies its input by, and its derivative."""
+
+
 def described() -> str:
     """All codes with their names."""
     return ", ".join(f"{one.value} {one.name.lower().replace('_', ' ')}" for one in Function)
