@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
+from math import lcm, prod
 from typing import Any
 
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
-from dataflow.program import Dataflow, Loop, MatrixView, Product
+from dataflow.program import Dataflow, Loop, MatrixView, Product, Stage
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption
@@ -20,6 +20,10 @@ from hw.ratio import Ratio
 
 MOST_SHARES = 4
 """Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
+
+
+MANY_PARTS = 16
+"""Of a reduction: fewer are equal; of so many a sixteenth more, or a last one that is shorter, cost less than a hundredth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +219,7 @@ class Tiling:
         most = min(room[0] * config.max_group // unit, room[1])
         if most < 1 or slot_rows * columns > config.result_buffer_words:
             raise InputError(f"{product.layer}, {product.stage}: the buffers of {config.name} have no room for a tile")
-        parts = -(-units // most)
-        part_units = -(-units // parts)
+        part_units = _part_units(product, unit, units, most)
         parts = -(-units // part_units)
         tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
         weight_line = -(-part_units * unit // config.max_group)
@@ -244,6 +247,24 @@ class Tiling:
             weights_held=weights_held,
             activations_held=activations_held,
         )
+
+
+def _part_units(product: Product, unit: int, units: int, most: int) -> int:
+    """Units of a part, `most` at most: as few equal parts as that leaves, cut between images or their rows if that is as good.
+
+    Parts that begin at the same pixel take the same cycles, which the machine then need not step one by one.
+    """
+    parts = -(-units // most)
+    equal = -(-units // parts)
+    pixels = [loop.size for loop in product.activations.columns[1:]]
+    if parts < MANY_PARTS or not pixels or product.stage is not Stage.WEIGHT_GRADIENT:
+        return equal
+    for inner in (prod(pixels), pixels[-1]):
+        step = lcm(unit, inner) // unit
+        whole = min(-(-equal // step), most // step) * step
+        if whole and -(-units // whole) <= parts + parts // MANY_PARTS:
+            return whole
+    return equal
 
 
 def _word(config: AcceleratorConfig, ratio: Ratio) -> tuple[int, int]:

@@ -12,7 +12,7 @@ APART_CYCLES = 64
 MOST_APART_CYCLES = 4096
 MOST_STATES = 2048
 LONG_CYCLES = 256
-"""Without a part handed out, after which rows are looked at, too."""
+"""Without a part handed out, after which rows are looked at, too; parts that long are looked at whatever rows do."""
 
 
 class FastForward:
@@ -36,10 +36,12 @@ class FastForward:
     def look(self) -> None:
         """At the beginning of a cycle before which a part was handed out, or a row began."""
         clock = self.clock
-        now, hand_out = clock.now, bool(clock.marked & HAND_OUT)
-        if hand_out:
-            self._handed_at = now
-        if now < self._again_at or not (hand_out or now > self._handed_at + LONG_CYCLES):
+        now = clock.now
+        if clock.marked & HAND_OUT:
+            apart, self._handed_at = now - self._handed_at, now
+            if apart < LONG_CYCLES and now < self._again_at:
+                return
+        elif now < self._again_at or now <= self._handed_at + LONG_CYCLES:
             return
         if self.dispatch.words != self._words:
             self._begin(self.dispatch.words)
