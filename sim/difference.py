@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from dataflow.machine.memory import Tensor
+from dataflow.machine.memory import KINDS, Tensor
 from hw.formats import BINARY32, FloatFormat
 from sim.program import ProgramOnRtl
 from training.machine.walks import Bytes
@@ -47,7 +47,7 @@ def element_at(address: int, tensors: Mapping[str, Tensor], due: Bytes, found: B
             place = tuple(map(int, np.unravel_index(number, tensor.stored_shape)))
             first = tensor.offset + number * tensor.element_bytes
             parts = slice(first, first + tensor.element_bytes)
-            form = {"storage": storage, "packed": storage}.get(tensor.kind, BINARY32)
+            form = BINARY32 if KINDS[tensor.kind].wide else storage
             rtl, numpy = (", ".join(_numbers(memory[parts], form)) for memory in (found, due))
             return f"{tensor.name}{list(place)}: {rtl} on the RTL, {numpy} in NumPy"
     return f"byte {address:#x} of no tensor: {found[address]:#04x} on the RTL, {due[address]:#04x} in NumPy"

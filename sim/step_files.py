@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dataflow.machine.assemble import Assembled
-from dataflow.machine.memory import Tensor
+from dataflow.machine.memory import KINDS, Tensor
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16
 
@@ -21,22 +21,17 @@ ROLES = {
     "weight_backward": "weights as the input gradient's product reads them, packed along output channels",
     "master": "weights and their velocities, which updates change",
     "bias": "biases and their velocities, which updates change",
-    "ones": "ones, of which sums are made",
+    "scale": "factors of a normalisation and their velocities, which updates change",
+    "shift": "terms of a normalisation and their velocities, which updates change",
+    "scale_gradient": "gradient of the loss by a normalisation's factors, times the loss scale",
+    "shift_gradient": "gradient of the loss by a normalisation's terms, times the loss scale",
+    "mean": "running means of a normalisation, for evaluation",
+    "variance": "running variances of a normalisation, for evaluation",
+    "factors": "what a normalisation multiplies by and adds, of this batch",
+    "index": "where the largest element of each window was",
+    "totals": "sums that means are made of",
 }
 """By what stands behind the last dot of a tensor's name."""
-
-ELEMENTS = {
-    "storage": "a number",
-    "packed": "a kept value, then its place in its group, a storage word each",
-    "binary32": "a number",
-    "master": "a weight, then its velocity, binary32 each",
-}
-LAYOUTS = {
-    "storage": "C order, channels innermost: activations (batch, height, width, channels), weights (*kernel, in, out)",
-    "packed": "(*kernel, groups, kept, rows), rows innermost and padded to the pitch",
-    "binary32": "C order, channels innermost",
-    "master": "(*kernel, in, out)",
-}
 
 
 def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: str, loss_scale: float) -> dict[str, Any]:
@@ -75,15 +70,16 @@ def _more(config: AcceleratorConfig, tensor: Tensor, loss_scale: float) -> Itera
     storage, part = config.storage_format, tensor.name.rpartition(".")[2]
     role = ROLES.get(part, "what lies between two commands of a layer")
     numbers = f"<u{storage.width // 8}"
-    if tensor.kind in ("binary32", "master"):
+    kind = KINDS[tensor.kind]
+    if kind.wide:
         numbers = "<f4"
     elif tensor.kind == "storage" and storage == BINARY16:
         numbers = "<f2"
     yield from (
         ("bytes", tensor.size_bytes),
         ("role", role),
-        ("element", ELEMENTS[tensor.kind]),
-        ("layout", LAYOUTS[tensor.kind]),
+        ("element", kind.element),
+        ("layout", kind.layout),
     )
     yield "format", "binary32" if numbers == "<f4" else config.storage
     yield "dtype", numbers

@@ -11,8 +11,40 @@ from hw.errors import InputError
 ALIGNMENT_BYTES = 64
 """Of a tensor's first byte: a beat of the widest memory port."""
 
-MASTER_BYTES = 8
-"""A master weight and its velocity, binary32."""
+
+@dataclass(frozen=True)
+class Kind:
+    """What an element of a tensor is.
+
+    Parameters
+    ----------
+    numbers : int
+        Words of it.
+    wide : bool
+        Whether they are binary32, or as wide as the storage format.
+    element, layout : str
+        What the words are, and in which order elements stand, for a host.
+    """
+
+    numbers: int
+    wide: bool
+    element: str
+    layout: str
+
+
+KINDS = {
+    "storage": Kind(1, False, "a number", "C order, channels innermost: (batch, height, width, channels), (*kernel, in, out)"),
+    "packed": Kind(
+        2,
+        False,
+        "a kept value, then its place in its group, a storage word each",
+        "(*kernel, groups, kept, rows), rows innermost and padded to the pitch",
+    ),
+    "binary32": Kind(1, True, "a number", "C order, channels innermost"),
+    "master": Kind(2, True, "a weight, then its velocity, binary32 each", "(*kernel, in, out)"),
+    "pairs": Kind(2, True, "two factors of passes, binary32 each, or what they are made of", "C order, channels innermost"),
+}
+"""By the name that `Tensor.kind` has."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +56,7 @@ class Tensor:
     name : str
         Of the region, or of what is beside the regions: ``<layer>.master``, ``.bias``, ``.bias_gradient``, ``ones``.
     kind : str
-        ``"storage"``, ``"packed"`` (value, then index, a storage word each), ``"binary32"``, ``"master"`` (weight, then
-        velocity, binary32), or ``"pairs"`` (two binary32 numbers: factors of passes, and what they are made of).
+        Of `KINDS`.
     shape : tuple of int
         Its axes.
     pitch : int
@@ -87,7 +118,7 @@ class Memory:
 
     def __init__(self, config: AcceleratorConfig, names: Mapping[str, str]) -> None:
         storage = config.storage_format.width // 8
-        self._bytes = {"storage": storage, "packed": 2 * storage, "binary32": 4, "master": MASTER_BYTES, "pairs": 8}
+        self._bytes = {name: kind.numbers * (4 if kind.wide else storage) for name, kind in KINDS.items()}
         self._group = config.max_group
         self._names = dict(names)
         self.tensors: dict[str, Tensor] = {}

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dataflow.machine.memory import KINDS
 from hw.isa.commands import Source
 from sim import sat
 from sim.cli import main
@@ -111,3 +112,21 @@ def test_wrong_files_are_told_in_a_line(tmp_path, capsys):
         assert message in " ".join(error.split())
         assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["resnet9", "vgg19"])
+def test_every_tensor_of_a_network_is_described(name, tmp_path):
+    """Of all that a network with normalisations and pools leaves in memory, a host reads what an element is."""
+    with pytest.raises(SystemExit) as ended:
+        main(["program", "step", "--model", name, "--scale", "32", "--batch", "2", "--out", str(tmp_path), "--json"])
+    assert ended.value.code == 0
+    tensors = json.loads((tmp_path / "memory.json").read_text())["tensors"]
+    sizes = {"<f4": 4, "<f2": 2, "<u2": 2}
+    for tensor in tensors:
+        kind = KINDS[tensor["kind"]]
+        assert (tensor["element"], tensor["layout"]) == (kind.element, kind.layout)
+        assert tensor["element_bytes"] == kind.numbers * sizes[tensor["dtype"]]
+    named = {tensor["name"].rpartition(".")[2]: tensor["role"] for tensor in tensors}
+    assert {"factors", "mean", "variance", "scale", "shift"} <= named.keys()
+    unknown = {part for part, role in named.items() if role.startswith("what lies between")}
+    assert not unknown
