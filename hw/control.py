@@ -19,7 +19,16 @@ RESET_CYCLES = 8
 COUNTER_BITS = 64
 STATE = ("running", "done", "started", "refused", "pending")
 
-TAKEN = ("window_base_low", "window_base_high", "window_bytes", "program_address", "program_bytes", "watchdog_cycles")
+TAKEN = (
+    "window_base_low",
+    "window_base_high",
+    "window_bytes",
+    "window_bytes_high",
+    "program_address",
+    "program_address_high",
+    "program_bytes",
+    "watchdog_cycles",
+)
 """Registers that a start takes: writes while a program runs are for the next one."""
 
 
@@ -108,7 +117,7 @@ class Control(wiring.Component):
             m.d.sync += [Value.cast(state).eq(0) for state in (running, done, started, refused, pending, error)]
         m.d.comb += [
             self.base.eq(Cat(taken["window_base_low"], taken["window_base_high"])),
-            self.window.eq(taken["window_bytes"]),
+            self.window.eq(Cat(taken["window_bytes"], taken["window_bytes_high"])),
             self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),
             self.program.valid.eq(started),
@@ -179,13 +188,15 @@ class Control(wiring.Component):
         words = taken["program_bytes"][2:]
         shape = command_layout(Walk)
         fields = {name: getattr(Walk(), name) for name, _ in shape}
-        fields |= {"base": taken["program_address"], "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
+        start = Cat(taken["program_address"], taken["program_address_high"])
+        fields |= {"base": start, "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
         parts = []
         for name, field in shape:
             if name in "uv":
-                counts = [words if name == "u" and number == 0 else 1 for number in range(LOOPS)]
                 loop = command_layout(Loop)
-                parts += [Cat(Value.cast(count) | Const(0, 32), Const(0, loop.size - 32)) for count in counts]
+                width, rest = loop["count"].width, Const(0, loop.size - loop["count"].width)
+                counts = [Value.cast(words if name == "u" and number == 0 else 1) for number in range(LOOPS)]
+                parts += [Cat((count | Const(0, width))[:width], rest) for count in counts]
             else:
                 parts.append((Value.cast(fields[name]) | Const(0, field.width))[: field.width])
         return Cat(parts)

@@ -11,6 +11,7 @@ from hw.array import Element
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.dispatch import Dispatch
+from hw.dma.bursts import WINDOW_BITS
 from hw.dma.port import ADDRESS_BITS, Port, master_members, masters
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
@@ -51,7 +52,7 @@ class Units(wiring.Component):
     -------
     program : In(stream of Walk)
         Where the next program stands, as a walk of 32-bit words.
-    base, window : In(64), In(33)
+    base, window : In(64), In(WINDOW_BITS)
         The window of memory.
     halt : In(1)
         No burst is begun any more.
@@ -80,7 +81,7 @@ class Units(wiring.Component):
             {
                 "program": In(stream.Signature(command_layout(Walk))),
                 "base": In(ADDRESS_BITS),
-                "window": In(33),
+                "window": In(WINDOW_BITS),
                 "halt": In(1),
                 "clear_overflow": In(1),
                 "overflow": Out(1),

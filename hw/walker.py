@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.checks import COUNT_BITS, MOST_SIZE_LOG2
-from hw.isa.commands import LOOPS, Counter, Walk
+from hw.isa.commands import ADDRESS_BITS, LOOPS, Counter, Walk
 from hw.parts.layouts import command_layout, is_count
 
 POSITION_BITS = COUNT_BITS
@@ -51,13 +51,13 @@ def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLay
     )
 
 
-REQUEST = data.StructLayout({"address": 32, "bytes": 32})
+REQUEST = data.StructLayout({"address": ADDRESS_BITS, "bytes": 32})
 """Bytes that stand side by side: the part of a run that is inside, up to the end of its tile."""
 
 PLACE = data.StructLayout(
     {
         "digits": data.ArrayLayout(POSITION_BITS, LOOPS),
-        "offset": 32,
+        "offset": ADDRESS_BITS,
         "guard_0": signed(GUARD_BITS),
         "guard_1": signed(GUARD_BITS),
         "done": POSITION_BITS,
@@ -167,7 +167,7 @@ class Walker(wiring.Component):
 
     def _count(self, m: Module, walk: data.View, u: "_Space", v: "_Space", in_word: Signal) -> tuple[Signal, Signal, Signal]:
         """Elements of this chunk, the address of the first, and how many stand side by side from there on."""
-        address, together, beat = Signal(32), Signal(32), Signal(8)
+        address, together, beat = Signal(ADDRESS_BITS), Signal(32), Signal(8)
         size, beat_bytes = walk.size_log2[:2], self.config.axi_data_bytes
         of_run = least(m, "of_run", walk.u[0].count - u.digit, u.left)
         of_limit = Mux(u.digit < walk.run_limit, walk.run_limit - u.digit, of_run)

@@ -20,7 +20,7 @@ from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
 from hw.isa.checks import COUNT_BITS
-from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
+from hw.isa.commands import ADDRESS_BITS, Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.functions import Function
 from hw.isa.reductions import MOST_GROUPS
@@ -261,7 +261,8 @@ def _outside(random: Random, commands: Sequence[Command], whole: dict[str, int])
     number = _any(random, [command if _reaches(command) else Halt() for command in commands], Load, Store)
     command = commands[number]
     assert isinstance(command, Load | Store)
-    walk: Walk = replace(command.walk, base=(command.walk.base + random.choice([sat.MEMORY_BYTES, 1 << 28])) % (1 << 32))
+    beyond = random.choice([sat.MEMORY_BYTES, 1 << 28, 1 << 36])
+    walk: Walk = replace(command.walk, base=(command.walk.base + beyond) % (1 << ADDRESS_BITS))
     return Fault("outside", _with(commands, number, replace(command, walk=walk)), ErrorCode.OUTSIDE_WINDOW, _stream(command))
 
 

@@ -20,7 +20,7 @@ from dataflow.network import MaxPool
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
-from hw.isa.commands import Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import ADDRESS_BITS, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
 
 
@@ -133,7 +133,7 @@ def _walk(
     ]
     lengths = [prod(step.count for step in space) for space in (u, v)]
     return Walk(
-        base=(tensor.offset + y * row + x * column + block.start * size) % (1 << 32),
+        base=(tensor.offset + y * row + x * column + block.start * size) % (1 << ADDRESS_BITS),
         size_log2=size.bit_length() - 1,
         boundary=lanes,
         u_size=lengths[0],

@@ -123,7 +123,7 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
     guards = [(view.origin[axis], tensor.shape[axis]) for axis in watched] + [(0, 0xFFFF)] * (GUARDS - len(watched))
     base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, strides, strict=True))
     walk = Walk(
-        base=base % (1 << 32),
+        base=base % (1 << commands.ADDRESS_BITS),
         size_log2=tensor.element_bytes.bit_length() - 1,
         u_size=prod(loop.size for loop in u),
         u_tile=prod(loop.size for loop in u),

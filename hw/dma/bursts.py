@@ -5,11 +5,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.isa.commands import ADDRESS_BITS
 from hw.isa.microarchitecture import PAGE_BYTES
 from hw.walker import REQUEST, least
 
-BURST = data.StructLayout({"address": 32, "beats": 8})
+BURST = data.StructLayout({"address": ADDRESS_BITS, "beats": 8})
 """Byte address in the window of the first beat, a multiple of the beat's size; beats less one."""
+
+
+WINDOW_BITS = ADDRESS_BITS + 1
+"""Of the length of the window."""
 
 
 class Splitter(wiring.Component):
@@ -24,12 +29,12 @@ class Splitter(wiring.Component):
     -------
     i : In(stream of REQUEST)
         Taken while nothing is left of the one before, or with its last burst.
-    window : In(33)
+    window : In(WINDOW_BITS)
         Bytes of the window; it begins at a multiple of 4 KiB.
     o : Out(stream of BURST)
         A burst a cycle, from the cycle after the request was taken.
     outside, address : Out(1), Out(32)
-        For a cycle: a request went beyond the window. It is dropped.
+        For a cycle: a request went beyond the window, and the low bits of where. It is dropped.
     idle : Out(1)
         Nothing is left of the last request.
     """
@@ -39,7 +44,7 @@ class Splitter(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
-                "window": In(33),
+                "window": In(WINDOW_BITS),
                 "o": Out(stream.Signature(BURST)),
                 "outside": Out(1),
                 "address": Out(32),
@@ -52,7 +57,7 @@ class Splitter(wiring.Component):
         beat_bytes = self.config.axi_data_bytes
         beat_bits = beat_bytes.bit_length() - 1
         page_beats = PAGE_BYTES // beat_bytes
-        beat, left = Signal(32 - beat_bits), Signal(32 - beat_bits)  # numbers of beats
+        beat, left = Signal(ADDRESS_BITS - beat_bits), Signal(ADDRESS_BITS - beat_bits)  # numbers of beats
 
         to_page = Signal(range(page_beats + 1))
         m.d.comb += to_page.eq(page_beats - (beat & (page_beats - 1)))

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import BURST, Splitter
+from hw.dma.bursts import BURST, WINDOW_BITS, Splitter
 from hw.formats import lowest_bits
 from hw.isa.commands import Walk
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
@@ -56,7 +56,7 @@ class Reader(wiring.Component):
         Their beats, in order; always ready.
     o : Out(stream of elements_layout, or of element_bits × max_elements)
         Chunks, or words.
-    window, halt : In(33), In(1)
+    window, halt : In(WINDOW_BITS), In(1)
         See `Splitter`; nothing is asked for while `halt` is high, nor waited for.
     illegal, outside, address : Out(1), Out(1), Out(32)
         For a cycle: a walk that is not one, a request beyond the window, and where.
@@ -86,7 +86,7 @@ class Reader(wiring.Component):
                 "ar": Out(stream.Signature(BURST)),
                 "r": In(stream.Signature(config.axi_data_bits)),
                 "o": Out(stream.Signature(shape)),
-                "window": In(33),
+                "window": In(WINDOW_BITS),
                 "halt": In(1),
                 "address": Out(32),
                 **{name: Out(1) for name in flags},

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import BURST, Splitter
+from hw.dma.bursts import BURST, WINDOW_BITS, Splitter
 from hw.fp.pipeline import wire
 from hw.isa.commands import Walk
 from hw.isa.microarchitecture import REQUEST_WORDS, UNFINISHED_WALKS
@@ -71,7 +71,7 @@ class Writer(wiring.Component):
                 "aw": Out(stream.Signature(BURST)),
                 "w": Out(stream.Signature(beat_layout(config))),
                 "b": In(9),
-                "window": In(33),
+                "window": In(WINDOW_BITS),
                 "halt": In(1),
                 "address": Out(32),
                 **{name: Out(1) for name in flags},

@@ -64,6 +64,10 @@ class Counter(IntEnum):
     INNER = 3
 
 
+ADDRESS_BITS = 40
+"""Of an address in the window, which may have as many bytes."""
+
+
 def word(doc: str, bits: int = 32, *, signed: bool = False, default: int = 0) -> Any:  # noqa: ANN401 (a dataclass field)
     """A field of a command: its width and what it means."""
     return field(default=default, metadata={"bits": bits, "signed": signed, "doc": doc, "flags": None})
@@ -82,8 +86,8 @@ class Loop:
     its step less the way that the inner ones have come.
     """
 
-    count: int = word("iterations, at least 1", default=1)
-    delta: int = word("bytes, a multiple of an element's size", signed=True)
+    count: int = word("iterations, at least 1", 24, default=1)
+    delta: int = word("bytes, a multiple of an element's size", ADDRESS_BITS, signed=True)
     guard_0: int = word("of the first guard", 16, signed=True)
     guard_1: int = word("of the second guard", 16, signed=True)
 
@@ -110,8 +114,8 @@ class Walk:
     behind the end of its space.
     """
 
-    base: int = word("byte address in the window, a multiple of an element's size")
-    size_log2: int = word("bytes of an element, as a power of two: 0 to 3", 16)
+    base: int = word("byte address in the window, a multiple of an element's size", ADDRESS_BITS)
+    size_log2: int = word("bytes of an element, as a power of two: 0 to 3", 8)
     boundary: int = word("positions of u after which a chunk ends, counted in each tile", 16, default=1)
     outer: int = word("tile loop counts", default=1)
     middle: int = word("", default=1)

@@ -11,7 +11,7 @@ from hw.isa.microarchitecture import PAGE_BYTES
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
 
-VERSION = 4
+VERSION = 5
 
 WATCHDOG_CYCLES = 1 << 20
 """After a reset; 5 ms at 200 MHz, longer than any memory takes to answer."""
@@ -163,12 +163,14 @@ def _table() -> tuple[Register, ...]:
         ("status", False, "", status),
         ("error_code", False, "", (), {code.name.lower(): code.value for code in ErrorCode}),
         ("error_unit", False, "", (), unit_numbers()),
-        ("error_address", False, "where: a byte in the window, of an illegal setting the offset of its register, or 0"),
+        ("error_address", False, "where: the low half of an address in the window, of a setting its register's offset, or 0"),
         ("error_command", False, "commands that had been begun, the last one included"),
         ("window_base_low", True, "address of the window", (), None, PAGE_BYTES),
         ("window_base_high", True, "its upper half"),
         ("window_bytes", True, "length of the window", (), None, 4),
+        ("window_bytes_high", True, "its upper half"),
         ("program_address", True, "byte in the window of the program's first word", (), None, 4),
+        ("program_address_high", True, "its upper half"),
         ("program_bytes", True, "length of the program", (), None, 4, 4),
         ("interrupt_enable", True, "", _bits(enable="interrupts at the end of a program and at an error")),
         ("interrupt_status", False, "", _bits(pending="a program has ended, or there was an error")),

@@ -105,7 +105,11 @@ class Accelerator:
             self.reset()
         self["window_base_low"] = bus.memory & 0xFFFFFFFF
         self["window_base_high"] = bus.memory >> 32
-        self["window_bytes"] = bus.memory_bytes
+        self._set("window_bytes", bus.memory_bytes)
+
+    def _set(self, name: str, value: int) -> None:
+        """Both halves of a number."""
+        self[name], self[f"{name}_high"] = value & 0xFFFFFFFF, value >> 32
 
     def __getitem__(self, name: str) -> int:
         return self.bus.read32(self._map[name]["offset"])
@@ -148,7 +152,8 @@ class Accelerator:
         """
         place = -(-self._image_bytes // PAGE_BYTES) * PAGE_BYTES
         self.write(place, program)
-        self["program_address"], self["program_bytes"] = place, len(program)
+        self._set("program_address", place)
+        self["program_bytes"] = len(program)
         self["control"] = self._mask("control", "start")
         if not self._until(lambda status: not status & self._mask("status", "running"), timeout):
             self.reset()

@@ -37,7 +37,7 @@ def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout
 
 def is_count(value: Value) -> Value:
     """Whether a field is in 1..`hw.isa.checks.LARGEST`, which the counters behind it can reach."""
-    return (value != 0) & ~value[COUNT_BITS:].any()
+    return (value != 0) & ~value[COUNT_BITS:].any() if len(value) > COUNT_BITS else value != 0
 
 
 def is_within(value: Value, least: int, most: int) -> Value:

@@ -30,7 +30,6 @@ def line(base, count, size_log2=1, **more):
 ELEMENTS, RESULTS = Unit.READERS + Source.ELEMENTS, Unit.WRITERS + Sink.RESULTS
 LOOPS_OF = {
     "count": (Loop(count=8), Loop(count=0), *ONE[1:]),
-    "long": (Loop(count=8), Loop(count=1 << 24), *ONE[1:]),
     "delta": (Loop(count=8), Loop(count=2, delta=-17), *ONE[1:]),
 }
 WALKS = {
@@ -38,7 +37,6 @@ WALKS = {
     "walk.u.1.delta must be a multiple of 2, not -17": {"u": LOOPS_OF["delta"]},
     "walk.v.1.delta must be a multiple of 2, not -17": {"v": LOOPS_OF["delta"]},
     "walk.u.1.count must be in 1..16777215, not 0": {"u": LOOPS_OF["count"]},
-    "walk.v.1.count must be in 1..16777215, not 16777216": {"v": LOOPS_OF["long"]},
     "walk.size_log2 must be in 0..3, not 4": {"size_log2": 4, "base": 256},
     "walk.boundary must be in 1..65535, not 0": {"boundary": 0},
     "walk.middle must be in 1..16777215, not 16777216": {"middle": 1 << 24},

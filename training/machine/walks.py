@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
-from hw.isa.commands import Counter, Loop, Walk
+from hw.isa.commands import ADDRESS_BITS, Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
@@ -49,7 +49,7 @@ def blocks(walk: Walk) -> Iterator[Block]:
         inside = np.broadcast_to(u_digit[u] < walk.run_limit, moved.shape[1:])
         for guard, start, limit in ((1, walk.start_0, walk.limit_0), (2, walk.start_1, walk.limit_1)):
             inside = inside & (moved[guard] + start >= 0) & (moved[guard] + start < limit)
-        yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << 32), inside)
+        yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << ADDRESS_BITS), inside)
 
 
 def read(memory: Bytes, walk: Walk, block: Block, outside: int = 0) -> Words:

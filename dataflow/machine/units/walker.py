@@ -8,10 +8,10 @@ import numpy as np
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
-from hw.isa.commands import LOOPS, Counter, Loop, Walk
+from hw.isa.commands import ADDRESS_BITS, LOOPS, Counter, Loop, Walk
 from hw.isa.microarchitecture import PAGE_BYTES
 
-WORD = 1 << 32
+WORD = 1 << ADDRESS_BITS
 
 OUTSIDE, END_OF_BEAT, END_OF_WORD, END_OF_BLOCK, LAST, ASKS = (1 << bit for bit in range(6))
 """Bits of a chunk: those of `hw.walker.chunk_layout` that have to do with time, and whether a request comes with it."""
