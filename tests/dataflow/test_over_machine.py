@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dataflow import zoo
+from dataflow.axes import Combine
 from dataflow.bounds import bounds
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
@@ -62,16 +63,16 @@ def test_a_slower_memory_is_the_machines_too():
 @pytest.mark.parametrize(
     ("network", "config", "reason"),
     [
-        ("resnet9", PRESETS["vcu1525"], "layer 'conv1', forward: the accelerator cannot do 'statistics'"),
+        ("gated", PRESETS["vcu1525"], "layer 'gate', forward: the accelerator cannot do 'multiply'"),
         ("mlp", replace(TINY, rows=3), "rows must be a multiple of vpu_lanes in the whole accelerator, not 3 and 4"),
         ("wide", TINY, "cycles, too many to run each of them here"),
     ],
 )
 def test_without_a_machine_the_report_says_why(network, config, reason):
-    wide = Network(
-        name="wide", input_shape=(64, 64, 16), layers=(Conv(name="conv", inputs=(INPUT,), out_channels=64, kernel=3),)
-    )
-    network = wide if network == "wide" else zoo.load(network)
+    conv = Conv(name="conv", inputs=(INPUT,), out_channels=64, kernel=3)
+    gate = Combine(name="gate", inputs=("conv", "conv"), kind="multiply")
+    layers = {"wide": (conv,), "gated": (conv, gate)}.get(network)
+    network = Network(name=network, input_shape=(64, 64, 16), layers=layers) if layers else zoo.load(network)
     found = over_machine(network, program(network, config, 2), config)
     assert reason in found["reason"]
     assert sentence(found).startswith("Estimated, and compared with no machine: ")

@@ -8,7 +8,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
+from dataflow.network import INPUT, Add, Conv, GlobalPool, Linear, Network, Relu
 from dataflow.program import Dataflow
 from hw.config import PRESETS
 from hw.errors import InputError
@@ -139,13 +139,6 @@ def test_groups_that_are_not_filled_are_refused():
     images = np.zeros((1, 4, 4, 2), np.float16)
     with pytest.raises(InputError, match=message):
         step_on_rtl(TINY, model, Sgd(), images, np.array([0]), 0.05)
-
-
-def test_batch_norm_is_refused():
-    network = tower(conv("stem", INPUT, 8), BatchNorm(name="norm", inputs=("stem",)))
-    model = Model(network, ExactBackend(), np.random.default_rng(0))
-    with pytest.raises(InputError, match=r"^layer 'stem', forward: the accelerator cannot do 'statistics'; allowed: bias, "):
-        assemble_step(TINY, model, Sgd(), 0.05, 1)
 
 
 @pytest.mark.parametrize(
