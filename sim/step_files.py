@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dataflow.machine.assemble import Assembled
+from dataflow.machine.loss import SHARE, TARGET
 from dataflow.machine.memory import KINDS, Tensor
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16
@@ -29,6 +30,10 @@ ROLES = {
     "variance": "running variances of a normalisation, for evaluation",
     "factors": "what a normalisation multiplies by and adds, of this batch",
     "index": "where the largest element of each window was",
+    "rows": "numbers of rows between two passes of a normalisation",
+    "target": "what the softmax of the output should be",
+    "share": "minus loss scale / batch, for each class",
+    "softmax": "of the output",
     "totals": "sums that means are made of",
 }
 """By what stands behind the last dot of a tensor's name."""
@@ -49,7 +54,7 @@ def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: 
         By which the host multiplies the loss's gradient, and updates divide.
     """
     memory = assembled.memory
-    host = {
+    host: dict[str, dict[str, Any]] = {
         "writes_before_forward": {"batch": memory[f"{first}.input"].name},
         "reads_after_forward": {"output": memory[f"{last}.output"].name},
         "writes_before_backward": {
@@ -57,6 +62,8 @@ def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: 
         },
         "reads_after_backward": {"weights": [name for name, one in memory.tensors.items() if one.kind == "master"]},
     }
+    if TARGET in memory.tensors:
+        host["writes_before_step"] = {"batch": memory[f"{first}.input"].name, "target": TARGET, "share": SHARE}
     return {
         "memory_bytes": memory.size_bytes,
         "programs_go_behind": "memory_bytes, in the window, at a multiple of 4",

@@ -37,7 +37,7 @@ from sim.program import ProgramOnRtl, written_rows
 from sim.written import Journal, Row
 from training.backend import ExactBackend
 from training.layers.weighted import Weighted
-from training.loss import cross_entropy
+from training.loss import cross_entropy, scaled_gradient
 from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import Array
@@ -99,8 +99,12 @@ def assemble_step(
     learning_rate: float,
     batch: int,
     dataflows: Dataflows = as_scheduled,
+    *,
+    loss: bool = False,
 ) -> Assembled:
     """The programs of one training step of a model as it stands, `dataflows` saying what stays in the array for each product.
+
+    With `loss` they have softmax cross-entropy between them, so that they can be one: `Assembled.step`.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def assemble_step(
     if any(chosen.values()):
         pins = {name: Choice(dataflow=dataflow) for name, dataflow in chosen.items() if dataflow}
         program = lower(network, config, pins=pins, **options)
-    return assemble(network, program, config, rates_of(optimiser, learning_rate))
+    return assemble(network, program, config, rates_of(optimiser, learning_rate), loss=loss)
 
 
 def rates_of(optimiser: Sgd, learning_rate: float) -> Rates:
@@ -217,8 +221,9 @@ class StepsOnRtl:
         forward = self._run("forward", batch, assembled.forward)
         last = self.model.network.layers[-1].name
         logits = decode(assembled.memory.tensors[f"{last}.output"], forward.outcome.memory, storage)
-        loss, gradient = cross_entropy(logits, labels, smoothing)
-        self._write(assembled.memory[f"{last}.output_gradient"], self.model.backend.store(gradient * scale))
+        loss, _ = cross_entropy(logits, labels, smoothing)
+        gradient = scaled_gradient(self.model.backend, logits, labels, scale, smoothing)
+        self._write(assembled.memory[f"{last}.output_gradient"], gradient)
         backward = self._run("backward", batch, at_rates(assembled.backward, rates))
 
         training_step(self.model, self.optimiser, images, labels, learning_rate, capture, smoothing)
@@ -309,8 +314,9 @@ def step_in_numpy(
     write(machine.memory, assembled.memory[f"{_first(model)}.input"], model.backend.store(images), storage)
     machine.run(assembled.forward)
     last = model.network.layers[-1].name
-    _, gradient = cross_entropy(decode(assembled.memory.tensors[f"{last}.output"], machine.memory, storage), labels)
-    write(machine.memory, assembled.memory[f"{last}.output_gradient"], model.backend.store(gradient * scale), storage)
+    logits = decode(assembled.memory.tensors[f"{last}.output"], machine.memory, storage)
+    gradient = scaled_gradient(model.backend, logits, labels, scale)
+    write(machine.memory, assembled.memory[f"{last}.output_gradient"], gradient, storage)
     machine.run(assembled.backward)
     capture: dict[str, Any] = {}
     training_step(model, optimiser, images, labels, learning_rate, capture)

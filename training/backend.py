@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import e, log2
 from typing import TypeVar
 
 import numpy as np
@@ -84,6 +85,13 @@ class Backend(ABC):
     def function(self, function: Function, values: Array) -> Array:
         """A scalar function of `wide` numbers."""
         return true_function(function, values)
+
+    def softmax(self, values: Array) -> Array:
+        """Of the last axis, `wide`."""
+        to_base_2 = self.wide(log2(e))
+        largest = values.max(axis=-1, keepdims=True) * to_base_2
+        raised = self.function(Function.EXP2, values * to_base_2 + -largest)
+        return raised * self.function(Function.RECIPROCAL, self.sum_last(raised))
 
 
 class ExactBackend(Backend):

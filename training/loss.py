@@ -1,8 +1,9 @@
-"""Softmax cross entropy, on the host in binary64."""
+"""Softmax cross entropy: its value in binary64, its gradient in the arithmetic of a backend."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.backend import Backend, ExactBackend
 from training.numbers import Array
 
 
@@ -35,3 +36,27 @@ def cross_entropy(logits: Array, labels: NDArray[np.integer], smoothing: float =
     if smoothing:
         loss -= smoothing * logarithm.mean()
     return float(loss), gradient / len(labels)
+
+
+def targets(labels: NDArray[np.integer], classes: int, smoothing: float = 0.0) -> NDArray[np.float64]:
+    """What the softmax of each sample should be, (batch, classes)."""
+    right = labels[:, None] == np.arange(classes)
+    return right * (1 - smoothing) + smoothing / classes
+
+
+def scaled_gradient(
+    backend: Backend, logits: Array, labels: NDArray[np.integer], loss_scale: float, smoothing: float = 0.0
+) -> Array:
+    """The gradient of a batch's loss times the loss scale, stored; in exact mode as the accelerator computes it.
+
+    There the target is stored, the softmax and what follows are binary32: ``(target - softmax) * (-loss scale / batch)``.
+    """
+    if not isinstance(backend, ExactBackend):
+        return backend.store(cross_entropy(logits, labels, smoothing)[1] * loss_scale)
+    target = backend.store(targets(labels, logits.shape[1], smoothing))
+    return backend.store((target - backend.softmax(logits)) * share(len(labels), loss_scale))
+
+
+def share(batch: int, loss_scale: float) -> np.float32:
+    """What the accelerator multiplies target minus softmax by."""
+    return np.float32(-loss_scale / batch)

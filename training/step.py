@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.layers.module import Capture, Pass
-from training.loss import cross_entropy
+from training.loss import cross_entropy, scaled_gradient
 from training.model import Model
 from training.numbers import Array
 from training.optimiser import Optimiser
@@ -82,8 +82,8 @@ def training_step(
     statistics = [(module, dict(module.statistics)) for module in model.modules.values()]
     how = Pass(training=True, capture=capture)
     logits = model.forward(images, how)
-    loss, gradient = cross_entropy(logits, labels, smoothing)
-    model.backward(model.backend.store(gradient * optimiser.loss_scale.scale), how)
+    loss, _ = cross_entropy(logits, labels, smoothing)
+    model.backward(scaled_gradient(model.backend, logits, labels, optimiser.loss_scale.scale, smoothing), how)
     updated = optimiser.step(model.parameters(), learning_rate)
     if not updated:
         for module, before in statistics:

@@ -14,6 +14,7 @@ from dataflow.machine.by_channel import ChannelPass, Channels, binary32
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
 from dataflow.machine.layouts import Layouts
+from dataflow.machine.loss import LossPasses
 from dataflow.machine.memory import Memory, Tensor
 from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
 from dataflow.machine.products import Drain, emit, emit_batch, turned
@@ -26,7 +27,7 @@ from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
-from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
 
 NO_OPTIONS = PassOption(0)
 
@@ -61,18 +62,24 @@ class Assembled:
     memory: Memory
     origins: tuple[tuple[Origin, ...], tuple[Origin, ...]]
 
+    @property
+    def step(self) -> tuple[Command, ...]:
+        """Both as one program, for a step whose gradient the accelerator computes itself."""
+        return (*self.forward[:-1], Sync(), *self.backward)
 
-def assemble(network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> Assembled:
+
+def assemble(network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, loss: bool = False) -> Assembled:
     """`program`, a training step of `network`, in commands of the accelerator.
 
-    Weights are updated when all gradients are known: an update is skipped where any of them is not finite.
+    Weights are updated when all gradients are known: an update is skipped where any of them is not finite. With `loss` the
+    forward program ends with the gradient of softmax cross-entropy, see `dataflow.machine.loss`.
 
     Raises
     ------
     InputError
         Where the accelerator cannot do what the program asks, or its buffers have no room.
     """
-    return _Assembler(network, program, config, rates).run()
+    return _Assembler(network, program, config, rates).run(loss=loss)
 
 
 class _Assembler:
@@ -86,7 +93,7 @@ class _Assembler:
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
         self.normalised: dict[str, Normalisation] = {}
 
-    def run(self) -> Assembled:
+    def run(self, *, loss: bool) -> Assembled:
         self._check()
         self._place()
         split = next(
@@ -97,11 +104,20 @@ class _Assembler:
             ),
             len(self.program.commands),
         )
-        forward, forward_operations = self._traced(self._section(self.program.commands[:split]))
+        forward, forward_operations = self._traced(self._forward(self.program.commands[:split], loss=loss))
         self.dependences = Dependences()  # the host comes between
         backward, backward_operations = self._traced(self._backward(self.program.commands[split:]))
         placed = [tuple(place_loads(self.config, (*part, Halt()))) for part in (forward, backward)]
         return Assembled(placed[0], placed[1], self.memory, (forward_operations, backward_operations))
+
+    def _forward(self, commands: Sequence[Product | Vector | Update], *, loss: bool) -> Iterator[Command]:
+        yield from self._section(commands)
+        if loss:
+            last = self.network.layers[-1].name
+            passes = LossPasses(self.memory, f"{last}.output", f"{last}.output_gradient", self.config.vpu_lanes)
+            passes.place()
+            self._origin = Origin(last, Stage.FORWARD, "vector")
+            yield from self._by_channel(passes.passes())
 
     def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
         yield from self._section(commands)

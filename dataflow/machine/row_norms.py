@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import e, log2
 
 from dataflow.machine.by_channel import ChannelPass, Channels, Vectors, binary32
@@ -173,9 +173,14 @@ class SoftmaxPasses:
 
     def output(self, steps: int, gate: Channels | None, results: Channels) -> ChannelPass:
         """Exponentials times the share of each row."""
+        wide = self.wide(results)
+        return replace(wide, steps=wide.steps | steps | PassStep.NARROW, gate=gate)
+
+    def wide(self, results: Channels) -> ChannelPass:
+        """The same in binary32."""
         return ChannelPass(
-            steps=steps | STORED | LINE | TIMES, elements=self._x, pairs=self._rows.number("shift"), by_row=True,
-            third=self._rows.number("share"), scale=binary32(log2(e)), function=Function.EXP2, gate=gate, results=results,
+            steps=PassStep.WIDEN | LINE | TIMES, elements=self._x, pairs=self._rows.number("shift"), by_row=True,
+            third=self._rows.number("share"), scale=binary32(log2(e)), function=Function.EXP2, results=results,
         )  # fmt: skip
 
     def gradient_sums(self, gradient: Channels) -> Iterator[ChannelPass | RowReduction]:

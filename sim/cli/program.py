@@ -38,12 +38,13 @@ def command() -> None:
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
 @ratio_option()
 @click.option("--batch", type=Count(4096), default=8, show_default=True, help="images of a step")
+@click.option("--loss", is_flag=True, help="one program more, step.bin, that computes the loss's gradient itself")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products; default: the schedule's")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
-    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratio, batch: int, dataflow: str | None, seed: int,
-    out: Path, as_json: bool,
+    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratio, batch: int, loss: bool,
+    dataflow: str | None, seed: int, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a training step as two programs, and the memory that they start from.
 
@@ -51,9 +52,13 @@ def step(
     rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images;
     memory.json says where in it each tensor stands, what it is, its format and scale, and what the host writes and reads.
 
+    With --loss forward.bin computes the gradient, too, of softmax cross-entropy with targets in memory, and step.bin is both in
+    one: a step without a stop for the host.
+
     \b
-    Example:
+    Examples:
       nmtrain program step --model mlp --ratio 2:8 --batch 8 --out out/program
+      nmtrain program step --model cnn --batch 8 --loss --out out/whole
     """
     import numpy as np
 
@@ -73,12 +78,13 @@ def step(
     network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
     optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None
-    assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays)
+    assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays, loss=loss)
     images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
     memory = initial_memory(config, assembled, trained, optimiser, images)
     layers = next(iter(network.weighted())).name, network.layers[-1].name
     described = describe(config, assembled, *layers, optimiser.loss_scale.scale)
     programs = {"forward": assembled.forward, "backward": assembled.backward}
+    programs |= {"step": assembled.step} if loss else {}
     result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     result |= described
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
