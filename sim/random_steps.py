@@ -1,25 +1,29 @@
 """Training steps of random networks, with random ratios, dataflows, buffers and memories: what fuzzing the accelerator runs."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataflow.axes import Axis, AxisPool
 from dataflow.machine.units.port import Memory
-from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
+from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
 from dataflow.program import Dataflow, Product
+from dataflow.rearrange import Reshape, Slice, Transpose
 from dataflow.stages import Stage
+from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Select, Softmax
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
+from hw.isa.functions import ACTIVATIONS
 from hw.ratio import Ratio
-from sim.whole_step import StepOnRtl, assemble_step, step_on_rtl
+from sim.whole_step import Dataflows, StepOnRtl, assemble_step, step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.model import Model
-from training.numbers import to_storage
+from training.numbers import Array, to_storage
 from training.optimiser import Sgd
 
 CONFIGS = (
@@ -37,11 +41,17 @@ RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), 
 
 
 def random_network(random: Random, ratio: Ratio) -> Network:
-    """Convolutions and pools of any shape, or linear layers, batch norms, ReLUs and sums between; a linear layer ``out`` last.
+    """Convolutions and pools of any shape, tokens with attention, or linear layers; a linear layer ``out`` last.
+
+    Between them are batch and layer norms, ReLUs and other activations, and sums.
 
     Groups of channels that are no whole groups of `ratio` stay dense.
     """
-    if random.random() < 0.7:
+    kind = random.random()
+    if kind < 0.25:
+        drawn = _Drawn(random, (random.randint(2, 5), random.randint(2, 5), random.choice([1, 3, 4])), ratio)
+        drawn.transformer()
+    elif kind < 0.75:
         drawn = _Drawn(random, (random.randint(3, 6), random.randint(3, 6), random.choice([1, 2, 3, 4, 5, 16])), ratio)
         for _ in range(random.randint(1, 3)):
             drawn.branch(drawn.convolution)
@@ -88,11 +98,58 @@ class _Drawn:
             if self.random.random() < 0.4:
                 self.add(BatchNorm)
             if number < depth - 1 or self.random.random() < 0.5:
-                self.add(Relu)
+                self.activation()
         if depth and self.shape == shape:
             self.add(Add, before)
         if self.random.random() < 0.7:
+            self.activation()
+
+    def activation(self) -> None:
+        """A ReLU, mostly."""
+        if self.random.random() < 0.8:
             self.add(Relu)
+        else:
+            self.add(Activation, kind=self.random.choice(list(ACTIVATIONS)))
+
+    def transformer(self) -> None:
+        """Patches as tokens, blocks of attention and linear layers, and one token, or all of them."""
+        random, (height, width, _) = self.random, self.shape
+        size, heads, features = random.randint(1, min(2, height, width)), random.randint(1, 3), random.choice([2, 3, 4, 8])
+        self.add(Conv, out_channels=heads * features, kernel=size, stride=size, bias=random.random() < 0.5)
+        self.add(Embed)
+        for _ in range(random.randint(1, 2)):
+            before, shape = self.last, self.shape
+            if random.random() < 0.6:
+                self.add(LayerNorm)
+            self.attention(heads, features)
+            self.add(Linear, out_features=shape[-1])
+            self.add(Add, before)
+            self.branch(self.linear)
+            if self.shape != shape:
+                self.add(Linear, out_features=shape[-1])
+        if random.random() < 0.6:
+            self.add(Select, index=random.randrange(self.shape[0]))
+        else:
+            self.add(Flatten)
+
+    def attention(self, heads: int, features: int) -> None:
+        """Queries, keys and values of one layer; their products, perhaps with a softmax between."""
+        tokens = self.shape[0]
+        self.add(Linear, out_features=3 * heads * features)
+        whole, parts = self.last, []
+        for place in range(3):
+            self.last = whole
+            self.add(Slice, axis=1, start=place * heads * features, size=heads * features)
+            self.add(Reshape, shape=(tokens, heads, features))
+            self.add(Transpose, axes=(1, 0, 2))
+            parts.append(self.last)
+        self.last = parts[0]
+        self.add(MatMul, parts[1], transposed=True)
+        if self.random.random() < 0.8:
+            self.add(Softmax)
+        self.add(MatMul, parts[2])
+        self.add(Transpose, axes=(1, 0, 2))
+        self.add(Reshape, shape=(tokens, heads * features))
 
     def convolution(self, due: Shape | None) -> None:
         """A convolution of any shape, or of one whose output has the shape `due`, if there is."""
@@ -124,8 +181,20 @@ class _Drawn:
         self.add(Linear, out_features=due[-1] if due else self.random.randint(1, 40))
 
 
-def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl:
-    """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`; on any, or on `config`."""
+@dataclass(frozen=True)
+class Drawn:
+    """A step that was drawn: where it runs, what is trained, and on what."""
+
+    config: AcceleratorConfig
+    model: Model
+    images: Array
+    labels: NDArray[np.integer]
+    timing: Memory
+    dataflows: Dataflows
+
+
+def draw(seed: int, config: AcceleratorConfig | None = None) -> Drawn:
+    """A step from `seed`; on any accelerator, or on `config`."""
     random, rng = Random(seed), np.random.default_rng(seed)
     ratio = random.choice(RATIOS)
     network, batch = random_network(random, ratio), random.randint(1, 5)
@@ -145,5 +214,11 @@ def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl
     try:
         assemble_step(config, model, Sgd(), 0.05, batch, dataflows)
     except InputError:  # the buffers have no room for what was drawn
-        drawn = dict.fromkeys(drawn)
-    return step_on_rtl(config, model, Sgd(), images, labels, 0.05, timing, dataflows)
+        drawn.update(dict.fromkeys(drawn))
+    return Drawn(config, model, images, labels, timing, dataflows)
+
+
+def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl:
+    """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`; on any, or on `config`."""
+    one = draw(seed, config)
+    return step_on_rtl(one.config, one.model, Sgd(), one.images, one.labels, 0.05, one.timing, one.dataflows)

@@ -305,11 +305,12 @@ def step_in_numpy(
     images: Array,
     labels: NDArray[np.integer],
     learning_rate: float,
+    dataflows: Dataflows = as_scheduled,
 ) -> list[Row]:
     """A step by the accelerator's commands in NumPy, without the RTL: for each tensor that the trainer knows, a row."""
     model.set_backend(ExactBackend(config.storage_format))
     storage, scale = config.storage_format, optimiser.loss_scale.scale
-    assembled = assemble_step(config, model, optimiser, learning_rate, len(labels))
+    assembled = assemble_step(config, model, optimiser, learning_rate, len(labels), dataflows)
     machine = Executor(config, initial_memory(config, assembled, model, optimiser))
     write(machine.memory, assembled.memory[f"{_first(model)}.input"], model.backend.store(images), storage)
     machine.run(assembled.forward)

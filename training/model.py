@@ -11,10 +11,12 @@ from hw.ratio import DENSE, Ratio
 from training.backend import Backend
 from training.layers import module_type
 from training.layers.module import Module, Parameter, Pass
+from training.layers.views import Slice
 from training.layers.weighted import Weighted
 from training.methods.dense import Dense
 from training.methods.method import Method
 from training.methods.site import Moment, Site
+from training.nm import Mask
 from training.numbers import Array
 
 
@@ -94,11 +96,17 @@ class Model:
         once to storage.
         """
         gradients = {self.network.layers[-1].name: gradient}
+        covered: dict[str, Mask] = {}  # where slices alone have left something so far
         with np.errstate(all="ignore"):
             for name, module in reversed(self.modules.items()):
                 if name in self._learned and name in gradients:
                     parts = module.backward(gradients.pop(name), how or Pass())
+                    if isinstance(module, Slice):
+                        self._place(gradients, covered, module, parts[0])
+                        continue
                     self._collect(gradients, module.layer.inputs, parts)
+                    for source in module.layer.inputs:
+                        covered.pop(source, None)
 
     def set_backend(self, backend: Backend) -> None:
         """Go on with another arithmetic: weights stay, operands are made anew."""
@@ -146,6 +154,19 @@ class Model:
             if name in gradients:
                 part = self.backend.store(gradients[name].astype(self.backend.wide, copy=False) + part)
             gradients[name] = part
+
+    def _place(self, gradients: dict[str, Array], covered: dict[str, Mask], module: Slice, part: Array) -> None:
+        """Put the gradient of a slice where it belongs: as it is where no other reader has left anything, else added."""
+        name, where = module.layer.inputs[0], module.part
+        if name in gradients:
+            summed = self.backend.store(gradients[name][where].astype(self.backend.wide, copy=False) + part[where])
+            seen = covered[name][where] if name in covered else np.True_
+            part, gradients[name] = part[where], gradients[name].copy()
+            gradients[name][where] = np.where(seen, summed, part)
+        else:
+            gradients[name], covered[name] = part, np.zeros(part.shape, np.bool_)
+        if name in covered:
+            covered[name][where] = True
 
     def _learned_tensors(self) -> frozenset[str]:
         """Tensors that depend on a parameter; the first layers' inputs do not and need no gradient."""

@@ -90,6 +90,7 @@ class _Assembler:
         self.layers = {layer.name: layer for layer in network.layers}
         self.layouts = Layouts(network)
         self.made = self._makers()
+        self.seen: dict[str, str] = {}
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
         self.normalised: dict[str, Normalisation] = {}
 
@@ -334,12 +335,17 @@ class _Assembler:
         )
         return replace(vector, source=vector.source and self._operand(vector.source), operations=operations)
 
+    def _own(self, name: str) -> str:
+        """The name that a tensor has where it is not seen otherwise."""
+        return self.seen.get(name, name)
+
     def _operand(self, operand: op.Operand) -> op.Operand:
         maker = self.made.get(self.memory.place(operand.tensor))
         layout = self.layouts.view(maker, operand.layer) if maker else None
-        if layout is None or layout.is_plain:
+        if layout is None or maker is None or (layout.is_plain and layout.shape == self.layouts.shapes[maker]):
             return operand
         name = f"{operand.tensor} as {operand.layer}"
+        self.seen[name] = operand.tensor
         self.memory.alias(name, operand.tensor)
         self.memory.see(name, layout)
         return replace(operand, tensor=name)
@@ -352,7 +358,8 @@ class _Assembler:
             _, first = rest.pop(0)
             source = chain.written(0, target)
             bias = f"{first.bias}.bias" if first.bias else None
-            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=first.gate)
+            gate = first.gate and self._operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
+            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=gate)
             if any(product.output.region in self.program.cleared for product in pending):
                 yield from self._zeros(source)
             for product in pending:
@@ -406,7 +413,7 @@ class _Assembler:
 
     def _pool(self, pool: op.GlobalPool, source: str, target: str) -> Iterator[Command]:
         """Of all pixels of a channel: the largest, or their sum, then its share."""
-        totals = totals_of(target)
+        totals = totals_of(self._own(target))
         _, *pixels, _ = self.memory[source].shape
         if pool.kind == "max":
             yield from self._channel_sums(source, totals, places=index_of(pool.layer))
@@ -449,17 +456,17 @@ class _Assembler:
         read = replace(memory[source], shape=(self.program.batch, *(inputs if forward else outputs)))
         places = memory[index_of(layer.name)] if isinstance(operation, op.PoolMax | op.PoolMaxGradient) else None
         shares = [] if places else [(rows, columns, binary32(1 / n)) for rows, columns, n in pooling.shares(layer, axes)]
-        totals = memory[totals_of(target)]
+        totals = memory[totals_of(self._own(target))]
         if forward:
             yield from self._operations(pooling.over_windows(self.config, axes, read, totals, places))
             if places:
-                yield from self._stored(totals_of(target), target)
+                yield from self._stored(totals_of(self._own(target)), target)
             for rows, columns, share in shares:
                 yield from self._operations(pooling.scaled(self.config, totals, memory[target], rows, columns, share))
             return
         gradient = pooling.Gradient(read, places, shares[0][-1] if len(shares) == 1 else None)
         if len(shares) > 1:
-            gradient = pooling.Gradient(memory[scaled_of(target)])
+            gradient = pooling.Gradient(memory[scaled_of(self._own(target))])
             for rows, columns, share in shares:
                 yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
         yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
@@ -543,7 +550,7 @@ class _Assembler:
             return
         residuals = part.residuals
         if len(residuals) > 1:
-            others = sums_of(target)
+            others = sums_of(self._own(target))
             for number, name in enumerate(residuals[1:]):
                 yield from self._pass(Part(PassStep.RESIDUAL, residuals=[name]), others if number else residuals[0], others)
             residuals = [others]

@@ -52,7 +52,9 @@ class Layout:
     @property
     def is_plain(self) -> bool:
         """Whether elements stand one after the other, and nothing else between samples."""
-        return self.first == 0 and self == Layout.of(self.shape)
+        plain = Layout.of(self.shape)
+        axes = zip(self.shape, self.steps, plain.steps, strict=True)
+        return self.first == 0 and self.sample == plain.sample and all(step == due for size, step, due in axes if size > 1)
 
     def transposed(self, axes: Sequence[int]) -> "Layout":
         """With the axes in another order."""

@@ -36,14 +36,16 @@ class Slice(Module[rearrange.Slice]):
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.shape = inputs[0].shape
-        return inputs[0][self._part()]
+        return inputs[0][self.part]
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:
         whole = np.zeros(self.shape, gradient.dtype)
-        whole[self._part()] = gradient
+        whole[self.part] = gradient
         return (whole,)
 
-    def _part(self) -> tuple[slice, ...]:
+    @property
+    def part(self) -> tuple[slice, ...]:
+        """Where its entries stand in what it reads."""
         return (*[slice(None)] * (self.layer.axis + 1), slice(self.layer.start, self.layer.start + self.layer.size))
 
 
