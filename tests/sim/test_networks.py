@@ -1,0 +1,44 @@
+"""The five networks of the evaluation, narrow, train on the RTL: every byte, cycle and counter of a step, as a user runs it."""
+
+import json
+
+import pytest
+
+from dataflow import zoo
+from dataflow.lower import lower
+from dataflow.machine.assemble import assemble
+from dataflow.machine.updates import Rates
+from hw.config import PRESETS
+from hw.ratio import Ratio
+from sim.cli import main
+from training import methods
+
+FIVE = ("resnet9", "resnet18", "resnet50", "vgg19", "vit")
+NARROW = 32
+RATES = Rates(unscale=-10, weight_decay=0, momentum=0, learning_rate=0)
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_a_step_of_a_narrow_network(name, tmp_path, capsys):
+    options = ["--scale", str(NARROW), "--data", "random", "--batch", "2", "--epochs", "1", "--config", "tiny"]
+    with pytest.raises(SystemExit) as ended:
+        main(["cosim", "--whole", "--model", name, *options, "--out", str(tmp_path), "--json"])
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["bytes_different"] == 0
+    assert step["counters_equal"]
+    assert ended.value.code == 0
+    commands = " ".join(row["commands"] for program in step["programs"] for row in program["commands"])
+    assert {"PRODUCT", "PASS", "UPDATE"} <= set(commands.replace(",", "").split())
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_the_whole_network_is_as_many_commands_at_any_batch(name):
+    """At full size, on the largest accelerator; only the counts in the commands follow the batch."""
+    config, network = PRESETS["vcu1525"], zoo.load(name)
+
+    def commands(batch):
+        program = lower(network, config, batch=batch, ratio=Ratio(2, 8), sparse_stages=methods.load("bdwp").sparse_stages)
+        assembled = assemble(network, program, config, RATES)
+        return [type(command) for half in (assembled.forward, assembled.backward) for command in half]
+
+    assert len(commands(512)) == len(commands(256))
