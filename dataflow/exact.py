@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from dataflow.machine.assemble import Assembled, Origin, assemble
-from dataflow.machine.executor import Execution, Moment, execute
+from dataflow.machine.executor import Execution, Moment
+from dataflow.machine.known import known
 from dataflow.machine.units.port import Memory
 from dataflow.machine.updates import Rates
 from dataflow.network import Network
@@ -65,7 +66,7 @@ def run_on_machine(network: Network, program: Program, config: AcceleratorConfig
     """
     check_sat(config)
     assembled = assemble(network, program, config, RATES)
-    executed = [execute(config, commands, Memory.of(config)) for commands in (assembled.forward, assembled.backward)]
+    executed = [known(config, commands, Memory.of(config)) for commands in (assembled.forward, assembled.backward)]
     return told(config, assembled, executed)
 
 

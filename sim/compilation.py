@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hw import processes
+from hw.cache import cache_folder, keep, sealed
 from hw.errors import InputError, SimulationError
-from sim.cache import cache_folder, keep, sealed
 
 VERILATOR_FLAGS = [
     *("--cc", "--exe", "--quiet", "-O3"),

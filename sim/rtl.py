@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.array import Element
+from hw.cache import cache_folder, kept
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC
 from hw.export import export, source_hash
 from hw.processes import scratch
 from hw.uspe import USPE
-from sim.cache import cache_folder, kept
 from sim.harness import run_until_done
 from sim.player import Operands, play, player_package, read_results, write_streams
 from sim.verilator import Build, build

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from dataflow.machine.units.port import Memory
+from hw.cache import cache_folder, kept
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC
 from hw.dma.port import master_members, masters
 from hw.export import BLOCKS, source_hash, to_verilog
 from hw.isa.registers import ErrorCode
 from hw.processes import scratch
-from sim.cache import cache_folder, kept
 from sim.harness import run_programs
 from sim.image import Bytes
 from sim.live import answering

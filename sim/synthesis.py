@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from hw import processes
+from hw.cache import cache_folder, kept
 from hw.errors import InputError, SimulationError
 from hw.processes import scratch
 from sim.area import KINDS, Module, hierarchy, instances
-from sim.cache import cache_folder, kept
 
 XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
 

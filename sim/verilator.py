@@ -17,10 +17,10 @@ from xml.etree import ElementTree
 import cocotb_tools.config
 from cocotb_tools.runner import get_runner
 
+from hw.cache import cache_folder, keep, sealed
 from hw.errors import InputError, SimulationError
 from hw.files import hash_files, write_whole
 from hw.processes import scratch
-from sim.cache import cache_folder, keep, sealed
 from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, TRACED_FLAGS, VERILATOR_FLAGS, compile_sources
 from sim.console import log, working
 

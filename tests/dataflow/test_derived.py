@@ -36,7 +36,7 @@ def linear(ratio, batch=8):
 
 @pytest.fixture(scope="module")
 def result():
-    return estimate(zoo.load("cnn"), TINY, method="bdwp", sparse_stages=BOTH, ratio=EIGHTH, batch=4)
+    return estimate(zoo.load("cnn"), TINY, method="bdwp", sparse_stages=BOTH, ratio=EIGHTH, batch=4, machine=False)
 
 
 def test_what_enters_the_array_costs_its_bits_and_its_buffers():

@@ -1,4 +1,4 @@
-"""The result object: its parts add up, and it says what it left out."""
+"""The result object, of the step model: its parts add up, and it says what it left out."""
 
 import json
 
@@ -14,7 +14,7 @@ BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
 
 
 def run(name, config, stages, ratio, batch=4):
-    return estimate(zoo.load(name), PRESETS[config], method="m", sparse_stages=stages, ratio=ratio, batch=batch)
+    return estimate(zoo.load(name), PRESETS[config], method="m", sparse_stages=stages, ratio=ratio, batch=batch, machine=False)
 
 
 @pytest.fixture(scope="module")

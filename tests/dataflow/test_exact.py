@@ -12,10 +12,12 @@ from dataflow.exact import RATES
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
+from dataflow.machine.known import known
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Flatten, Linear, Network, Relu
 from dataflow.program import Stage
 from hw.config import PRESETS
+from hw.isa.commands import Halt, Load, Pass, Source, Store, Sync, Walk
 from hw.ratio import Ratio
 
 TINY = PRESETS["tiny"]
@@ -75,3 +77,19 @@ def test_what_the_accelerator_cannot_do_is_estimated():
     assert result["estimated"] is True
     assert "exact" not in result
     assert "rows must be a multiple of vpu_lanes" in result["over_machine"]["reason"]
+
+
+def test_what_has_been_executed_is_read_again(tmp_path, monkeypatch):
+    """Of equal commands on an equal accelerator with an equal memory; of no others, and of no other machine."""
+    monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
+    commands = [Load(source=Source.ELEMENTS, walk=Walk(boundary=4, size_log2=1)), Pass(), Store(walk=Walk(boundary=4)), Halt()]
+    first = known(TINY, commands, Memory(3, 1))
+    assert first == execute(TINY, commands, Memory(3, 1))
+    monkeypatch.setattr("dataflow.machine.known.execute", lambda *_: pytest.fail("executed again"))
+    again = known(replace(TINY, name="other"), commands, Memory(3, 1))
+    assert (again, again.moments, again.stepped) == (first, first.moments, first.stepped)
+    for other in ((TINY, commands, Memory(4, 1)), (replace(TINY, axi_fifo_beats=65), commands, Memory(3, 1))):
+        with pytest.raises(pytest.fail.Exception):
+            known(*other)
+    with pytest.raises(pytest.fail.Exception):
+        known(TINY, [*commands[:-1], Sync(), Halt()], Memory(3, 1))

@@ -37,7 +37,8 @@ def chromium(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     config = PRESETS["vcu1525"]
-    result = estimate(zoo.load("resnet18"), config, method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=64)
+    given = {"method": "bdwp", "sparse_stages": BOTH, "ratio": Ratio(2, 8), "machine": False}
+    result = estimate(zoo.load("resnet18"), config, batch=64, **given)
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(result, command="nmtrain report resnet18"), encoding="utf-8")
     return path, result

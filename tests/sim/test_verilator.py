@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from hw.cache import sealed
 from hw.errors import InputError
 from sim import compilation, verilator
-from sim.cache import sealed
 from sim.verilator import SimulationError, build
 
 COUNTER = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.cache import keep, kept, seal_of, sealed
+from hw.cache import keep, kept, seal_of, sealed
 
 
 @pytest.mark.parametrize("damaged", [b"", b"whol", b"wholf", b"whole."])

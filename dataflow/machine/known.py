@@ -1,0 +1,45 @@
+"""Executions that are known: the same commands on the same accelerator with the same memory take the same cycles."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import hw.isa
+from dataflow.machine import units
+from dataflow.machine.executor import Execution, Moment, execute
+from dataflow.machine.units.port import Memory
+from hw.cache import cache_folder, kept
+from hw.config import AcceleratorConfig
+from hw.isa.commands import Command
+from hw.isa.encoding import encode
+
+
+def known(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory) -> Execution:
+    """As `dataflow.machine.executor.execute`; what has been executed before is read from the cache's folder."""
+
+    def run() -> bytes:
+        found = execute(config, commands, memory)
+        return json.dumps([found.cycles, found.counters, found.stepped, found.moments]).encode()
+
+    path = cache_folder() / "executions" / f"{_key(config, commands, memory)}.json"
+    cycles, counters, stepped, moments = json.loads(kept(path, run))
+    return Execution(cycles, counters, stepped, tuple(Moment(*moment) for moment in moments))
+
+
+def _key(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory) -> str:
+    """Of all that decides the cycles: the accelerator but for its name, the program's words, the memory, the machine itself."""
+    fields = {name: value for name, value in asdict(config).items() if name != "name"}
+    accelerator = {name: value if isinstance(value, str) else float(value) for name, value in fields.items()}
+    told = json.dumps([accelerator, asdict(memory), _machine()], sort_keys=True).encode()
+    return hashlib.sha256(told + bytes(encode(commands))).hexdigest()
+
+
+@cache
+def _machine() -> str:
+    """Of the source of the machine and of the commands."""
+    machine, isa = Path(units.__file__).parent, Path(hw.isa.__file__).parent
+    paths = (*sorted(machine.glob("*.py")), machine.parent / "executor.py", *sorted(isa.glob("*.py")), isa.parent / "config.py")
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
