@@ -34,7 +34,12 @@ ROLES = {
     "target": "what the softmax of the output should be",
     "share": "minus loss scale / batch, for each class",
     "softmax": "of the output",
-    "totals": "sums that means are made of",
+    "totals": "sums that means are made of, or maxima, before they are rounded",
+    "scaled": "gradients of windows, times their shares",
+    "kept": "what an activation was applied to",
+    "token": "class token and its velocity, which updates change",
+    "position": "positions of tokens and their velocities, which updates change",
+    "position_gradient": "gradient of the loss by positions, times the loss scale",
 }
 """By what stands behind the last dot of a tensor's name."""
 

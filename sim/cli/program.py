@@ -17,6 +17,9 @@ from sim.console import log, working
 if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
     from sim.program import ProgramOnRtl, Refused
 
+MOST_IMAGE_BYTES = 1 << 30
+"""Of a step's memory that is written to a file; of a larger one there is its description alone."""
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -49,7 +52,8 @@ def step(
     """Write a training step as two programs, and the memory that they start from.
 
     forward.bin leaves the network's output in memory. The host puts the loss's gradient beside it, and backward.bin does the
-    rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images;
+    rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images, up
+    to 1 GiB;
     memory.json says where in it each tensor stands, what it is, its format and scale, and what the host writes and reads.
 
     With --loss forward.bin computes the gradient, too, of softmax cross-entropy with targets in memory, and step.bin is both in
@@ -79,8 +83,6 @@ def step(
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
     optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None
     assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays, loss=loss)
-    images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
-    memory = initial_memory(config, assembled, trained, optimiser, images)
     layers = next(iter(network.weighted())).name, network.layers[-1].name
     described = describe(config, assembled, *layers, optimiser.loss_scale.scale)
     programs = {"forward": assembled.forward, "backward": assembled.backward}
@@ -89,10 +91,15 @@ def step(
     result |= described
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
     files: dict[str, str | bytes] = {f"{name}.bin": encode(commands) for name, commands in programs.items()}
-    write_set(out, files | {"memory.bin": memory.tobytes(), "memory.json": json_text(result)})
+    size = assembled.memory.size_bytes
+    if size <= MOST_IMAGE_BYTES:
+        images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
+        files["memory.bin"] = initial_memory(config, assembled, trained, optimiser, images).tobytes()
+    write_set(out, files | {"memory.json": json_text(result)})
     show(result, as_json=as_json)
     sizes = ", ".join(f"{name}.bin {one['commands']} commands" for name, one in result["programs"].items())
-    log.print(f"{out}: {sizes}; memory.bin {len(memory):,} bytes, {len(described['tensors'])} tensors")
+    image = "memory.bin" if size <= MOST_IMAGE_BYTES else "memory, too large for an image,"
+    log.print(f"{out}: {sizes}; {image} {size:,} bytes, {len(described['tensors'])} tensors")
 
 
 @command.command("show")
