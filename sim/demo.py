@@ -95,6 +95,7 @@ def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
         sparse_stages=stages,
         ratio=RATIO,
         batch=512,
+        machine=False,
     )
     accuracy = {name: metrics["test_accuracy"] for name, metrics in training.items()}
     return {"accuracy": accuracy, "training": training, "cosim": cosim, "estimate": estimated}

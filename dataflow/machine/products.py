@@ -23,7 +23,7 @@ MOST_SHARES = 4
 
 
 MANY_PARTS = 16
-"""Of a reduction: fewer are equal; of so many a sixteenth more, or a last one that is shorter, cost less than a hundredth."""
+"""Of a reduction: of so many, a sixteenth more, or a last one that is shorter, cost less than a hundredth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,12 +257,13 @@ def _part_units(product: Product, unit: int, units: int, most: int) -> int:
     parts = -(-units // most)
     equal = -(-units // parts)
     pixels = [loop.size for loop in product.activations.columns[1:]]
-    if parts < MANY_PARTS or not pixels or product.stage is not Stage.WEIGHT_GRADIENT:
+    if not pixels or product.stage is not Stage.WEIGHT_GRADIENT:
         return equal
     for inner in (prod(pixels), pixels[-1]):
         step = lcm(unit, inner) // unit
         whole = min(-(-equal // step), most // step) * step
-        if whole and -(-units // whole) <= parts + parts // MANY_PARTS:
+        uneven = parts < MANY_PARTS and (whole - equal) * 64 > equal
+        if whole and not uneven and -(-units // whole) <= parts + parts // MANY_PARTS:
             return whole
     return equal
 

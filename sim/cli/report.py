@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 @input_shape_option
 @click.option("--schedule", type=click.Path(path_type=Path, dir_okay=False), help="pin the choices in this file")
 @click.option("--save-schedule", type=click.Path(path_type=Path, dir_okay=False), help="write what was chosen to this file")
+@click.option("--estimate", "estimated", is_flag=True, help="by the step model, in seconds at any size, and not cycle-exact")
 @click.option("--without", multiple=True, metavar="TECHNIQUE", help="switch off interleave, pregenerate or schedule")
 @output_options("out/report")
 @click.pass_context
@@ -46,6 +47,7 @@ def command(
     shapes: dict[str, tuple[int, ...]],
     schedule: Path | None,
     save_schedule: Path | None,
+    estimated: bool,
     without: tuple[str, ...],
     out: Path,
     as_json: bool,
@@ -53,7 +55,7 @@ def command(
     """A training step of WORKLOAD, dense and sparse: cycles, speedup, where the time goes.
 
     Cycles are those of the commands that nmtrain program exports, cycle-exact, where the accelerator can run the step; else
-    they are estimated.
+    they are estimated. What was run before is read from the cache.
 
     WORKLOAD is mlp, cnn, resnet9, resnet18, resnet50, vgg19 or vit, an ONNX file (.onnx), a SCALE-Sim topology (.csv)
     or a Python file (.py).
@@ -65,6 +67,7 @@ def command(
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
     given: dict[str, Any] = {"skip_unknown": skip_unknown, "shapes": shapes, "schedule": schedule, "techniques_off": without}
+    given["machine"] = not estimated
     result, step = estimate(scaled(workload, scale), config, method, ratio, batch, **given)
     if save_schedule is not None:
         from dataflow.pins import save
@@ -94,6 +97,7 @@ def estimate(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     schedule: Path | None = None,
     techniques_off: tuple[str, ...] = (),
+    machine: bool = True,
 ) -> "tuple[dict[str, Any], StepRun]":
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
     from dataflow import importers, pins, techniques
@@ -112,6 +116,7 @@ def estimate(
         batch=batch,
         techniques=techniques.without(*techniques_off),
         pins=pins.read(schedule, config) if schedule else None,
+        machine=machine,
     )
     result = describe(found.network, sparse, dense, method=method)
     notes = [*found.notes, *([NOTES[method]] if method in NOTES else [])]
