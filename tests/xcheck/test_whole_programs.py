@@ -33,10 +33,11 @@ NETWORK = Network(name="one", input_shape=(9,), layers=LAYERS)
 class Step:
     """A step that is ready to run, and what the trainer makes of it."""
 
-    def __init__(self, network, batch, *, smoothing=0.0):
+    def __init__(self, network, batch, *, smoothing=0.0, loss_scale=None):
         rng = np.random.default_rng(batch)
         self.model = Model(network, ExactBackend(), rng, ratio=Ratio(2, 8))
         self.optimiser, self.storage = Sgd(), TINY.storage_format
+        self.optimiser.loss_scale.scale = loss_scale or self.optimiser.loss_scale.scale
         self.images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), self.storage)
         self.labels = rng.integers(0, network.shapes[network.layers[-1].name][-1], batch)
         self.assembled = assemble_step(TINY, self.model, self.optimiser, 0.1, batch, loss=True)
@@ -80,3 +81,17 @@ def test_the_gradient_is_that_of_the_exact_trainer(batch, smoothing):
     logits, gradient = (decode(tensor, machine.memory, step.storage) for tensor in tensors)
     due = scaled_gradient(ExactBackend(), logits, step.labels, step.optimiser.loss_scale.scale, smoothing)
     np.testing.assert_array_equal(gradient.view(np.uint16), due.view(np.uint16))
+
+
+def test_an_overflow_leaves_all_as_it_was():
+    """Masters, velocities, copies and running statistics: on the accelerator, and in the trainer."""
+    step = Step(NETWORK, 4, loss_scale=2.0**40)
+    before = {name: values for name, values in weights(step.model, step.optimiser).items() if name.startswith("norm.")}
+    machine = Executor(TINY, step.memory)
+    machine.run(step.assembled.step)
+    assert machine.overflow
+    assert step.different(machine.memory) == []
+    after = weights(step.model, step.optimiser)
+    assert {"norm.mean", "norm.variance", "norm.scale", "norm.shift"} <= before.keys()
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name], values)
