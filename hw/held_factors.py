@@ -76,7 +76,7 @@ class HeldFactors(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, held = range(self.lanes), self.held
-        memory = place_ram(m, platform, "words", HELD_WORDS, 3 * self.lanes, NUMBER)
+        memory = place_ram(m, platform, "held_words", HELD_WORDS, 3 * self.lanes, NUMBER)
         place, following = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         missing_pairs, missing_third, primed, again = Signal(), Signal(), Signal(), Signal()
         holds, filling, lane = held.words != 0, missing_pairs | missing_third, Signal(max(1, (self.lanes - 1).bit_length()))

@@ -167,7 +167,7 @@ class Accelerator:
 
     def counters(self) -> dict[str, int]:
         """Performance counters since the last start, by name."""
-        names = [name.removesuffix("_low") for name in self._map if f"{name.removesuffix('_low')}_high" in self._map]
+        names = [name.removesuffix("_low") for name in self._map if name.endswith("_low")]
         return {name: self[f"{name}_low"] | self[f"{name}_high"] << 32 for name in names if name != "window_base"}
 
     @property

@@ -108,13 +108,13 @@ def test_what_goes_wrong_has_a_name(host, bus, tmp_path):
     for program, code, address, command in (
         (b"\xff\0\0\1" + halt, "illegal_command", 0, 1),
         (sync, "no_halt", 0, 1),
-        (sync + halt + b"\0", "illegal_setting", 0x30, 0),
+        (sync + halt + b"\0", "illegal_setting", OFFSETS["program_bytes"], 0),
     ):
         with pytest.raises(host.AcceleratorError) as stopped:
             accelerator.run(program)
         told = stopped.value
         assert (told.code, told.unit, told.address, told.command) == (code, "control", address, command)
-    assert str(told) == "illegal setting: control, address 0x30, command 0"
+    assert str(told) == f"illegal setting: control, address {OFFSETS['program_bytes']:#x}, command 0"
     accelerator["watchdog_cycles"] = 0
     stuck = encode([Pass(words=1)]) + halt
     with pytest.raises(TimeoutError, match=r"has not ended within 0\.05 s; the accelerator was reset"):
