@@ -77,7 +77,7 @@ class Draw:
         for form in (BINARY32, CONFIG.storage_format):
             if width == form.width:
                 return int(self.number(form)[0])
-        return int(self._rng.integers(0, 1 << width))
+        return int.from_bytes(self._rng.bytes(-(-width // 8))) & ((1 << width) - 1)
 
     def words(self, component: wiring.Component, port: str, count: int, **fixed: int) -> list[int]:
         """Words for an input stream of a component."""
