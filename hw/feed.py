@@ -192,7 +192,8 @@ class Feed(wiring.Component):
 
     def _room(self, m: Module, begun: Value, words: Value) -> Value:
         """Whether the output buffer has room for a tile of so many words, of which each that is `begun` takes its own."""
-        free, tiles = Signal(COUNT_BITS, init=2 * self.config.result_buffer_words), Signal(4, init=RESULT_TILES)
+        free = Signal(COUNT_BITS, init=2 * self.config.result_buffer_words)
+        tiles = Signal(range(RESULT_TILES + 1), init=RESULT_TILES)
         m.d.sync += [
             free.eq(free + Mux(self.room, self.room_words, 0) - Mux(begun, words, 0)),
             tiles.eq(tiles + self.room - begun),

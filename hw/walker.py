@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.checks import COUNT_BITS, MOST_SIZE_LOG2
-from hw.isa.commands import ADDRESS_BITS, LOOPS, Counter, Walk
+from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Walk
 from hw.parts.layouts import command_layout, is_count
 
 POSITION_BITS = COUNT_BITS
@@ -112,13 +112,14 @@ class Walker(wiring.Component):
         v = _Space(m, "v", walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
         in_word, take = Signal(16), Signal()
 
-        outside = Signal()
-        m.d.comb += outside.eq((u.digit >= walk.run_limit) | ~_guarded(walk, u, v, 0) | ~_guarded(walk, u, v, 1))
-        count, address, together = self._count(m, walk, u, v, in_word)
+        outside, run = Signal(), _Run(m, walk, u, v)
+        guarded = _guarded(walk, u, v, 0) & (walk.run_guard[0] | _guarded(walk, u, v, 1))
+        m.d.comb += outside.eq(run.before | run.behind | ~guarded)
+        count, address, together = self._count(m, walk, u, v, run, in_word)
         u.advance(m, count)
         v.advance(m, Const(1))
         end_of_word, end_of_block = Signal(), Signal()
-        begins = (u.digit == 0) | (u.position == 0) | (u.digit == walk.run_limit)
+        begins = (u.digit == 0) | (u.position == 0) | run.begins
         asks = begins & ~outside
         empty = active & ~checking & ((u.left == 0) | (v.left == 0))
         running = active & ~checking & ~empty
@@ -165,12 +166,14 @@ class Walker(wiring.Component):
                 part.restart(m)
         return m
 
-    def _count(self, m: Module, walk: data.View, u: "_Space", v: "_Space", in_word: Signal) -> tuple[Signal, Signal, Signal]:
+    def _count(
+        self, m: Module, walk: data.View, u: "_Space", v: "_Space", run: "_Run", in_word: Signal
+    ) -> tuple[Signal, Signal, Signal]:
         """Elements of this chunk, the address of the first, and how many stand side by side from there on."""
         address, together, beat = Signal(ADDRESS_BITS), Signal(32), Signal(8)
         size, beat_bytes = walk.size_log2[:2], self.config.axi_data_bytes
         of_run = least(m, "of_run", walk.u[0].count - u.digit, u.left)
-        of_limit = Mux(u.digit < walk.run_limit, walk.run_limit - u.digit, of_run)
+        of_limit = Mux(run.behind, of_run, run.left)
         m.d.comb += [
             address.eq(walk.base + u.place.offset + v.place.offset + (u.digit << size)),
             together.eq(least(m, "of_limit", of_run, of_limit)),
@@ -178,6 +181,33 @@ class Walker(wiring.Component):
         ]
         of_word = least(m, "of_word", together, (walk.boundary - in_word)[:16])
         return least(m, "count", of_word, least(m, "of_beat", beat, Const(self.max_elements))), address, together
+
+
+class _Run:
+    """Where a run is inside, as far as it says so itself.
+
+    Attributes
+    ----------
+    before, behind, begins : Value
+        Its digit is before the first one inside; behind the last one; the first one.
+    left : Value
+        Elements up to the first one inside, or from there on up to the last one.
+    """
+
+    def __init__(self, m: Module, walk: data.View, u: "_Space", v: "_Space") -> None:
+        guard, guarded, limited = Signal(signed(GUARD_BITS)), walk.run_guard[0], walk.run_limit != NO_LIMIT
+        digit, far = u.digit, Const((1 << POSITION_BITS) - 1, POSITION_BITS)
+        first, limit, last = (Signal(POSITION_BITS, name=f"run_{name}") for name in ("first", "limit", "last"))
+        end = Signal(signed(GUARD_BITS + 1))  # the digit at which the guard comes to its limit
+        m.d.comb += [
+            guard.eq(walk.start_1 + u.place.guard_1 + v.place.guard_1),
+            end.eq(walk.limit_1 - guard),
+            first.eq(Mux(guarded & (guard < 0), -guard, 0)),
+            limit.eq(Mux(limited, walk.run_limit, far)),
+            last.eq(Mux(guarded, Mux(end < 0, 0, least(m, "of_guard", end, limit)), limit)),
+        ]
+        self.before, self.behind, self.begins = digit < first, digit >= last, digit == first
+        self.left = (Mux(self.before, first, last) - digit)[:POSITION_BITS]
 
 
 class _TileLoops:
@@ -267,7 +297,7 @@ def _is_legal(walk: data.View) -> Value:
     loops = [*walk.u, *walk.v]
     sizes = [walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
     counts = Cat(is_count(value) for value in (*sizes, *(loop.count for loop in loops))).all()
-    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:], walk.lowest[1:]).any()
+    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:], walk.lowest[1:], walk.run_guard[1:]).any()
     within = Cat(walk.size_log2[:2] > bit for bit in range(MOST_SIZE_LOG2))
     any_of: Value = walk.base[:MOST_SIZE_LOG2]
     for loop in loops:

@@ -8,10 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.machine.walks import NO_LIMIT
 from hw.errors import SimulationError
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, union
-from hw.isa.commands import LOOPS, Command, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
+from hw.isa.commands import (
+    LOOPS,
+    NO_LIMIT,
+    Command,
+    Counter,
+    Halt,
+    Load,
+    Loop,
+    Pass,
+    Product,
+    Sink,
+    Source,
+    Store,
+    Update,
+    Walk,
+)
 from hw.isa.encoding import encode
 from hw.isa.reductions import MOST_GROUPS
 from hw.isa.registers import ErrorCode, Unit
@@ -154,8 +168,8 @@ def _any_walk(random: Random, size_log2: int) -> Walk:
     return Walk(
         base=READ + size * random.randrange(16), size_log2=size_log2, boundary=LANES, outer=counts[Counter.OUTER],
         middle=counts[Counter.MIDDLE], inner=counts[Counter.INNER], run_limit=random.choice([1, 2, NO_LIMIT]),
-        start_0=random.randint(-4, 4), limit_0=random.choice([3, 65535]), start_1=random.randint(0, 4),
-        limit_1=random.choice([4, 65535]), u=spaces["u"], v=spaces["v"], **fields,
+        run_guard=random.randrange(2), start_0=random.randint(-4, 4), limit_0=random.choice([3, 65535]),
+        start_1=random.randint(-3, 4), limit_1=random.choice([1, 4, 65535]), u=spaces["u"], v=spaces["v"], **fields,
     )  # fmt: skip
 
 

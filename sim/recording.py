@@ -11,7 +11,7 @@ from hw.dma.port import master_members, masters
 from hw.errors import InputError
 from hw.files import write_whole
 from hw.isa.checks import up_to_halt
-from hw.isa.commands import Command, Halt, Load, Store, Sync
+from hw.isa.commands import Command, Halt, Load, Sink, Store, Sync
 from hw.isa.encoding import encode
 from sim import sat
 from training.machine import order
@@ -46,10 +46,34 @@ class Part:
 
 
 def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:
-    """A program's operations, each a program of its own: all that it loads it also stores, and it waits for nothing."""
-    for part in order.operations(command for command in up_to_halt(commands)[:-1] if not isinstance(command, Sync)):
-        alone = [replace(command, after=0) if isinstance(command, Load | Store) else command for command in part]
-        yield [*alone, Halt()]
+    """A program's operations, each a program of its own: all that it loads and computes it also stores."""
+    group: list[Command] = []
+    for command in up_to_halt(commands):
+        if isinstance(command, Sync | Halt):
+            yield from _operations(group)
+            group = []
+        else:
+            group.append(command)
+
+
+def _operations(group: Sequence[Command]) -> Iterator[list[Command]]:
+    """Those between two synchronisations; what stands between a product and the last of its sums belongs to it."""
+    part: list[Command] = []
+    tiles, before = order.OpenTiles(), 0
+    for operation in order.operations(group):
+        tiles.add(operation)
+        part += operation
+        if not tiles.left:
+            yield [*(_sooner(command, before) for command in part), Halt()]
+            before += sum(isinstance(command, Store) and command.sink is Sink.RESULTS for command in part)
+            part = []
+    if part:
+        yield [*part, Halt()]
+
+
+def _sooner(command: Command, stores: int) -> Command:
+    """The command without the first so many results that it waits for."""
+    return replace(command, after=max(0, command.after - stores)) if isinstance(command, Load | Store) else command
 
 
 def record(

@@ -1,12 +1,12 @@
 """What a host must know of a step's memory: memory.json, as ``nmtrain program step`` writes it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from dataflow.machine.assemble import Assembled
 from dataflow.machine.loss import SHARE, TARGET
-from dataflow.machine.memory import KINDS, Tensor
+from dataflow.machine.memory import KINDS, NEXT, Tensor
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16
 
@@ -43,6 +43,12 @@ ROLES = {
 }
 """By what stands behind the last dot of a tensor's name."""
 
+GOES_ON = (
+    f"forward and backward read what has two places in its first one and write it to the second, whose name ends in {NEXT}; "
+    "forward_next and backward_next the other way round. They are run in turn, but after an overflow, which the status "
+    "register tells, the same ones again"
+)
+
 
 def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: str, loss_scale: float) -> dict[str, Any]:
     """The tensors of a step, and what the host does with them.
@@ -59,13 +65,14 @@ def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: 
         By which the host multiplies the loss's gradient, and updates divide.
     """
     memory = assembled.memory
-    host: dict[str, dict[str, Any]] = {
+    host: dict[str, Any] = {
         "writes_before_forward": {"batch": memory[f"{first}.input"].name},
         "reads_after_forward": {"output": memory[f"{last}.output"].name},
         "writes_before_backward": {
             "gradient of the loss by the output, times loss_scale": memory[f"{last}.output_gradient"].name
         },
-        "reads_after_backward": {"weights": [name for name, one in memory.tensors.items() if one.kind == "master"]},
+        "reads_after_backward": {"weights": _held_after(memory.tensors)},
+        "goes_on": GOES_ON,
     }
     if TARGET in memory.tensors:
         host["writes_before_step"] = {"batch": memory[f"{first}.input"].name, "target": TARGET, "share": SHARE}
@@ -78,9 +85,15 @@ def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: 
     }
 
 
+def _held_after(tensors: Mapping[str, Tensor]) -> list[str]:
+    """What the optimiser holds after a step: in its second place, if it has one."""
+    return [name for name, one in tensors.items() if one.kind == "master" and name + NEXT not in tensors]
+
+
 def _more(config: AcceleratorConfig, tensor: Tensor, loss_scale: float) -> Iterator[tuple[str, Any]]:
-    storage, part = config.storage_format, tensor.name.rpartition(".")[2]
+    storage, part = config.storage_format, tensor.name.removesuffix(NEXT).rpartition(".")[2]
     role = ROLES.get(part, "what lies between two commands of a layer")
+    role += ", after the step" * tensor.name.endswith(NEXT)
     numbers = f"<u{storage.width // 8}"
     kind = KINDS[tensor.kind]
     if kind.wide:

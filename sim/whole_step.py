@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dataflow.lower import lower
 from dataflow.machine.assemble import Assembled, assemble, binary32
 from dataflow.machine.executor import Execution, execute
-from dataflow.machine.memory import Tensor
+from dataflow.machine.memory import NEXT, Tensor
 from dataflow.machine.units.port import Memory as MemoryTiming
 from dataflow.machine.updates import Rates, at_rates
 from dataflow.pins import Choice
@@ -101,10 +101,12 @@ def assemble_step(
     dataflows: Dataflows = as_scheduled,
     *,
     loss: bool = False,
+    exchanged: bool = False,
 ) -> Assembled:
     """The programs of one training step of a model as it stands, `dataflows` saying what stays in the array for each product.
 
-    With `loss` they have softmax cross-entropy between them, so that they can be one: `Assembled.step`.
+    With `loss` they have softmax cross-entropy between them, so that they can be one: `Assembled.step`. With `exchanged` they
+    are those of the step after it, see `dataflow.machine.assemble.assemble`.
 
     Raises
     ------
@@ -121,7 +123,7 @@ def assemble_step(
     if any(chosen.values()):
         pins = {name: Choice(dataflow=dataflow) for name, dataflow in chosen.items() if dataflow}
         program = lower(network, config, pins=pins, **options)
-    return assemble(network, program, config, rates_of(optimiser, learning_rate), loss=loss)
+    return assemble(network, program, config, rates_of(optimiser, learning_rate), loss=loss, exchanged=exchanged)
 
 
 def rates_of(optimiser: Sgd, learning_rate: float) -> Rates:
@@ -156,8 +158,8 @@ class Played:
 class StepsOnRtl:
     """Training steps of a model on the RTL, one after the other, beside the trainer and both models of the accelerator.
 
-    Weights, velocities and packed copies stay in the accelerator's memory from step to step; the host writes images and the
-    gradient of the loss.
+    Weights, velocities and packed copies stay in the accelerator's memory from step to step, and go from one place to the
+    other; the host writes images and the gradient of the loss.
 
     Parameters
     ----------
@@ -193,8 +195,9 @@ class StepsOnRtl:
         model.set_backend(ExactBackend(config.storage_format))
         self.config, self.model, self.optimiser = config, model, optimiser
         self.timing, self.dataflows = timing, dataflows
-        self._assembled: dict[int, Assembled] = {}
-        self._predicted: dict[tuple[int, str, bool], Execution] = {}
+        self._assembled: dict[tuple[int, bool], Assembled] = {}
+        self._predicted: dict[tuple[int, bool, str, bool], Execution] = {}
+        self._exchanged = False  # whether the places are
         first = self._of(batch)
         longest = max(len(encode_program(commands)) for commands in (first.forward, first.backward))
         self.device = sat.Device(config, first.memory.size_bytes, longest, timing=timing, journal=True)
@@ -227,7 +230,9 @@ class StepsOnRtl:
         backward = self._run("backward", batch, at_rates(assembled.backward, rates))
 
         training_step(self.model, self.optimiser, images, labels, learning_rate, capture, smoothing)
-        rows = _tensor_rows(self.config, assembled, (self.model, self.optimiser), capture, backward.outcome.memory)
+        overflow, memory = backward.outcome.overflow, backward.outcome.memory
+        self._exchanged ^= not overflow
+        rows = _tensor_rows(self.config, assembled, (self.model, self.optimiser), capture, memory, overflow=overflow)
         return StepOnRtl(rows, (forward, backward), loss, int((logits.argmax(axis=1) == labels).sum()))
 
     def programs(self, batch: int) -> tuple[Sequence[Command], Sequence[Command]]:
@@ -236,10 +241,13 @@ class StepsOnRtl:
 
     def _of(self, batch: int) -> Assembled:
         """The programs for so many images; their rates are those of no step."""
-        if batch not in self._assembled:
-            found = assemble_step(self.config, self.model, self.optimiser, 1.0, batch, self.dataflows)
-            self._assembled[batch] = found
-        return self._assembled[batch]
+        key = batch, self._exchanged
+        if key not in self._assembled:
+            found = assemble_step(
+                self.config, self.model, self.optimiser, 1.0, batch, self.dataflows, exchanged=self._exchanged
+            )
+            self._assembled[key] = found
+        return self._assembled[key]
 
     def _settle(self, batch: int, assembled: Assembled) -> None:
         """Have the model in memory where the programs for so many images look for it."""
@@ -248,7 +256,7 @@ class StepsOnRtl:
         before = self.device.read() if self._machine else None
         memory = initial_memory(self.config, assembled, self.model, self.optimiser)
         if before is not None:  # what the accelerator has trained so far, from where it was
-            known = self._assembled[self._batch].memory.tensors
+            known = self._of(self._batch).memory.tensors
             for name in weights(self.model, self.optimiser).keys() & known.keys():
                 old, new = known[name], assembled.memory.tensors[name]
                 memory[new.offset : new.offset + new.size_bytes] = before[old.offset : old.offset + old.size_bytes]
@@ -269,14 +277,14 @@ class StepsOnRtl:
         self.device.begin(encode_program(commands))
         self._machine.run(commands)
         overflow = self._machine.machine.overflow
-        known = batch, half, overflow
+        known = batch, self._exchanged, half, overflow
         if known not in self._predicted:
             found = execute(self.config, commands, self.timing, self.device.programs_at, overflow=overflow)
             self._predicted[known] = found
         outcome = self.device.outcome()
         rows = written_rows(self._machine, outcome)
         done = ProgramOnRtl(outcome, self._predicted[known], rows, self._machine.first)
-        tensors = self._assembled[batch].memory.tensors
+        tensors = self._of(batch).memory.tensors
         self.difference = self.difference or told_apart(
             half, done, tensors, self._machine.machine.memory, self.config.storage_format
         )
@@ -321,15 +329,24 @@ def step_in_numpy(
     machine.run(assembled.backward)
     capture: dict[str, Any] = {}
     training_step(model, optimiser, images, labels, learning_rate, capture)
-    return _tensor_rows(config, assembled, (model, optimiser), capture, machine.memory)
+    return _tensor_rows(config, assembled, (model, optimiser), capture, machine.memory, overflow=machine.overflow)
 
 
 def _tensor_rows(
-    config: AcceleratorConfig, assembled: Assembled, trained: tuple[Model, Sgd], capture: Mapping[str, Any], memory: Bytes
+    config: AcceleratorConfig,
+    assembled: Assembled,
+    trained: tuple[Model, Sgd],
+    capture: Mapping[str, Any],
+    memory: Bytes,
+    *,
+    overflow: bool,
 ) -> list[Row]:
-    """What a step has left in memory beside what the trainer has."""
+    """What a step has left in memory beside what the trainer has; after an overflow weights are where they were."""
     tensors = assembled.memory.tensors
-    expected = {name: (tensors[name], values) for name, values in weights(*trained).items() if name in tensors}
+    held = {name: values for name, values in weights(*trained).items() if name in tensors}
+    if not overflow:
+        held = {name + NEXT if name + NEXT in tensors else name: values for name, values in held.items()}
+    expected = {name: (tensors[name], values) for name, values in held.items()}
     for name, values in capture.items():
         if name.rpartition(".")[2] in ("input", "output_gradient", "weight_gradient"):
             tensor = assembled.memory[name]

@@ -1,6 +1,6 @@
 """The commands of a training step, in two programs between which the host computes the loss."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
 from dataflow.machine.layouts import Layouts
 from dataflow.machine.loss import LossPasses
-from dataflow.machine.memory import Memory, Tensor
+from dataflow.machine.memory import NEXT, Memory, Tensor
 from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
-from dataflow.machine.products import Drain, emit, emit_batch, turned
+from dataflow.machine.products import Begun, Drain, begin, begin_batch, emit_drain, turned
 from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
-from dataflow.machine.updates import Rates
-from dataflow.machine.walks import by_rows, whole, words_of
+from dataflow.machine.updates import Layer, Rates
+from dataflow.machine.walks import access, by_rows, whole, words_of
 from dataflow.network import INPUT, BatchNorm, MaxPool, Network
 from dataflow.program import Product, Program, Region, Stage, Update, Vector
 from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
@@ -28,6 +28,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
+from hw.ratio import DENSE, Ratio
 
 NO_OPTIONS = PassOption(0)
 
@@ -68,23 +69,33 @@ class Assembled:
         return (*self.forward[:-1], Sync(), *self.backward)
 
 
-def assemble(network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, loss: bool = False) -> Assembled:
+def assemble(
+    network: Network,
+    program: Program,
+    config: AcceleratorConfig,
+    rates: Rates,
+    *,
+    loss: bool = False,
+    exchanged: bool = False,
+) -> Assembled:
     """`program`, a training step of `network`, in commands of the accelerator.
 
-    Weights are updated when all gradients are known: an update is skipped where any of them is not finite. With `loss` the
-    forward program ends with the gradient of softmax cross-entropy, see `dataflow.machine.loss`.
+    Weights have two places. They are read in one and, updated, written in the other; the host goes on with the programs whose
+    places are `exchanged`, unless a gradient was not finite. What normalisations and embeddings train is updated in its place
+    when all gradients are known, or skipped. With `loss` the forward program ends with the gradient of softmax cross-entropy,
+    see `dataflow.machine.loss`.
 
     Raises
     ------
     InputError
         Where the accelerator cannot do what the program asks, or its buffers have no room.
     """
-    return _Assembler(network, program, config, rates).run(loss=loss)
+    return _Assembler(network, program, config, rates, exchanged=exchanged).run(loss=loss)
 
 
 class _Assembler:
-    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates) -> None:
-        self.network, self.program, self.config, self.rates = network, program, config, rates
+    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool) -> None:
+        self.network, self.program, self.config, self.rates, self.exchanged = network, program, config, rates, exchanged
         self.memory = Memory(config, program.aliases)
         self.dependences = Dependences()
         self.layers = {layer.name: layer for layer in network.layers}
@@ -93,6 +104,8 @@ class _Assembler:
         self.seen: dict[str, str] = {}
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
         self.normalised: dict[str, Normalisation] = {}
+        self.operands: Iterable[str] = ()  # of the last product, by their places in memory
+        self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
 
     def run(self, *, loss: bool) -> Assembled:
         self._check()
@@ -122,11 +135,13 @@ class _Assembler:
 
     def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
         yield from self._section(commands)
-        yield self.dependences.synchronised()
-        for command in commands:
-            if isinstance(command, Update):
-                self._origin = Origin(command.layer, Stage.WEIGHT_GRADIENT, "update")
-                yield from self._update(command)
+        yield from self._updates()
+        last = [one.layer for one in commands if isinstance(one, Update) and self._in_place(one.layer)]
+        if last:
+            yield self.dependences.synchronised()
+        for name in last:
+            self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+            yield from self._update_in_place(name)
 
     def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
         """Commands, and the origin of each of their ``STORE.RESULTS``."""
@@ -154,7 +169,18 @@ class _Assembler:
             for product in self.program.products
             if product.stage is Stage.WEIGHT_GRADIENT and not isinstance(self.layers[product.layer], MatMul)
         }
-        made = self.made
+        made, regions = self.made, self.program.regions
+        updated = [command.layer for command in self.program.commands if isinstance(command, Update)]
+        weighted = [name for name in updated if f"{name}.weight_gradient" in regions]
+        for name in weighted:
+            for kind in ("weight", "weight_forward", "weight_backward"):
+                if region := regions.get(f"{name}.{kind}"):
+                    add(region.name, region.kind, region.shape, getattr(self.layers[name], "groups", 1))
+            shape = regions[f"{name}.weight_gradient"].shape
+            add(f"{name}.master", "master", shape)
+            if self._has_bias(name):
+                add(f"{name}.bias", "master", shape[-1:])
+        self.memory.double(exchanged=self.exchanged)
         for command in self.program.commands:
             if isinstance(command, Vector):
                 self._join(command)
@@ -195,18 +221,14 @@ class _Assembler:
         for command in self.program.commands:
             if isinstance(command, Vector):
                 self._place_statistics(Chain.of(self._viewed(command)), command.target.tensor)
-        for command in self.program.commands:
-            if isinstance(command, Update) and isinstance(self.layers[command.layer], Embed):
-                shape = self.network.shapes[command.layer]
-                add(f"{command.layer}.position", "master", shape)
-                add(f"{command.layer}.token", "master", shape[1:])
-                add(f"{command.layer}.position_gradient", "binary32", shape)
-            elif isinstance(command, Update) and command.layer not in self.normalised:
-                gradient = self.memory[f"{command.layer}.weight_gradient"]
-                add(f"{command.layer}.master", "master", gradient.shape)
-                if self._has_bias(command.layer):
-                    add(f"{command.layer}.bias", "master", gradient.shape[-1:])
-                    add(f"{command.layer}.bias_gradient", "binary32", gradient.shape[-1:])
+        for name in updated:
+            if isinstance(self.layers[name], Embed):
+                shape = self.network.shapes[name]
+                add(f"{name}.position", "master", shape)
+                add(f"{name}.token", "master", shape[1:])
+                add(f"{name}.position_gradient", "binary32", shape)
+        for name in filter(self._has_bias, weighted):
+            add(f"{name}.bias_gradient", "binary32", self.memory[f"{name}.bias"].shape)
 
     def _place_kept(self, chain: Chain) -> None:
         """What activations need again: what the pass before writes, or what is there as it is."""
@@ -292,15 +314,7 @@ class _Assembler:
             if isinstance(command, Product):
                 pending.append(command)
             elif isinstance(command, Update):
-                for product in pending:
-                    yield from self._product(
-                        product, Drain(steps=0, tensor=product.output.region, options=PassOption.NOTE_OVERFLOW)
-                    )
-                self._origin = Origin(command.layer, Stage.WEIGHT_GRADIENT, "vector")
-                if command.layer in self.normalised:
-                    yield from self._by_channel(self.normalised[command.layer].away())
-                else:
-                    yield from self._bias_gradient(command.layer)
+                yield from self._gradients(command, pending)
                 pending = []
             else:
                 self._origin = Origin(command.layer, command.stage, "vector")
@@ -311,21 +325,41 @@ class _Assembler:
         """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
         places = {stream: self.memory[name].name for stream, name in names.items() if name}
         yield from self.dependences.ordered(commands, places)
+        yield from self.dependences.limited()
 
     def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
         is_batch = isinstance(self.layers[product.layer], MatMul)
-        product = turned(product) if is_batch else product
+        for one in [turned(product)] if is_batch else product.singles():
+            begun = yield from self._begin(one, begin_batch if is_batch else begin)
+            yield from self._updates()
+            yield from self._drain(one, begun, drain)
+
+    def _begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
+        """A product without its drain: what stands between them the vector unit does while the array computes."""
+        begun = begins(self.config, self.memory, product)
+        operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
+        names: Names = {source: self.memory[region].name for source, region in operands.items()}
+        self.operands = names.values()
+        yield from self.dependences.ordered(begun.commands, names)
+        return begun
+
+    def _drain(self, product: Product, begun: Begun, drain: Drain) -> Iterator[Command]:
+        """Of all columns."""
         names: dict[Source | Sink, str | None] = {
-            Source.WEIGHTS: product.weights.region,
-            Source.ACTIVATIONS: product.activations.region,
             Source.FACTORS: drain.bias,
             Source.GATE: drain.gate,
             Sink.RESULTS: drain.tensor,
         }
-        made = emit_batch if is_batch else emit
+        places: Names = {stream: self.memory[name].name for stream, name in names.items() if name}
         around, self._origin = self._origin, Origin(product.layer, product.stage, "product")
-        yield from self._ordered(made(self.config, self.memory, product, drain), names)
+        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain), places)
+        yield from self._drained()
         self._origin = around
+
+    def _drained(self) -> Iterator[Command]:
+        """All sums of a product have left the array, which has read its operands."""
+        self.dependences.read(self.operands)
+        yield from self.dependences.limited()
 
     def _viewed(self, vector: Vector) -> Vector:
         """With names of their own for tensors of which it reads a part, or in another order."""
@@ -524,6 +558,7 @@ class _Assembler:
     def _operations(self, operations: Iterable[Operation]) -> Iterator[Command]:
         for commands, names in operations:
             yield from self.dependences.ordered(commands, names)
+            yield from self.dependences.limited()
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self._has_bias(layer):
@@ -580,32 +615,78 @@ class _Assembler:
             return normalised.output(steps, gate, of(target))
         return normalised.input_gradient(steps, of(source), gate, of(target))
 
-    def _update(self, update: Update) -> Iterator[Command]:
-        name, tensors = update.layer, self.memory.tensors
+    def _updates(self) -> Iterator[Command]:
+        """Those that are due."""
+        due, self.due = self.due, []
+        around = self._origin
+        for layer, ratio, gradient in due:
+            self._origin = Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")
+            names: Names = {Source.ELEMENTS: gradient, Source.FACTORS: layer.master.name, Sink.RESULTS: layer.updated.name}
+            yield from self.dependences.ordered(updates.emit(self.config, self.rates, ratio, layer), names)
+        self._origin = around
+
+    def _in_place(self, name: str) -> bool:
+        """Whether a layer's update comes last, without a second place."""
+        return name in self.normalised or isinstance(self.layers[name], Embed)
+
+    def _update_in_place(self, name: str) -> Iterator[Command]:
+        """What a normalisation trains, and its running averages; or tokens and positions."""
+        tensors = self.memory.tensors
         if isinstance(self.layers[name], Embed):
             gradient = tensors[f"{name}.position_gradient"]
-            first = replace(gradient, shape=gradient.shape[1:])
-            for kind, sums in (("position", gradient), ("token", first)):
-                yield from updates.emit_flat(self.config, self.rates, tensors[f"{name}.{kind}"], sums, None)
-            return
-        if name in self.normalised:
-            for kind in ("shift", "scale"):
-                pair = tensors[f"{name}.{kind}"], tensors[f"{name}.{kind}_gradient"]
-                yield from updates.emit_flat(self.config, self.rates, *pair, None)
-            for one in self.normalised[name].running():
-                for commands in one.operations(self.config):
-                    yield from commands
-            return
-        master, gradient = tensors[f"{name}.master"], tensors[f"{name}.weight_gradient"]
-        dense, *packed = (tensors.get(f"{name}.{kind}") for kind in ("weight", "weight_forward", "weight_backward"))
-        if any(packed):
-            groups = getattr(self.layers[name], "groups", 1)
-            for group in range(groups):  # of channels, each with copies of its own
-                copies = [tensor and tensor.part(group, groups) for tensor in (dense, *packed)]
-                pair = master.part(group, groups), gradient.part(group, groups)
-                yield from updates.emit_packed(self.config, self.rates, update.ratio, pair, (copies[0], copies[1], copies[2]))
+            pairs = [("position", gradient), ("token", replace(gradient, shape=gradient.shape[1:]))]
         else:
-            yield from updates.emit_flat(self.config, self.rates, master, gradient, dense)
+            pairs = [(kind, tensors[f"{name}.{kind}_gradient"]) for kind in ("shift", "scale")]
+        for kind, gradient in pairs:
+            master = tensors[f"{name}.{kind}"]
+            for command in updates.emit(self.config, self.rates, DENSE, Layer(master, gradient, master)):
+                yield replace(command, conditional=True)
+        for one in self.normalised[name].running() if name in self.normalised else ():
+            for commands in one.operations(self.config):
+                yield from commands
+
+    def _gradients(self, update: Update, products: list[Product]) -> Iterator[Command]:
+        """A layer's gradients and its update."""
+        name, tensors = update.layer, self.memory.tensors
+        self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "vector")
+        if self._in_place(name):
+            yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
+            return
+        layer = Layer(
+            *(tensors[f"{name}.{kind}"] for kind in ("master", "weight_gradient", f"master{NEXT}")),
+            *(tensors.get(f"{name}.{kind}{NEXT}") for kind in ("weight", "weight_forward", "weight_backward")),
+        )
+        drain = Drain(steps=0, tensor=layer.gradient.name, options=PassOption.NOTE_OVERFLOW)
+        singles = [single for product in products for single in product.singles()]
+        for number, single in enumerate(singles):
+            begun = yield from self._begin(single)
+            yield from self._updates()
+            if not number:
+                yield from self._bias_gradient(name)
+            if len(singles) == 1:
+                yield from self._followed(update, single, begun, drain, layer)
+            else:
+                yield from self._drain(single, begun, drain)
+        if len(singles) > 1:
+            parts = [layer.part(group, len(singles)) for group in range(len(singles))] if layer.is_packed else [layer]
+            self.due += [(part, update.ratio, layer.gradient.name) for part in parts]
         if self._has_bias(name):
-            bias = tensors[f"{name}.bias"], tensors[f"{name}.bias_gradient"]
-            yield from updates.emit_flat(self.config, self.rates, *bias, None)
+            bias = (tensors[f"{name}.{kind}"] for kind in ("bias", "bias_gradient", f"bias{NEXT}"))
+            self.due.append((Layer(*bias), update.ratio, f"{name}.bias_gradient"))
+
+    def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
+        """The sums of a weight gradient, some columns at once, each time followed by their update."""
+        size = updates.columns_at_once(self.config, layer, begun.tiling, product.kept)
+        if not access(product.output, self.memory[drain.tensor], across=True).is_even:
+            size = product.n
+        around = self._origin
+        for start in range(0, product.n, size):
+            yield from self._updates()
+            columns, name = (start, min(size, product.n - start)), f"{drain.tensor} {start}"
+            commands = emit_drain(self.config, self.memory, begun, drain, columns if size < product.n else None)
+            self._origin = Origin(product.layer, product.stage, "product")
+            yield from self.dependences.ordered(commands, {Sink.RESULTS: name})
+            self._origin = around
+            cut = layer.columns(*columns, update.ratio) if layer.is_packed else layer.flat_columns(*columns)
+            self.due.append((cut, update.ratio, name))
+        yield from self._drained()

@@ -32,20 +32,21 @@ class Dependences:
         self._read: dict[str, int] = {}  # and when it has been read
 
     def ordered(self, commands: Iterable[Command], tensors: Mapping[Source | Sink, str]) -> Iterator[Command]:
-        """Commands of operations, each ending with its ``STORE.RESULTS``, with what they come after.
+        """Commands of operations, each ending with its stores, with what they come after.
 
         Parameters
         ----------
         commands : iterable of Command
             In order, of one operation where it stores anything else than results.
         tensors : mapping of Source or Sink to str
-            What each stream reads or writes, by the name of its place in memory.
+            What each stream reads, and where results and copies go, by the name of its place in memory. What has no name is
+            not read again.
         """
         loaded: set[str] = set()
         if any(self._written.get(name) == NEVER for name in tensors.values()):
             yield self.synchronised()
         for command in commands:
-            if isinstance(command, Store) and command.sink is not Sink.RESULTS:
+            if isinstance(command, Store) and command.sink is Sink.COPY and Sink.COPY in tensors:
                 name = tensors[command.sink]
                 yield replace(command, after=self._read.get(name, 0))
                 self._written[name] = NEVER
@@ -53,15 +54,22 @@ class Dependences:
                 name = tensors[command.source]
                 loaded.add(name)
                 yield replace(command, after=self._written.get(name, 0))
-            elif isinstance(command, Store):
+            elif isinstance(command, Store) and command.sink is Sink.RESULTS:
                 name = tensors[command.sink]
                 yield replace(command, after=self._read.get(name, 0))
                 self._stored += 1
                 self._written[name] = self._stored
-                self._read |= dict.fromkeys(loaded, self._stored)
+                self.read(loaded)
                 loaded.clear()
             else:
                 yield command
+
+    def read(self, names: Iterable[str]) -> None:
+        """These tensors have been read when all results so far are stored."""
+        self._read |= dict.fromkeys(names, self._stored)
+
+    def limited(self) -> Iterator[Sync]:
+        """A synchronisation where more stores could hardly be counted; between operations that leave no sums."""
         if self._stored >= MOST_AFTER // 2:
             yield self.synchronised()
 

@@ -46,6 +46,9 @@ KINDS = {
 }
 """By the name that `Tensor.kind` has."""
 
+NEXT = ".next"
+"""Behind the name of a tensor that a step updates: where it is after the step."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -54,7 +57,7 @@ class Tensor:
     Parameters
     ----------
     name : str
-        Of the region, or of what is beside the regions: ``<layer>.master``, ``.bias``, ``.bias_gradient``, ``ones``.
+        Of the region, or of what is beside the regions: ``<layer>.master``, ``.bias``, ``.bias_gradient``; with `NEXT`.
     kind : str
         Of `KINDS`.
     shape : tuple of int
@@ -95,7 +98,17 @@ class Tensor:
     def part(self, number: int, count: int) -> "Tensor":
         """One of `count` equal parts of the last axis, where it stands."""
         length = self.shape[-1] // count
-        return replace(self, shape=(*self.shape[:-1], length), offset=self.offset + number * length * self.element_bytes)
+        return self.cut(len(self.shape) - 1, number * length, length)
+
+    def cut(self, axis: int, start: int, count: int) -> "Tensor":
+        """So many places of an axis, the last one or one before which there is one place of each."""
+        shape = (*self.shape[:axis], count, *self.shape[axis + 1 :])
+        return replace(self, shape=shape, offset=self.offset + start * self.strides[axis])
+
+    def flat(self, axes: int) -> "Tensor":
+        """The same with its first axes as one, so that there are so many."""
+        lead = len(self.shape) - axes + 1
+        return replace(self, shape=(prod(self.shape[:lead]), *self.shape[lead:]))
 
 
 class Memory:
@@ -142,6 +155,15 @@ class Memory:
             self.tensors[name] = tensor
             self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         return self[asked]
+
+    def double(self, *, exchanged: bool) -> None:
+        """A second place for every tensor so far, under its name and `NEXT`; `exchanged`: the first one is that."""
+        tensors, size = self.tensors, self.size_bytes
+        for tensor in list(tensors.values()):
+            pair = tensor, replace(tensor, offset=tensor.offset + size)
+            for name, one in zip((tensor.name, tensor.name + NEXT), reversed(pair) if exchanged else pair, strict=True):
+                tensors[name] = replace(one, name=name)
+        self.size_bytes = 2 * size
 
     def place(self, name: str) -> str:
         """The name of the tensor that a name stands for."""

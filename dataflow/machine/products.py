@@ -303,14 +303,27 @@ def _vectors(config: AcceleratorConfig, product: Product) -> int:
     return -(-product.n // max(1, -(-product.n // max(1, most))))
 
 
-def emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
-    """The commands of a product and of its drain."""
-    for single in product.singles():
-        yield from _emit(config, memory, single, drain)
+@dataclass(frozen=True)
+class Begun:
+    """A product without its drain.
+
+    Parameters
+    ----------
+    commands : tuple of Command
+        Its loads, and itself.
+    tiling : Tiling
+        How it is cut.
+    output : MatrixView
+        What its drain writes through.
+    """
+
+    commands: tuple[Command, ...]
+    tiling: Tiling
+    output: MatrixView
 
 
-def emit_batch(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
-    """The commands of a dense product of two activations, `turned`, the same for any number of samples and heads.
+def begin_batch(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
+    """The operands of a dense product of two activations, `turned`, the same for any number of samples and heads.
 
     ::
 
@@ -341,10 +354,8 @@ def emit_batch(config: AcceleratorConfig, memory: Memory, product: Product, drai
         lines=(Counter.INNER, tiling.rows, config.rows), part=single.k, group=config.max_group, shares=tiling.weight_shares,
         words=tiling.weight_words, held=False, pieces=chunk_words(config, config.rows), positions=Counter.OUTER,
     )  # fmt: skip
-    yield replace(load, walk=replace(load.walk, outer=count, middle=tiles, inner=tiling.tiles_m))
-    yield _activations(config, memory, activations, tiling)
-    yield _command(single, tiling, None)
-    yield from _drain(config, memory, output, tiling, drain)
+    load = replace(load, walk=replace(load.walk, outer=count, middle=tiles, inner=tiling.tiles_m))
+    return Begun((load, _activations(config, memory, activations, tiling), _command(single, tiling, None)), tiling, output)
 
 
 def turned(product: Product) -> Product:
@@ -363,20 +374,20 @@ def _padded(loops: tuple[Loop, ...], tiles: int, tile: int) -> tuple[Loop, ...]:
     return (replace(loop, size=tiles * tile),)
 
 
-def _emit(config: AcceleratorConfig, memory: Memory, product: Product, drain: Drain) -> Iterator[Command]:
+def begin(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
+    """The operands of a single product, windows of which the array cuts itself where it can."""
     window = Window.of(config, product, memory[product.activations.region].shape)
     tiling = Tiling.of_window(config, product, window) if window else None
     if not tiling:
         window, tiling = None, Tiling.of(config, product)
-    yield _load(
+    load = _load(
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,
         shares=tiling.weight_shares, words=tiling.weight_words, held=tiling.weights_held,
         pieces=chunk_words(config, config.rows),
     )  # fmt: skip
-    yield _activations(config, memory, window.lines if window else product.activations, tiling)
-    yield _command(product, tiling, window)
-    yield from _drain(config, memory, product.output, tiling, drain)
+    activations = _activations(config, memory, window.lines if window else product.activations, tiling)
+    return Begun((load, activations, _command(product, tiling, window)), tiling, product.output)
 
 
 def _activations(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling) -> Load:
@@ -466,15 +477,23 @@ def _load(
     )
 
 
-def _drain(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling, drain: Drain) -> Iterator[Command]:
-    lanes, (rows, columns) = config.vpu_lanes, view.shape
+def emit_drain(
+    config: AcceleratorConfig, memory: Memory, begun: Begun, drain: Drain, some: tuple[int, int] | None = None
+) -> Iterator[Command]:
+    """What takes the sums of a product; or of some of its columns: the first one, and how many, whole tiles."""
+    lanes, tiling, view = config.vpu_lanes, begun.tiling, begun.output
+    rows, columns = view.shape
+    if some:
+        columns = some[1]
+    tiles_n = -(-columns // tiling.columns)
 
     def walk(tensor: str, seen: MatrixView) -> Walk:
-        return access(seen, memory[tensor], across=True).tiled(
+        found = access(seen, memory[tensor], across=True)
+        return (found.of_columns(*some) if some else found).tiled(
             rows=(Counter.MIDDLE, tiling.rows),
             columns=(Counter.OUTER, tiling.columns),
             boundary=lanes,
-            outer=tiling.tiles_n,
+            outer=tiles_n,
             middle=tiling.tiles_m,
         )
 
@@ -490,7 +509,7 @@ def _drain(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: 
         words=columns * chunks,
         steps=drain.steps,
         options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
-        outer=tiling.tiles_n,
+        outer=tiles_n,
         middle=tiling.tiles_m,
         columns=columns,
         column_tile=tiling.columns,

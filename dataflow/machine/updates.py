@@ -9,16 +9,24 @@ are output channels, input channels follow in time; in the backward copy, whose 
                 for each of the G input channels: a word
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from math import lcm, prod
+from typing import Any
 
 from dataflow.machine.memory import Tensor
-from dataflow.machine.walks import NO_LIMIT, Step, loops
+from dataflow.machine.products import Tiling
+from dataflow.machine.walks import Step, loops, whole, words_of
 from hw.config import AcceleratorConfig
 from hw.isa.bits import UpdateCopy, union
-from hw.isa.commands import Command, Counter, Load, Sink, Source, Store, Walk
+from hw.isa.commands import NO_LIMIT, Command, Counter, Load, Sink, Source, Store, Walk
 from hw.isa.commands import Update as UpdateCommand
+from hw.isa.microarchitecture import RESULT_TILES
 from hw.ratio import Ratio
+
+PARTS = 16
+"""Of a layer's update, or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,65 +52,105 @@ def at_rates(commands: Iterable[Command], rates: Rates) -> tuple[Command, ...]:
     return tuple(replace(command, **asdict(rates)) if isinstance(command, UpdateCommand) else command for command in commands)
 
 
-def emit_flat(
-    config: AcceleratorConfig, rates: Rates, master: Tensor, gradient: Tensor, copy: Tensor | None
-) -> Iterator[Command]:
-    """An update of which no packed copy is made: all elements one after the other."""
-    elements = master.size_bytes // master.element_bytes
-
-    def walk(tensor: Tensor) -> Walk:
-        run = loops([Step(elements, 0)], run=True)
-        return Walk(
-            base=tensor.offset,
-            size_log2=tensor.element_bytes.bit_length() - 1,
-            boundary=config.wuve_lanes,
-            u_size=elements,
-            u_tile=elements,
-            u=run,
-        )
-
-    yield from _around(walk, master, gradient)
-    yield _update(rates, -(-elements // config.wuve_lanes), UpdateCopy.DENSE if copy else 0, Ratio(1, 1))
-    yield Store(conditional=True, sink=Sink.RESULTS, walk=walk(master))
-    if copy:
-        yield Store(conditional=True, sink=Sink.COPY, walk=walk(copy))
-
-
-def emit_packed(
-    config: AcceleratorConfig,
-    rates: Rates,
-    ratio: Ratio,
-    tensors: tuple[Tensor, Tensor],
-    copies: tuple[Tensor | None, Tensor | None, Tensor | None],
-) -> Iterator[Command]:
-    """An update with packed copies.
+@dataclass(frozen=True)
+class Layer:
+    """The tensors of an update, (*kernel, in, out), or one axis of biases.
 
     Parameters
     ----------
-    tensors : (Tensor, Tensor)
-        Masters and gradients, (*kernel, in, out).
-    copies : (Tensor or None) × 3
-        The dense copy, the forward one (*kernel, groups, N, out), the backward one (*kernel, groups, N, in).
+    master, gradient : Tensor
+        What it reads.
+    updated : Tensor
+        Where the masters go.
+    dense, forward, backward : Tensor, optional
+        The copies that are made: the dense one, (*kernel, groups, N, out), and (*kernel, groups, N, in).
     """
-    blocks = _Blocks(config, ratio, tensors[0])
-    yield from _around(blocks.dense, *tensors)
-    bits = union(bit for bit, copy in zip(UpdateCopy, copies, strict=True) if copy)
-    yield _update(rates, blocks.words, bits, ratio)
-    yield Store(conditional=True, sink=Sink.RESULTS, walk=blocks.dense(tensors[0]))
-    for copy, sink, walk in zip(
-        copies, (Sink.COPY, Sink.FORWARD, Sink.BACKWARD), (blocks.dense, blocks.forward, blocks.backward), strict=True
-    ):
-        if copy:
-            yield Store(conditional=True, sink=sink, walk=walk(copy))
+
+    master: Tensor
+    gradient: Tensor
+    updated: Tensor
+    dense: Tensor | None = None
+    forward: Tensor | None = None
+    backward: Tensor | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether there are packed copies."""
+        return bool(self.forward or self.backward)
+
+    def part(self, number: int, count: int) -> "Layer":
+        """Of output channels, one of so many equal parts; of all copies, since each group has its own."""
+        parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Layer(**{name: tensor and tensor.part(number, count) for name, tensor in parts.items()})
+
+    def columns(self, start: int, count: int, ratio: Ratio) -> "Layer":
+        """Of the columns (*kernel, in): whole places of the kernel, or some input channels of one."""
+        inputs = self.master.shape[-2]
+        tap, first = divmod(start, inputs)
+        taps, width = (count // inputs, inputs) if count >= inputs else (1, count)
+
+        def cut(tensor: Tensor | None, axis: int, group: int = 1) -> Any:  # noqa: ANN401 (as it is)
+            if tensor is None:
+                return None
+            flat = tensor.flat(3 if tensor.kind != "packed" else 4).cut(0, tap, taps)
+            return flat if width == inputs else flat.cut(axis, first // group, width // group)
+
+        return Layer(
+            master=cut(self.master, 1),
+            gradient=cut(self.gradient, 1),
+            updated=cut(self.updated, 1),
+            dense=cut(self.dense, 1),
+            forward=cut(self.forward, 1, ratio.m),
+            backward=cut(self.backward, 3),
+        )
+
+    def flat_columns(self, start: int, count: int) -> "Layer":
+        """The same, any of them, where there are no packed copies."""
+        tensors = (self.master, self.gradient, self.updated, self.dense)
+        return Layer(*(tensor and tensor.flat(2).cut(0, start, count) for tensor in tensors))  # type: ignore[arg-type]
 
 
-def _around(walk: Callable[[Tensor], Walk], master: Tensor, gradient: Tensor) -> Iterator[Command]:
-    yield Load(conditional=True, source=Source.ELEMENTS, walk=walk(gradient))
-    yield Load(conditional=True, source=Source.FACTORS, walk=walk(master))
+def emit(config: AcceleratorConfig, rates: Rates, ratio: Ratio, layer: Layer) -> Iterator[Command]:
+    """An update, and all copies that there are places for."""
+    blocks = _Blocks(config, ratio, layer.master) if layer.is_packed else None
+    walk = blocks.dense if blocks else partial(whole, lanes=config.wuve_lanes)
+    yield Load(source=Source.ELEMENTS, walk=walk(layer.gradient))
+    yield Load(source=Source.FACTORS, walk=walk(layer.master))
+    yield UpdateCommand(
+        words=blocks.words if blocks else words_of(whole(layer.master, config.wuve_lanes)),
+        copies=union(bit for bit in UpdateCopy if getattr(layer, bit.key)),
+        n=ratio.n if blocks else 1,
+        m=ratio.m if blocks else 1,
+        **asdict(rates),
+    )
+    yield Store(sink=Sink.RESULTS, walk=walk(layer.updated))
+    if layer.dense:
+        yield Store(sink=Sink.COPY, walk=walk(layer.dense))
+    if blocks and layer.forward:
+        yield Store(sink=Sink.FORWARD, walk=blocks.forward(layer.forward))
+    if blocks and layer.backward:
+        yield Store(sink=Sink.BACKWARD, walk=blocks.backward(layer.backward))
 
 
-def _update(rates: Rates, words: int, copies: int, ratio: Ratio) -> UpdateCommand:
-    return UpdateCommand(conditional=True, words=words, copies=copies, n=ratio.n, m=ratio.m, **asdict(rates))
+def columns_at_once(config: AcceleratorConfig, layer: Layer, tiling: Tiling, rounds: int) -> int:
+    """Columns of a weight gradient, whole tiles, that are updated at once, so that the array need not wait for it.
+
+    While the vector unit updates, the array fills the output buffer: half of its tiles should last as long. A last update comes
+    behind the product: it should be a small part of all.
+    """
+    *kernel, inputs, outputs = layer.master.shape
+    tile = tiling.columns
+    words = tiling.vectors or tiling.slots[0] * tile
+    tiles = min(RESULT_TILES, 2 * config.result_buffer_words // words) // 2
+    steps = tiles * rounds * tiling.rows * tile // config.macs_per_cycle
+    most = steps * config.axi_data_bytes // ((layer.master.element_bytes + layer.gradient.element_bytes) * outputs)
+    most = min(most, prod(kernel) * inputs // PARTS)
+    if not layer.is_packed:
+        return max(1, most // tile) * tile
+    whole, some = lcm(tile, inputs), lcm(tile, config.max_group)
+    if most >= whole or inputs % some:
+        return max(1, most // whole) * whole
+    return max(size for size in range(some, inputs + 1, some) if inputs % size == 0 and (size <= most or size == some))
 
 
 class _Blocks:

@@ -1,6 +1,6 @@
 """Matrix views as walks: the loops of a view, in bytes, with what keeps them inside their tensor."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -10,12 +10,13 @@ from dataflow.program import MatrixView
 from hw.errors import InputError
 from hw.isa import commands
 from hw.isa.checks import LARGEST
-from hw.isa.commands import LOOPS, Counter, Walk
-
-NO_LIMIT = 0xFFFFFFFF
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Walk
 
 GUARDS = 2
 """Axes of a tensor that a walk can watch beside its run."""
+
+MOST_GUARDED = 1 << 15
+"""Of coordinates that a guard counts."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,20 @@ class Access:
     walk: Walk
     across: bool
 
+    def of_columns(self, start: int, count: int) -> "Access":
+        """So many columns, of which each is as far from the one before as the next; `across` is set."""
+        step = self.walk.v[0].delta
+        walk = replace(
+            self.walk, base=self.walk.base + start * step, v_size=count, v_tile=count, v=loops([Step(count, step)], run=False)
+        )
+        return Access(walk, self.across)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether `of_columns` can be: a loop without guards, and rows are u."""
+        first, *others = self.walk.v
+        return self.across and not any((first.guard_0, first.guard_1)) and all(loop.count == 1 for loop in others)
+
     def tiled(self, *, rows: tuple[Counter, int], columns: tuple[Counter, int], boundary: int, **more: Any) -> Walk:  # noqa: ANN401
         """The walk with rows and columns moving along with counters in tiles; `more` are other fields of it."""
         (u_counter, u_tile), (v_counter, v_tile) = (rows, columns) if self.across else (columns, rows)
@@ -91,16 +106,11 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
         Where the view needs more loops or guards than a walk has.
     """
     rows, columns = ([loop for loop in side if loop.size > 1] for side in (view.rows, view.columns))
-    strides = tensor.strides
-    last = strides.index(tensor.element_bytes) if tensor.steps else len(strides) - 1
-
-    def runs(side: Sequence) -> bool:
-        return bool(side) and (side[-1].axis, side[-1].step) == (last, 1)
-
+    last, strides = _last_axis(tensor, (*rows, *columns)), tensor.strides
     if across is None:
-        across = runs(rows)
+        across = _run_length(rows, last) > _run_length(columns, last)
     u, v = (rows, columns) if across else (columns, rows)
-    run = u[-1:] if runs(u) else []
+    run = u[-1:] if _run_length(u, last) else []
     watched = [axis for axis in range(len(tensor.shape)) if _leaves(view, tensor, axis)]
     limit = NO_LIMIT
     alone = run and view.origin[last] == 0 and sum(loop.axis == last for loop in (*rows, *columns)) == 1
@@ -109,18 +119,27 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
         limit = tensor.shape[last]
     if len(watched) > GUARDS:
         raise InputError(f"{view.region}: an access leaves its tensor along {len(watched)} axes; allowed: {GUARDS}")
+    scale = dict.fromkeys(watched, 1)  # elements of the run that a place of each axis has
+    inside = _guarded_run(view, tensor, u, watched, last) if run else None
+    if inside is not None:
+        run, scale[inside] = u[inside - last - 1 :], 1 if inside == last else tensor.shape[last]
+        watched = [*(axis for axis in watched if axis != inside), inside]
+    elif last in watched:
+        run = []
+    slots = [None] * (inside is not None and GUARDS - len(watched)) + watched
 
     def steps(side: Iterable) -> list[Step]:
-        return [
-            Step(loop.size, loop.step * strides[loop.axis], _moves(loop.axis, loop.step, watched))
-            for loop in reversed(list(side))
-        ]
+        return [Step(loop.size, loop.step * strides[loop.axis], _moves(loop, slots, scale)) for loop in reversed(list(side))]
 
-    first = Step(run[0].size if run else 1, tensor.element_bytes)
+    first = Step(prod(loop.size for loop in run), tensor.element_bytes)
     outer = merged(steps(u[: len(u) - len(run)]))
-    while outer and limit == NO_LIMIT and outer[0].step == first.count * first.step and not any(outer[0].guards):
+    free = limit == NO_LIMIT and inside is None
+    while outer and free and outer[0].step == first.count * first.step and not any(outer[0].guards):
         first = replace(first, count=first.count * outer.pop(0).count)
-    guards = [(view.origin[axis], tensor.shape[axis]) for axis in watched] + [(0, 0xFFFF)] * (GUARDS - len(watched))
+    guards = [(0, 0xFFFF)] * GUARDS
+    for slot, axis in enumerate(slots):
+        if axis is not None:
+            guards[slot] = view.origin[axis] * scale[axis], tensor.shape[axis] * scale[axis]
     base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, strides, strict=True))
     walk = Walk(
         base=base % (1 << commands.ADDRESS_BITS),
@@ -130,6 +149,7 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
         v_size=prod(loop.size for loop in v),
         v_tile=prod(loop.size for loop in v),
         run_limit=limit,
+        run_guard=int(inside is not None),
         start_0=guards[0][0],
         limit_0=guards[0][1],
         start_1=guards[1][0],
@@ -217,6 +237,36 @@ def _leaves(view: MatrixView, tensor: Tensor, axis: int) -> bool:
     return low < 0 or high >= tensor.shape[axis]
 
 
-def _moves(axis: int, step: int, watched: Sequence[int]) -> tuple[int, int]:
-    first, second = (step if place < len(watched) and watched[place] == axis else 0 for place in range(GUARDS))
+def _moves(loop: Any, slots: Sequence[int | None], scale: Mapping[int, int]) -> tuple[int, int]:  # noqa: ANN401 (a view's loop)
+    first, second = (
+        loop.step * scale[loop.axis] if place < len(slots) and slots[place] == loop.axis else 0 for place in range(GUARDS)
+    )
     return first, second
+
+
+def _last_axis(tensor: Tensor, view: Sequence) -> int:
+    """The last axis that has more than one place, in memory or in the view."""
+    if tensor.steps:
+        return tensor.steps.index(tensor.element_bytes)
+    longer = [axis for axis, size in enumerate(tensor.stored_shape) if size > 1]
+    return max((*longer, *(loop.axis for loop in view)), default=len(tensor.shape) - 1)
+
+
+def _run_length(side: Sequence, last: int) -> int:
+    """Elements that the innermost loop finds side by side."""
+    return side[-1].size if side and (side[-1].axis, side[-1].step) == (last, 1) else 0
+
+
+def _guarded_run(view: MatrixView, tensor: Tensor, u: Sequence, watched: Sequence[int], last: int) -> int | None:
+    """The axis along which a run may leave the tensor: the last one, or that before it where it is of whole pixels."""
+    if last in watched:
+        axis = last
+    elif len(u) > 1 and last - 1 in watched and (u[-2].axis, u[-2].step) == (last - 1, 1):
+        axis = last - 1
+        if tensor.steps or (u[-1].size, view.origin[last]) != (tensor.stored_shape[last], 0):
+            return None
+    else:
+        return None
+    reach = sum(loop.size * abs(loop.step) for loop in (*view.rows, *view.columns) if loop.axis == axis)
+    most = (abs(view.origin[axis]) + reach + tensor.shape[axis]) * (1 if axis == last else tensor.shape[last])
+    return axis if most < MOST_GUARDED else None

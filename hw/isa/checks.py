@@ -111,7 +111,7 @@ def _walk(walk: Walk) -> Iterator[str]:
     yield from _within(walk, 1, 0xFFFF, "boundary")
     yield from _within(walk, 1, LARGEST, "outer", "middle", "inner", "u_size", "u_tile", "v_size", "v_tile")
     yield from _within(walk, 0, max(Counter), "u_counter", "v_counter")
-    yield from _within(walk, 0, 1, "lowest")
+    yield from _within(walk, 0, 1, "lowest", "run_guard")
     places = {"base": walk.base}
     for name, loops in (("u", walk.u), ("v", walk.v)):
         for number, loop in enumerate(loops):

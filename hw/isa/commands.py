@@ -21,6 +21,9 @@ from hw.isa.reductions import MOST_GROUPS, MOST_PLACES
 LOOPS = 4
 """Loops of each of a walk's two spaces."""
 
+NO_LIMIT = 0xFFFF
+"""Of a run."""
+
 
 class Opcode(IntEnum):
     """What a command is."""
@@ -109,9 +112,11 @@ class Walk:
 
     The innermost loop of u is a *run*: its elements stand side by side in memory. An element is outside, reads as zero or as
     `lowest` says, and is not written, where a guard (its start plus both spaces' offsets) is not in 0 .. limit - 1, or the run
-    digit is not below `run_limit`. A space that moves along with a counter goes on to the next `*_tile` elements of its own
-    with each count, and starts again when the counter does; a space that does not is whole in every block. No tile may begin
-    behind the end of its space.
+    digit is not below `run_limit`. With `run_guard` the run digit is part of the second guard, so that a run may begin and end
+    outside.
+
+    A space that moves along with a counter goes on to the next `*_tile` elements of its own with each count, and starts again
+    when the counter does; a space that does not is whole in every block. No tile may begin behind the end of its space.
     """
 
     base: int = word("byte address in the window, a multiple of an element's size", ADDRESS_BITS)
@@ -127,7 +132,8 @@ class Walk:
     u_tile: int = word("of them in a tile", default=1)
     v_size: int = word("elements of v", default=1)
     v_tile: int = word("of them in a tile", default=1)
-    run_limit: int = word("run digits from here on are outside", default=0xFFFFFFFF)
+    run_limit: int = word("run digits from here on are outside; 65535: none", 16, default=NO_LIMIT)
+    run_guard: int = word("1: the second guard counts the run's digits, too", 16)
     start_0: int = word("first guard", 16, signed=True)
     limit_0: int = word("", 16, default=0xFFFF)
     start_1: int = word("second guard", 16, signed=True)

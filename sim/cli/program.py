@@ -15,6 +15,7 @@ from sim.cli.common import MOST_SEED, Count, config_option, output_options, rati
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
+    from dataflow.machine.assemble import Assembled
     from sim.program import ProgramOnRtl, Refused
 
 MOST_IMAGE_BYTES = 1 << 30
@@ -52,9 +53,11 @@ def step(
     """Write a training step as two programs, and the memory that they start from.
 
     forward.bin leaves the network's output in memory. The host puts the loss's gradient beside it, and backward.bin does the
-    rest: gradients, updates, packed copies. memory.bin is the image at the start, of an untrained network and random images, up
-    to 1 GiB;
-    memory.json says where in it each tensor stands, what it is, its format and scale, and what the host writes and reads.
+    rest: gradients, updates, packed copies, which go to a second place. From there forward_next.bin and backward_next.bin go
+    on, and back to the first one; after an overflow a step is lost, and its two programs are run again.
+
+    memory.bin is the image at the start, of an untrained network and random images, up to 1 GiB; memory.json says where in it
+    each tensor stands, what it is, its format and scale, and what the host writes and reads.
 
     With --loss forward.bin computes the gradient, too, of softmax cross-entropy with targets in memory, and step.bin is both in
     one: a step without a stop for the host.
@@ -82,11 +85,16 @@ def step(
     network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
     optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None
-    assembled = assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays, loss=loss)
+
+    def assembled_for(*, exchanged: bool) -> "Assembled":
+        return assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays, loss=loss, exchanged=exchanged)
+
+    assembled, behind = assembled_for(exchanged=False), assembled_for(exchanged=True)
     layers = next(iter(network.weighted())).name, network.layers[-1].name
     described = describe(config, assembled, *layers, optimiser.loss_scale.scale)
     programs = {"forward": assembled.forward, "backward": assembled.backward}
-    programs |= {"step": assembled.step} if loss else {}
+    programs |= {"forward_next": behind.forward, "backward_next": behind.backward}
+    programs |= {"step": assembled.step, "step_next": behind.step} if loss else {}
     result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
     result |= described
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}

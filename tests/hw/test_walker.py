@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from walk_oracle import elements
 
 from hw.config import AcceleratorConfig
-from hw.isa.commands import LOOPS, Counter, Loop, Walk
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Loop, Walk
 from hw.parts.layouts import command_layout
 from hw.walker import Walker
 
@@ -114,8 +114,9 @@ def random_walk(random):
     return Walk(
         base=size * random.randint(1000, 2000), size_log2=size_log2, boundary=random.randint(1, 9),
         outer=counts[Counter.OUTER], middle=counts[Counter.MIDDLE], inner=counts[Counter.INNER],
-        run_limit=random.choice([0, 1, 2, 2**32 - 1]), start_0=random.randint(-4, 4), limit_0=random.choice([3, 65535]),
-        start_1=random.randint(0, 4), limit_1=random.choice([4, 65535]), **spaces, **fields,
+        run_limit=random.choice([0, 1, 2, NO_LIMIT, NO_LIMIT]), run_guard=random.randrange(2), start_0=random.randint(-4, 4),
+        limit_0=random.choice([3, 65535]), start_1=random.randint(-3, 4), limit_1=random.choice([1, 4, 65535]),
+        **spaces, **fields,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw.isa.commands import ADDRESS_BITS, Counter, Loop, Walk
+from hw.isa.commands import ADDRESS_BITS, NO_LIMIT, Counter, Loop, Walk
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ def elements(walk: Walk) -> Iterator[Element]:
                     for u in range(min(walk.u_tile, walk.u_size - u0)):
                         digit, u_bytes, *u_guards = offsets(walk.u, u0 + u, run=True)
                         places = [s + a + b for s, a, b in zip((walk.start_0, walk.start_1), u_guards, v_guards, strict=True)]
+                        places[1] += digit if walk.run_guard else 0
                         inside = all(0 <= p < limit for p, limit in zip(places, (walk.limit_0, walk.limit_1), strict=True))
                         address = (walk.base + u_bytes + v_bytes + digit * size) % (1 << ADDRESS_BITS)
-                        yield Element(block, u, v, address, not inside or digit >= walk.run_limit)
+                        beyond = walk.run_limit != NO_LIMIT and digit >= walk.run_limit
+                        yield Element(block, u, v, address, not inside or beyond)
                 block += 1

@@ -43,6 +43,7 @@ WALKS = {
     "walk.u_size must be in 1..16777215, not 16777216": {"u_size": 1 << 24},
     "walk.u_counter must be in 0..3, not 4": {"u_counter": 4},
     "walk.lowest must be in 0..1, not 2": {"lowest": 2},
+    "walk.run_guard must be in 0..1, not 2": {"run_guard": 2},
     "walk.inner must be at most 2, the tiles of u": {"u_counter": Counter.INNER, "u_tile": 4, "inner": 3},
     "walk.outer must be at most 1, the tiles of v": {"v_counter": Counter.OUTER, "outer": 2},
 }

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from test_sat import COUNT, GOOD
 
+from dataflow.machine.memory import NEXT
 from hw.config import PRESETS
 from hw.export import HOST_FILES, PACKAGING
 from hw.isa.commands import Pass
@@ -81,7 +82,8 @@ def test_a_step_on_the_rtl_is_the_one_of_numpy(host, bus, tmp_path):
     machine = Executor(TINY, np.frombuffer((folder / "memory.bin").read_bytes(), np.uint8))
     accelerator = host.Accelerator(bus).load(machine.memory.tobytes())
     tensors = host.Tensors(accelerator, folder / "memory.json")
-    before = {name: tensors[name].copy() for name in described["host"]["reads_after_backward"]["weights"]}
+    trained = described["host"]["reads_after_backward"]["weights"]
+    before = {name: tensors[name.removesuffix(NEXT)].copy() for name in trained}
 
     counters = accelerator.run(programs["forward"])
     machine.run(decode(programs["forward"]))
@@ -99,6 +101,7 @@ def test_a_step_on_the_rtl_is_the_one_of_numpy(host, bus, tmp_path):
     assert accelerator.read(0, len(machine.memory)) == machine.memory.tobytes()
     assert not accelerator.overflow
     assert all(np.any(tensors[name][..., 0] != values[..., 0]) for name, values in before.items()), "weights were trained"
+    assert all(np.array_equal(tensors[name.removesuffix(NEXT)], values) for name, values in before.items()), "and kept"
 
 
 def test_what_goes_wrong_has_a_name(host, bus, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
+from dataflow.machine.memory import NEXT
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Add, Conv, GlobalPool, Linear, Network, Relu
 from dataflow.program import Dataflow
@@ -17,15 +18,18 @@ from hw.isa.registers import COUNTERS, ErrorCode
 from hw.ratio import Ratio
 from sim import sat
 from sim.cli import main
-from sim.whole_step import assemble_step, step_on_rtl
+from sim.image import decode, encode, weights, write
+from sim.whole_step import assemble_step, initial_memory, step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.data import load_data
+from training.loss import cross_entropy
 from training.loss_scale import LossScale
 from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import to_storage
 from training.optimiser import Sgd
+from training.step import training_step
 
 TINY = PRESETS["tiny"]
 DATA = load_data("digits")
@@ -62,7 +66,7 @@ def test_all_tensors_of_a_step_are_the_trainers(name, method, ratio, batch, late
             assert program.outcome.error == 0
             assert program.counted == program.predicted
             assert set(program.counted) == set(COUNTERS)
-        kinds = {row["tensor"].rpartition(".")[2] for row in step.rows}
+        kinds = {row["tensor"].removesuffix(NEXT).rpartition(".")[2] for row in step.rows}
         packed = {"weight_forward", "weight_backward"} if method == "bdwp" else set()
         assert kinds >= {"master", "bias", "weight", "weight_gradient", "output_gradient", *packed} - {"output_gradient"}
 
@@ -181,6 +185,29 @@ def test_an_overflow_leaves_all_weights_as_they_were():
     held = [row for row in step.rows if row["tensor"].endswith((".master", ".weight", ".weight_forward", ".weight_backward"))]
     assert held
     assert all(row["bytes_different"] == 0 for row in held)
+
+
+def test_steps_go_on_from_place_to_place():
+    """Two steps of one network, the second one on the places that the first one wrote."""
+    model, optimiser, batch, storage = model_of("mlp", "bdwp", Ratio(2, 8)), Sgd(), 4, TINY.storage_format
+    pair = [assemble_step(TINY, model, optimiser, 0.05, batch, exchanged=exchanged) for exchanged in (False, True)]
+    tensors = pair[0].memory.tensors
+    machine = Executor(TINY, initial_memory(TINY, pair[0], model, optimiser, DATA.train_images[:batch]))
+    for number, programs in enumerate(pair):
+        part = slice(number * batch, (number + 1) * batch)
+        images, labels = DATA.train_images[part], DATA.train_labels[part]
+        write(machine.memory, tensors["fc1.input"], model.backend.store(images), storage)
+        machine.run(programs.forward)
+        _, gradient = cross_entropy(decode(tensors["fc3.output"], machine.memory, storage), labels)
+        scaled = model.backend.store(gradient * optimiser.loss_scale.scale)
+        write(machine.memory, tensors["fc3.output_gradient"], scaled, storage)
+        machine.run(programs.backward)
+        training_step(model, optimiser, images, labels, 0.05)
+        for name, values in weights(model, optimiser).items():
+            tensor = tensors.get(name if number else name + NEXT)
+            if tensor:
+                due = encode(tensor, values, storage)
+                assert machine.memory[tensor.offset : tensor.offset + tensor.size_bytes].tobytes() == due.tobytes(), tensor.name
 
 
 def test_a_pruned_dense_copy_is_refused():

@@ -5,6 +5,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.loss import SHARE, TARGET
+from dataflow.machine.memory import NEXT
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, BatchNorm, Linear, Network, Relu
 from hw.config import PRESETS
@@ -55,7 +56,7 @@ class Step:
         tensors, wrong = self.assembled.memory.tensors, []
         for name, values in weights(self.model, self.optimiser).items():
             if name in tensors:
-                place, due = tensors[name], memory.copy()
+                place, due = tensors[name + NEXT if name + NEXT in tensors else name], memory.copy()
                 write(due, place, values, self.storage)
                 wrong += [name] * (not np.array_equal(due, memory))
         return wrong

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
-from hw.isa.commands import STREAMS, Command, Load, Sink, Source, Store
+from hw.isa.bits import PassOption
+from hw.isa.commands import STREAMS, Command, Load, Pass, Product, Sink, Source, Store
 from training.machine.walks import Block, blocks
 
 NEVER = 1 << 30
@@ -27,8 +28,27 @@ def operations(commands: Iterable[Command]) -> Iterator[list[Command]]:
         yield part
 
 
+class OpenTiles:
+    """Tiles of products that no pass has taken yet."""
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
+
+    def add(self, operation: Iterable[Command]) -> None:
+        """Go on by the commands of `operation`."""
+        for command in operation:
+            if isinstance(command, Product):
+                self.left.append(command.outer * command.middle)
+            elif isinstance(command, Pass) and command.options & PassOption.FROM_SUMS and self.left:
+                self.left[0] -= command.outer * command.middle
+                if self.left[0] <= 0:
+                    self.left.pop(0)
+
+
 class Traces:
     """What the commands since a synchronisation have done to each byte of memory.
+
+    A product has read its operands when the last of its tiles is stored.
 
     ::
 
@@ -51,6 +71,8 @@ class Traces:
         self.sink: Numbers = np.zeros(size, np.int32)  # who wrote it, from 1 on
         self.loaded: Numbers = np.zeros(size, np.int32)  # STORE.RESULTS that are complete when it is read
         self.word: Numbers = np.full(size, -1, np.int32)  # the operation's last word that reads it
+        self.tiles = OpenTiles()
+        self.operands: list[NDArray[np.int64]] = []  # places that products read which are not through
 
     def add(self, operation: Sequence[Command]) -> None:
         """Go on by the commands of `operation`; `InputError` where one does not wait."""
@@ -59,11 +81,11 @@ class Traces:
         touched: list[NDArray[np.int64]] = []
         begun: dict[Source | Sink, int] = {}
         for load in loads:
-            vector = load.source not in (Source.WEIGHTS, Source.ACTIVATIONS)
+            operand = load.source in (Source.WEIGHTS, Source.ACTIVATIONS)
             for places, word in self._words(load, begun):
                 self._after(load, self.stored[places].max(initial=0), "reads what is written before")
-                self.word[places] = word if vector else NEVER
-                touched.append(places)
+                self.word[places] = NEVER if operand else word
+                (self.operands if operand else touched).append(places)
         results = sum(store.sink is Sink.RESULTS for store in stores)
         for store in stores:
             self.results += store.sink is Sink.RESULTS
@@ -75,6 +97,10 @@ class Traces:
                     raise InputError(f"{_name(store)} writes what its operation has yet to read")
                 self.stored[places] = self.results if store.sink is Sink.RESULTS else NEVER
                 self.sink[places] = store.sink + 1
+        self.tiles.add(operation)
+        if not self.tiles.left:
+            touched += self.operands
+            self.operands = []
         for places in touched:
             self.loaded[places] = self.results if results else NEVER
             self.word[places] = -1

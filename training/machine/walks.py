@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
-from hw.isa.commands import ADDRESS_BITS, Counter, Loop, Walk
+from hw.isa.commands import ADDRESS_BITS, NO_LIMIT, Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
@@ -46,9 +46,10 @@ def blocks(walk: Walk) -> Iterator[Block]:
             )
         )
         moved = v_moved[:, v, None] + u_moved[:, None, u]
-        inside = np.broadcast_to(u_digit[u] < walk.run_limit, moved.shape[1:])
-        for guard, start, limit in ((1, walk.start_0, walk.limit_0), (2, walk.start_1, walk.limit_1)):
-            inside = inside & (moved[guard] + start >= 0) & (moved[guard] + start < limit)
+        inside = np.broadcast_to((u_digit[u] < walk.run_limit) | (walk.run_limit == NO_LIMIT), moved.shape[1:])
+        places = moved[1] + walk.start_0, moved[2] + walk.start_1 + (u_digit[u] if walk.run_guard else 0)
+        for place, limit in zip(places, (walk.limit_0, walk.limit_1), strict=True):
+            inside = inside & (place >= 0) & (place < limit)
         yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << ADDRESS_BITS), inside)
 
 

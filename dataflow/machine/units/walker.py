@@ -8,7 +8,7 @@ import numpy as np
 from dataflow.machine.units.clock import Clock, Fifo, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
-from hw.isa.commands import ADDRESS_BITS, LOOPS, Counter, Loop, Walk
+from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Loop, Walk
 from hw.isa.microarchitecture import PAGE_BYTES
 
 WORD = 1 << ADDRESS_BITS
@@ -90,9 +90,10 @@ class WalkRows(Rows):
         piece = lcm(walk.boundary, PAGE_BYTES >> walk.size_log2)
         self.piece = self.u.tile if self.u.tiles > 1 or self.u.tile <= max(SEGMENT_ELEMENTS, piece) else piece
         self.pieces = -(-self.u.size // self.piece) if self.u.tiles == 1 else 1
+        self.limit = WORD if walk.run_limit == NO_LIMIT else walk.run_limit
         self.guarded = [
-            (start, limit, name, self.u.reach(name))
-            for start, limit, name in ((walk.start_0, walk.limit_0, "guard_0"), (walk.start_1, walk.limit_1, "guard_1"))
+            (walk.start_0, walk.limit_0, "guard_0", self.u.reach("guard_0")),
+            (walk.start_1, walk.limit_1, "guard_1", self.u.reach("guard_1") + walk.run_guard * walk.u[0].count),
         ]
         self.others = prod(loop.count for loop in walk.u[1:]) > 1
         per_block = {Counter.NONE: self.blocks * self.v.size, Counter.OUTER: walk.middle * walk.inner * self.v.size,
@@ -141,8 +142,8 @@ class WalkRows(Rows):
         address, guards = self._place(v, element)
         run, digit = walk.u[0].count, u.digit(element, 0)
         length = np.minimum(left, self.piece)
-        alone = (length <= run - digit) if self.others or walk.run_limit < run else np.ones_like(v, bool)
-        alone &= walk.run_limit >= run
+        alone = (length <= run - digit) if self.others or self.limit < run else np.ones_like(v, bool)
+        alone &= self.limit >= run and not walk.run_guard
         # In one run: whether it is asked for, how much, and where in a page if it does not end in it.
         asked = np.where((digit == 0) | (piece == 0), np.minimum(run - digit, left), 0)
         crosses = (address % PAGE_BYTES) + (asked << walk.size_log2) > PAGE_BYTES
@@ -162,25 +163,27 @@ class WalkRows(Rows):
         """Its chunks, as `hw.walker.Walker` cuts them, and their requests."""
         walk, u, most = self.walk, self.u, self.most
         block, v, last_row, start, left, piece = (int(values[0]) for values in self._starts(np.array([number], np.int64)))
-        size, run, limit, boundary = walk.size_log2, walk.u[0].count, walk.run_limit, walk.boundary
+        size, run, boundary = walk.size_log2, walk.u[0].count, walk.boundary
         end = min(left, self.piece)
         chunks: list[int] = []
         requests: list[Request | None] = []
         position, inside, address = 0, False, 0
-        digit, in_word, again = 0, 0, True
+        digit, in_word, again, first, limit = 0, 0, True, 0, self.limit
         while position < end:
             if again:  # a run, or where it begins
                 address, guards = self._place(v, start + position)
                 digit = u.digit(start + position, 0)
-                kept = all(0 <= guard < bound for guard, (_, bound, _, _) in zip(guards, self.guarded, strict=True))
+                within = [0 <= guard < bound for guard, (_, bound, _, _) in zip(guards, self.guarded, strict=True)]
+                kept = within[0] and (within[1] or bool(walk.run_guard))
+                first, limit = self._of_run(guards[1])
             together = min(run - digit, left - position)
-            inside = kept and digit < limit
+            inside = kept and first <= digit < limit
             if digit < limit:
-                together = min(together, limit - digit)
+                together = min(together, (first if digit < first else limit) - digit)
             offset = address % self.beat_bytes
             count = min(together, boundary - in_word, (self.beat_bytes - offset) >> size, most)
             ends = position + count == left
-            begins = digit == 0 or (position == 0 and piece == 0) or digit == limit
+            begins = digit == 0 or (position == 0 and piece == 0) or digit == first
             end_of_word = ends or in_word + count == boundary
             end_of_block = ends and last_row
             asks = begins and inside
@@ -195,6 +198,12 @@ class WalkRows(Rows):
             digit, address = digit + count, (address + (count << size)) % WORD
             again = digit == run
         return tuple(chunks), tuple(requests)
+
+    def _of_run(self, guard: int) -> tuple[int, int]:
+        """The first digit of a run that is inside as far as the run itself says, and the one behind the last."""
+        if not self.walk.run_guard:
+            return 0, self.limit
+        return max(0, -guard), min(self.limit, max(0, self.walk.limit_1 - guard))
 
     def _request(self, address: int, size: int) -> Request:
         beats = -(-(address % self.beat_bytes + size) // self.beat_bytes)
