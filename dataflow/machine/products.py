@@ -165,6 +165,8 @@ class Tiling:
         for slot_rows, slot_columns in dict.fromkeys((product.interleave, (1, config.interleave_slots))):
             rows, columns = config.rows * slot_rows, config.columns * slot_columns
             tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
+            if tiles_m * tiles_n * slot_rows * slot_columns > 2 * _slots_used(config, product):
+                continue  # gathered columns cost less than ones that stay empty
             ahead, behind = window.reach(columns)
             weights = config.weight_buffer_words // (slot_rows * weight_line)
             most = config.activation_buffer_words // (slot_columns * tap_words)
@@ -247,6 +249,12 @@ class Tiling:
             weights_held=weights_held,
             activations_held=activations_held,
         )
+
+
+def _slots_used(config: AcceleratorConfig, product: Product) -> int:
+    """Slots of all tiles where they are interleaved as the schedule has it."""
+    rows, columns = product.interleave
+    return -(-product.m // (config.rows * rows)) * -(-product.n // (config.columns * columns)) * rows * columns
 
 
 def _part_units(product: Product, unit: int, units: int, most: int) -> int:
