@@ -73,9 +73,8 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
 
 def places(step: Pass) -> NDArray[np.uint16]:
     """The place that is counted for each word of a pass."""
-    rows, columns = np.arange(step.place_rows)[:, None], np.arange(step.place_columns)
-    counted = step.place + rows * step.place_row_step + columns * step.place_step
-    return np.resize(np.repeat(counted.ravel().astype(np.uint16), step.place_words), step.words)
+    row, column = np.divmod(np.arange(step.words) // step.place_words, step.place_columns)
+    return (step.place + row % step.place_rows * step.place_row_step + column * step.place_step).astype(np.uint16)
 
 
 def factors_of(step: Pass, shape: tuple[int, ...], words: Words | None) -> tuple[Bits32, Bits32, Bits32]:

@@ -38,7 +38,7 @@ class Space:
         self.loops, self.counter, self.tile, self.run = loops, Counter(counter), tile, run
         counts = {Counter.NONE: 1, Counter.OUTER: walk.outer, Counter.MIDDLE: walk.middle, Counter.INNER: walk.inner}
         self.tiles = counts[self.counter]
-        self.tile = size if self.counter == Counter.NONE else tile
+        self.tile = min(size, tile) if self.counter == Counter.NONE else tile
         self.size = min(size, self.tiles * self.tile)
         self.ways = [prod(loop.count for loop in loops[:number]) for number in range(LOOPS + 1)]
         self.moves = {
