@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS, most_slots, most_vectors
+from hw.isa.bounds import COUNT_BITS, most_slots, most_vectors
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed

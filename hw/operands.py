@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.operands import chunk_elements, chunk_words, is_skewed
 from hw.parts.layouts import is_count
 from hw.ram import place_ram
@@ -223,7 +223,7 @@ class OperandBuffer(wiring.Component):
         """A cycle later: rotated elements to the banks and lanes that they are for.
 
         Of the words that a chunk can fill, word w is piece ``w % pieces``; position ``piece * G + lane`` says where an element
-        stands among them.
+        stands among them. The rest of the last word is cleared, so that of what is not loaded nothing is left in it.
         """
         chunk, group, spread, pieces = self.i.payload, self.config.max_group, self._spread(load), self.pieces
         lines = self.lines
@@ -241,8 +241,9 @@ class OperandBuffer(wiring.Component):
         fits = (base + spot.line + offset + Mux(across | spreads, 0, self._steps(load, more)) < self.words) & ~crosses
         span = Mux(spreads, spread, Mux(across, count, pieces))
         end = position + Mux(across, 1, count)
+        word_end = Cat(Const(0, (group - 1).bit_length()), ((end - 1) >> (group - 1).bit_length()) + 1)
         write, ended, along = Signal(), Signal(), Signal()
-        in_banks, in_lanes = Signal(lines), Signal(self.elements)
+        in_banks, in_lanes, filled = Signal(lines), Signal(self.elements), Signal(self.elements)
         at, step = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         held = [Signal(self.element_bits, name=f"turned_{number}") for number in range(self.elements)]
         m.d.sync += [
@@ -254,10 +255,12 @@ class OperandBuffer(wiring.Component):
             step.eq(load.word_step),
             along.eq(~across),
             in_banks.eq(Cat(self._within(number, first, span) for number in range(lines))),
-            in_lanes.eq(Cat(between(position, number, end) for number in range(self.elements))),
+            in_lanes.eq(Cat(between(position, number, word_end) for number in range(self.elements))),
+            filled.eq(Cat(between(position, number, end) for number in range(self.elements))),
             *(target.eq(value) for target, value in zip(held, turned, strict=True)),
         ]
-        parts, given = Cat(held), [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
+        parts, exists = Cat(held), Cat(bit.replicate(self.element_bits) for bit in filled)
+        given = [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
         m.d.comb += [address.eq(at + number * step) for number, address in enumerate(given)]
         ones = self._pieces(m, Mux(spreads, 0, Mux(across, piece, -spot.bank)), ~(across | spreads))
         width = group * self.element_bits
@@ -268,7 +271,8 @@ class OperandBuffer(wiring.Component):
                 memory.write_address.eq(_chosen(given, one)),
                 memory.write_parts.eq(in_lanes.word_select(one, group) & (write & in_banks[number]).replicate(group)),
                 memory.write_data.eq(
-                    Mux(along, parts.word_select(one, width), Cat(held[number % self.elements]).replicate(group))
+                    Mux(along, parts.word_select(one, width), held[number % self.elements].replicate(group))
+                    & exists.word_select(one, width)
                 ),
                 memory.read_address.eq(self.addresses[number]),
                 Value.cast(self.o[number]).eq(memory.read_data),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.feed import SLOTS
 from hw.formats import BINARY32
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import FEED_WORDS, RESULT_TILES
 from hw.parts.layouts import is_count, sums_layout
 from hw.ram import RAM, place_ram

@@ -8,15 +8,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS, MOST_SIZE_LOG2
+from hw.isa.bounds import COUNT_BITS, GUARD_BITS, MOST_SIZE_LOG2
 from hw.isa.commands import ADDRESS_BITS, LOOPS, Counter, Walk
 from hw.parts.layouts import command_layout, is_count
 
 POSITION_BITS = COUNT_BITS
 """Width of counts and positions within a space."""
-
-GUARD_BITS = 18
-"""Width of a guarded coordinate: two offsets and a start of 16 bits."""
 
 
 def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLayout:

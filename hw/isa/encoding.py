@@ -6,10 +6,13 @@ from dataclasses import fields
 from typing import Any
 
 from hw.errors import InputError
-from hw.isa.commands import COMMANDS, LOOPS, STREAMS, Command, Halt, Loop, Opcode, Walk, layout
+from hw.isa.commands import COMMANDS, LOOPS, STREAMS, Command, Halt, Load, Loop, Opcode, Walk, layout
 
 CONDITIONAL = 1 << 16
 """In a header: the command is skipped after an overflow."""
+
+UNUSED = 0x7F << 17
+"""Of a header: bits that are 0."""
 
 
 def encode(commands: Iterable[Command]) -> bytes:
@@ -76,6 +79,8 @@ def _command(program: tuple[int, ...], place: int) -> tuple[Command, int]:
     opcode, unit, length = header & 0xFF, header >> 8 & 0xFF, header >> 24
     if opcode not in COMMANDS:
         raise InputError(f"word {place}: {opcode} is no opcode; allowed: {', '.join(f'{o.value} {o.name}' for o in Opcode)}")
+    if header & UNUSED:
+        raise InputError(f"word {place}: bits 17 to 23 of a header are 0, not {header >> 17 & 0x7F:#x}")
     kind = COMMANDS[Opcode(opcode)]
     described = list(layout(kind))
     due = words(kind)
@@ -90,7 +95,7 @@ def _command(program: tuple[int, ...], place: int) -> tuple[Command, int]:
     try:
         stream, streams = STREAMS.get(kind, ("", None))
         named = {stream: streams(unit)} if streams else {}
-        if not streams and unit:
+        if unit == 0 if kind is Load else unit and not streams:  # the program is read by itself
             raise ValueError
     except ValueError:
         raise InputError(f"word {place}: {Opcode(opcode).name} has no unit {unit}") from None

@@ -9,7 +9,7 @@ from amaranth.lib import data
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.bits import Bits
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.commands import LOOPS, Loop, Walk
 
 
@@ -36,7 +36,7 @@ def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout
 
 
 def is_count(value: Value) -> Value:
-    """Whether a field is in 1..`hw.isa.checks.LARGEST`, which the counters behind it can reach."""
+    """Whether a field is in 1..`hw.isa.bounds.LARGEST`, which the counters behind it can reach."""
     return (value != 0) & ~value[COUNT_BITS:].any() if len(value) > COUNT_BITS else value != 0
 
 

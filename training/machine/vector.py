@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.formats import FloatFormat
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
@@ -73,9 +72,8 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
 
 def places(step: Pass) -> NDArray[np.uint16]:
     """The place that is counted for each word of a pass."""
-    rows, columns = np.arange(step.place_rows)[:, None], np.arange(step.place_columns)
-    counted = step.place + rows * step.place_row_step + columns * step.place_step
-    return np.resize(np.repeat(counted.ravel().astype(np.uint16), step.place_words), step.words)
+    row, column = np.divmod(np.arange(step.words) // step.place_words, step.place_columns)
+    return (step.place + row % step.place_rows * step.place_row_step + column * step.place_step).astype(np.uint16)
 
 
 def factors_of(step: Pass, shape: tuple[int, ...], words: Words | None) -> tuple[Bits32, Bits32, Bits32]:
@@ -111,12 +109,7 @@ def _used_again(step: Pass, factors: Words, count: int) -> Words:
 
 
 def reduced(step: Pass, terms: Bits32) -> Words:
-    """Reductions of words of lanes: values, and above them the places of maxima; `InputError` where sizes do not fit."""
-    if step.results * step.terms != step.words or step.results % step.groups:
-        raise InputError(
-            f"reductions of {step.terms} terms of {step.groups} words give {step.results} words;"
-            f" the pass has {step.words} words of terms"
-        )
+    """Reductions of words of lanes: values, and above them the places of maxima."""
     each = terms.reshape(-1, step.terms, step.groups, terms.shape[1])
     numbers = np.moveaxis(each, 1, 0).view(np.float32)
     if not step.options & PassOption.LARGEST:

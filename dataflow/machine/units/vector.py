@@ -319,10 +319,12 @@ class VectorUnit(Unit):
             if work.copies & UpdateCopy.DENSE:
                 self._give(Sink.COPY)
         turned = blocks != 0 and backward.ready(work.m, room[Sink.BACKWARD])
+        moves = turned or any(goes)
         for sink, packer, takes in (
             (Sink.FORWARD, forward, bool(goes[1] and work.copies & UpdateCopy.FORWARD)), (Sink.BACKWARD, backward, turned),
         ):  # fmt: skip
             packs = bool(packer.left) and room[sink]
+            moves |= packs
             packer.step(work.n, work.m, takes=takes, gives=packs)
             if packs:
                 self._give(sink)
@@ -332,4 +334,4 @@ class VectorUnit(Unit):
             self._pipeline.advance(gives=gives, takes=self._take())
         if gives:
             self._forked = [False, False, False]
-        return bool(self._pipeline.words or forward.left or backward.left) or self._turned_in != self._turned_out
+        return moves or bool((gives or not offers) and self._pipeline.words)
