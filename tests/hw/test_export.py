@@ -17,7 +17,7 @@ from hw.mac.dsp48e2 import MODELS
 from hw.modules import port_name
 from hw.packaging.fusesoc_core import LINT_FLAGS
 from sim.cli import main
-from sim.compilation import _package_folder
+from sim.compilation import package_folder
 
 SMALL = AcceleratorConfig(
     name="e", rows=2, columns=2, max_group=4, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=1024
@@ -71,7 +71,7 @@ def lint(verilog, top, folder):
     """What Verilator says with all warnings, beyond those that the file itself names as meant; a combinational loop is one."""
     path = folder / f"{top}.v"
     path.write_text(verilog)
-    package = _package_folder("verilator")
+    package = package_folder("verilator")
     command = [package / "bin" / "verilator_bin", "--lint-only", *LINT_FLAGS, "--top-module", top, path]
     done = subprocess.run(command, env={"VERILATOR_ROOT": str(package)}, capture_output=True, text=True)
     return done.returncode, done.stderr

