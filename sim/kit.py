@@ -24,7 +24,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, Event, FallingEdge, First, ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, Event, FallingEdge, ReadOnly, RisingEdge, select
 
 from hw.formats import FloatFormat
 
@@ -88,15 +88,9 @@ async def reset(dut: Any, cycles: int = 2, names: Names = OURS) -> None:  # noqa
 
 async def within(awaited: Any, cycles: int, clock: Any, what: str) -> None:  # noqa: ANN401 (a trigger, a handle)
     """Await a trigger for at most so many clock cycles; `AssertionError` says `what` did not come."""
-    task = cocotb.start_soon(_wait(awaited))
-    await First(task, ClockCycles(clock, cycles))
-    if not task.done():
-        task.cancel()
+    first, _ = await select(awaited, ClockCycles(clock, cycles))
+    if first:
         raise AssertionError(f"{what}: nothing for {cycles} clock cycles")
-
-
-async def _wait(awaited: Any) -> None:  # noqa: ANN401
-    await awaited
 
 
 def _signal(dut: Any, name: str) -> Any:  # noqa: ANN401

@@ -17,7 +17,7 @@ MUTANTS = 200
 
 
 def test_executors_agree_on_commands_with_a_word_changed():
-    verdicts = fuzz_commands(TINY, 1, MUTANTS)
+    verdicts = fuzz_commands(TINY, 4, MUTANTS)
     assert [verdict for verdict in verdicts if verdict.problems] == []
     ends = Counter(verdict.end for verdict in verdicts)
     assert set(ends) <= {"runs", "refused", "races", "overwritten"}

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,8 @@ import pytest
 from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
 from hw.export import export
+from hw.formats import BINARY16, BINARY32
+from sim.kit import check_words
 from sim.verilator import build
 
 CONFIG = AcceleratorConfig(name="kit", rows=2, columns=2, max_group=8)
@@ -29,3 +32,40 @@ def test_a_word_taken_back_fails_the_test(tmp_path, simulator):
     with pytest.raises(SimulationError, match="broken_contract"):
         simulator.run("kit_bench", work=tmp_path, environment={"STALL": "0"}, testcase="broken_contract")
     assert "was on offer and became None" in (tmp_path / "simulation.log").read_text()
+
+
+SKID = (Path(__file__).parents[2] / "docs" / "examples" / "kit" / "skid.v").read_text()
+
+
+def test_a_second_reset_starts_no_second_clock(bench):
+    bench({"skid.v": SKID}, "skid", "kit_names_bench", "reset_twice")
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("dead_sink", "m_axis: 0 of 3 words came: nothing for 50 clock cycles"),
+        ("dead_source", "s_axis: word 2 was on offer and not taken for 50 clock cycles"),
+        ("dead_trigger", "m_axis_tvalid falls: nothing for 30 clock cycles"),
+        ("wrong_names", "skid has no stream 'm_axis': m_axis_x, m_axis_y, m_axis_z"),
+    ],
+)
+def test_a_dead_design_fails_with_a_line(bench, tmp_path, case, told):
+    with pytest.raises(SimulationError, match=case):
+        bench({"skid.v": SKID}, "skid", "kit_names_bench", case)
+    assert f"AssertionError: {told}" in (tmp_path / "simulation.log").read_text()
+
+
+def test_words_are_compared_by_bits():
+    check_words([1, 2], [1, 2])
+    told = {
+        "1 of 2 words differ\nword 1: 0x2, not 0x3": ([1, 2], [1, 3], None),
+        "1 of 2 words differ\nword 1: none, not 0x3": ([1], [1, 3], None),
+        "1 of 1 words differ\nword 0: 0x8000 (sign 1, exponent 0x0, significand 0x0), not "
+        "0x0000 (sign 0, exponent 0x0, significand 0x0)": ([0x8000], [0], BINARY16),
+        "1 of 1 words differ\nword 0: 0x3fc00001 (sign 0, exponent 0x7f, significand 0x400001), not "
+        "0x3fc00000 (sign 0, exponent 0x7f, significand 0x400000)": ([0x3FC00001], [0x3FC00000], BINARY32),
+    }
+    for text, (found, expected, number_format) in told.items():
+        with pytest.raises(AssertionError, match=f"^{re.escape(text)}$"):
+            check_words(found, expected, number_format)
