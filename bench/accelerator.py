@@ -12,10 +12,15 @@ from rich.progress import track
 
 from bench import Figure
 from dataflow import zoo
+from dataflow.lower import lower
+from dataflow.machine.assemble import assemble
+from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
+from dataflow.network import INPUT, Conv, Layer, Network, Relu
+from dataflow.over_machine import RATES
 from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of
-from hw.ratio import Ratio
+from hw.ratio import DENSE, Ratio
 from sim.faults import backward_program, check_faults
 from sim.random_steps import random_step
 from sim.synthesis import summary, synthesise
@@ -36,6 +41,7 @@ def figures() -> Iterator[Figure]:
     """All of them."""
     yield from _export()
     yield from _area()
+    yield from _speedups()
     yield from _cycles()
     yield from _ports()
     yield from _random_steps()
@@ -57,6 +63,40 @@ def _area() -> Iterator[Figure]:
     for kind in ("lut", "ff", "dsp", "bram"):
         where = f"vcu1525, {result[kind]:,.10g} of the {result['device']['name']}'s {result['device']['available'][kind]:,}"
         yield Figure(f"share of {kind.upper()}", 100 * result["share"][kind], "%", where, "<= 85")
+
+
+def _speedups() -> Iterator[Figure]:
+    """Whole steps on the machine, dense over BDWP 2:8: the cnn; stacks of convolutions, over what kept MACs allow."""
+    for name, least in (("tiny", 1.88), ("small", 1.81)):
+        dense, sparse = (_step_cycles(zoo.load("cnn"), name, 32, ratio)[0] for ratio in (DENSE, Ratio(2, 8)))
+        yield Figure("dense over BDWP 2:8", dense / sparse, "ratio", f"cnn, batch 32, {name}", f">= {least}")
+    for channels, pixels, layers, batch in ((64, 16, 3, 4), (64, 16, 3, 16), (256, 8, 2, 4), (512, 8, 2, 4)):
+        stack = _stack(channels, pixels, layers)
+        (dense, all_macs), (sparse, kept) = (_step_cycles(stack, "vcu1525", batch, ratio) for ratio in (DENSE, Ratio(2, 8)))
+        where = f"{layers} convolutions of {channels} channels on {pixels}x{pixels}, batch {batch}, vcu1525"
+        target = ">= 0.95" if batch > 4 else ">= 0.94"
+        yield Figure("speedup over what kept MACs allow", dense / sparse / (all_macs / kept), "ratio", where, target)
+
+
+def _stack(channels: int, pixels: int, layers: int) -> Network:
+    """Convolutions of 3x3, of which the first one has 16 input channels and is not pruned."""
+    made: list[Layer] = []
+    for number in range(layers):
+        before = made[-1].name if made else INPUT
+        made.append(Conv(name=f"conv{number}", inputs=(before,), out_channels=channels, kernel=3, padding=1, bias=True))
+        if number < layers - 1:
+            made.append(Relu(name=f"relu{number}", inputs=(made[-1].name,)))
+    return Network(name="stack", input_shape=(pixels, pixels, 16), layers=tuple(made))
+
+
+def _step_cycles(network: Network, config_name: str, batch: int, ratio: Ratio) -> tuple[int, int]:
+    """Cycles of a step on the machine, and the MACs that are kept."""
+    config = PRESETS[config_name]
+    stages = frozenset() if ratio.is_dense else methods.load("bdwp").sparse_stages
+    program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, prune_last=network.name == "stack")
+    made = assemble(network, program, config, RATES)
+    cycles = sum(execute(config, commands, Memory(40, 1)).cycles for commands in (made.forward, made.backward))
+    return cycles, sum(product.m * product.n * product.kept * product.count for product in program.products)
 
 
 def _cycles() -> Iterator[Figure]:
