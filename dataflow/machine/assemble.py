@@ -418,7 +418,8 @@ class _Assembler:
         """What a normalisation, or its gradient, needs to know of a whole tensor."""
         normalised = self.normalised[operation.layer]
         if isinstance(operation, op.GradientSums | op.SoftmaxGradient):
-            yield from self._by_channel(normalised.gradient_sums(self._channels(source)))
+            channels = self._channels(normalised.value).channels
+            yield from self._by_channel(normalised.gradient_sums(self._channels(source).in_rows_of(channels)))
         else:
             yield from self._by_channel(normalised.statistics())
 
@@ -562,7 +563,12 @@ class _Assembler:
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self._has_bias(layer):
-            yield from self._channel_sums(f"{layer}.output_gradient", f"{layer}.bias_gradient", PassOption.NOTE_OVERFLOW)
+            sums = self._channels(f"{layer}.bias_gradient")
+            terms = self._channels(f"{layer}.output_gradient").in_rows_of(sums.channels)
+            noted = PassOption.NOTE_OVERFLOW
+            yield from self._by_channel(
+                [ChannelPass(steps=PassStep.WIDEN, elements=terms, results=sums, reduces=True, options=noted)]
+            )
 
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""
@@ -609,7 +615,12 @@ class _Assembler:
 
     def _normalise(self, part: Part, layer: str, source: str, target: str) -> ChannelPass:
         """The output of a normalisation, or the gradient of its input, as a pass."""
-        normalised, of = self.normalised[layer], self._channels
+        normalised = self.normalised[layer]
+        channels = self._channels(normalised.value).channels
+
+        def of(name: str) -> Channels:
+            return self._channels(name).in_rows_of(channels)
+
         steps, gate = part.steps & (PassStep.RELU | PassStep.GATE), of(part.gate) if part.gate else None
         if part.value is None:
             return normalised.output(steps, gate, of(target))

@@ -59,6 +59,17 @@ class Channels:
             steps=tuple(merged(Step(length, step) for length, step in reversed(axes) if length > 1)),
         )
 
+    def in_rows_of(self, channels: int) -> "Channels":
+        """The same numbers in rows of so many; `InputError` where they do not stand one after the other."""
+        if channels == self.channels:
+            return self
+        row, count = self.channels * self.element_bytes, self.rows * self.channels
+        beside = self.stride == self.element_bytes and all(step.step == row for step in self.steps) and len(self.steps) < 2
+        if not beside or count % channels:
+            raise InputError(f"{self.name}: rows of {channels} channels need numbers that stand one after the other")
+        rows = Step(count // channels, channels * self.element_bytes)
+        return replace(self, channels=channels, steps=(rows,) if rows.count > 1 else ())
+
     @property
     def rows(self) -> int:
         """How many."""
