@@ -129,11 +129,12 @@ def test_what_walks_read_is_written(bits, seed):
     random = Random(100 * bits + seed)
     content = bytearray(random.randbytes(SIZE))
     config = AcceleratorConfig(name="c", rows=2, columns=2, axi_data_bits=bits, axi_burst_beats=4, axi_fifo_beats=8)
-    expected, commands, place = bytearray(content), [], 1 << 15
+    expected, commands, place, channels = bytearray(content), [], 1 << 15, {"aw"}
     for number in range(2):
         for _ in range(3):
             walk = replace(random_walk(random), boundary=LANES)
             words = words_of(walk, content)
+            channels |= {"ar"} if any(not element.outside for element in elements(walk)) else set()
             size = 1 << walk.size_log2
             target = place + random.randrange(8) * size
             count = len(words) * LANES - random.randrange(LANES)
@@ -144,7 +145,7 @@ def test_what_walks_read_is_written(bits, seed):
     seen, memory = play(config, commands, content, seed=seed)
     assert seen == []
     assert content == expected
-    assert {channel for channel, _, _ in memory.bursts} == {"ar", "aw"}
+    assert {channel for channel, _, _ in memory.bursts} == channels
 
 
 def test_bursts_are_as_long_as_they_may_be():

@@ -83,7 +83,9 @@ def test_it_is_the_trainers_training(experiment, by_numpy, tmp_path):
         losses = [one["loss"] for one in history[epoch * STEPS_AN_EPOCH :][:STEPS_AN_EPOCH]]
         assert np.dot(losses, weights) / IMAGES == pytest.approx(loss, rel=1e-12)
     cycles = [one["cycles"] for one in history]
-    assert cycles[0] == cycles[1] == cycles[3] == cycles[4] > cycles[2] == cycles[5], "they depend on the batch alone"
+    assert cycles[0] == cycles[4], "they depend on the batch, and on which of both places is read"
+    assert cycles[1] == cycles[3]
+    assert max(cycles[2], cycles[5]) < min(cycles[0], cycles[1])
     assert result["rtl_cycles"] == result["counters"]["cycles"] == sum(cycles)
     assert (result["step_count"], result["bytes_different"], result["cycles_different"]) == (6, 0, 0)
     assert result["bytes_compared"] > 6 * 10_000

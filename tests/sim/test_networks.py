@@ -32,13 +32,13 @@ def test_a_step_of_a_narrow_network(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", FIVE)
-def test_the_whole_network_is_as_many_commands_at_any_batch(name):
-    """At full size, on the largest accelerator; only the counts in the commands follow the batch."""
+def test_the_whole_network_is_no_more_commands_at_a_larger_batch(name):
+    """At full size, on the largest accelerator: they do not become more as the batch grows."""
     config, network = PRESETS["vcu1525"], zoo.load(name)
 
-    def commands(batch):
+    def commands_of(batch):
         program = lower(network, config, batch=batch, ratio=Ratio(2, 8), sparse_stages=methods.load("bdwp").sparse_stages)
         assembled = assemble(network, program, config, RATES)
-        return [type(command) for half in (assembled.forward, assembled.backward) for command in half]
+        return len(assembled.forward) + len(assembled.backward)
 
-    assert len(commands(512)) == len(commands(256))
+    assert commands_of(512) <= commands_of(64)

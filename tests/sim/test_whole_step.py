@@ -196,11 +196,11 @@ def test_steps_go_on_from_place_to_place():
     for number, programs in enumerate(pair):
         part = slice(number * batch, (number + 1) * batch)
         images, labels = DATA.train_images[part], DATA.train_labels[part]
-        write(machine.memory, tensors["fc1.input"], model.backend.store(images), storage)
+        write(machine.memory, programs.memory["fc1.input"], model.backend.store(images), storage)
         machine.run(programs.forward)
-        _, gradient = cross_entropy(decode(tensors["fc3.output"], machine.memory, storage), labels)
+        _, gradient = cross_entropy(decode(programs.memory["fc3.output"], machine.memory, storage), labels)
         scaled = model.backend.store(gradient * optimiser.loss_scale.scale)
-        write(machine.memory, tensors["fc3.output_gradient"], scaled, storage)
+        write(machine.memory, programs.memory["fc3.output_gradient"], scaled, storage)
         machine.run(programs.backward)
         training_step(model, optimiser, images, labels, 0.05)
         for name, values in weights(model, optimiser).items():

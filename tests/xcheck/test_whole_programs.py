@@ -50,13 +50,13 @@ class Step:
         for name, values in written.items():
             write(self.memory, self.assembled.memory[name], values, self.storage)
 
-    def different(self, memory):
-        """Masters, copies and statistics of which a byte is not the trainer's."""
+    def different(self, memory, *, skipped=False):
+        """Masters, copies and statistics of which a byte is not the trainer's: where the step wrote them, or left them."""
         training_step(self.model, self.optimiser, self.images, self.labels, 0.1)
         tensors, wrong = self.assembled.memory.tensors, []
         for name, values in weights(self.model, self.optimiser).items():
             if name in tensors:
-                place, due = tensors[name + NEXT if name + NEXT in tensors else name], memory.copy()
+                place, due = tensors[name + NEXT if name + NEXT in tensors and not skipped else name], memory.copy()
                 write(due, place, values, self.storage)
                 wrong += [name] * (not np.array_equal(due, memory))
         return wrong
@@ -91,7 +91,7 @@ def test_an_overflow_leaves_all_as_it_was():
     machine = Executor(TINY, step.memory)
     machine.run(step.assembled.step)
     assert machine.overflow
-    assert step.different(machine.memory) == []
+    assert step.different(machine.memory, skipped=True) == []
     after = weights(step.model, step.optimiser)
     assert {"norm.mean", "norm.variance", "norm.scale", "norm.shift"} <= before.keys()
     for name, values in before.items():
