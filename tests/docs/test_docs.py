@@ -182,3 +182,9 @@ def test_only_the_command_line_imports_it():
     for path in sorted((ROOT / "sim").rglob("*.py")):
         if "cli" not in path.relative_to(ROOT).parts:
             assert not [module for module in imports(path) if module.startswith("sim.cli")], name(path)
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Pytest imports them by their names alone, and would leave the second one out."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(names) == sorted(set(names))
