@@ -186,5 +186,5 @@ def test_only_the_command_line_imports_it():
 
 def test_no_two_files_of_tests_have_one_name():
     """Pytest imports them by their names alone, and would leave the second one out."""
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "__init__.py"]
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
     assert sorted(names) == sorted(set(names))
