@@ -10,19 +10,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataflow.machine.by_channel import ChannelPass, Channels, Vectors, binary32
+from dataflow.machine.by_channel import LINE, TIMES, ChannelPass, Channels, Normalised, Vectors, binary32
 from dataflow.machine.memory import Memory
 from dataflow.network import BatchNorm
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.functions import Function
 
-LINE = PassStep.SCALE | PassStep.SHIFT
-TIMES = PassStep.MULTIPLY | PassStep.THIRD
 SQUARE = PassStep.MULTIPLY | PassStep.ITSELF
 
 
 @dataclass(frozen=True)
-class BatchNormPasses:
+class BatchNormPasses(Normalised):
     """A batch norm's tensors and passes.
 
     Parameters
@@ -48,13 +46,6 @@ class BatchNormPasses:
         for kind in ("mean", "variance"):
             self.memory.add(f"{name}.{kind}", "binary32", (channels,))
         self._vectors.place()
-
-    @property
-    def _x(self) -> Channels:
-        return Channels.of(self.memory[self.value])
-
-    def _of(self, kind: str) -> Channels:
-        return Channels.of(self.memory[f"{self.layer.name}.{kind}"])
 
     @property
     def _vectors(self) -> Vectors:

@@ -6,7 +6,8 @@ from math import prod
 from struct import pack, unpack
 
 from dataflow.machine.memory import Memory, Tensor
-from dataflow.machine.walks import Step, loops, merged
+from dataflow.machine.walks import Step, in_words, merged
+from dataflow.network import Layer
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
@@ -14,6 +15,9 @@ from hw.isa.checks import LARGEST
 from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS
+
+LINE = PassStep.SCALE | PassStep.SHIFT
+TIMES = PassStep.MULTIPLY | PassStep.THIRD
 
 
 def binary32(value: float) -> int:
@@ -64,7 +68,7 @@ class Channels:
         if channels == self.channels:
             return self
         row, count = self.channels * self.element_bytes, self.rows * self.channels
-        beside = self.stride == self.element_bytes and all(step.step == row for step in self.steps) and len(self.steps) < 2
+        beside = self.is_beside and all(step.step == row for step in self.steps) and len(self.steps) < 2
         if not beside or count % channels:
             raise InputError(f"{self.name}: rows of {channels} channels need numbers that stand one after the other")
         rows = Step(count // channels, channels * self.element_bytes)
@@ -89,20 +93,33 @@ class Channels:
     def walk(self, lanes: int, start: int, width: int) -> Walk:
         """Some channels of all rows, as one run where words of lanes stay the same."""
         size, rows, steps = self.element_bytes, self.rows, list(self.steps)
-        beside = self.stride == size
-        if beside and steps == [Step(rows, width * size)] and width % lanes == 0 and rows * width <= LARGEST:
-            width, rows, steps = rows * width, 1, []
-        return Walk(
-            base=self.base + start * self.stride,
-            size_log2=size.bit_length() - 1,
-            boundary=lanes,
-            u_size=width,
-            u_tile=width,
-            v_size=rows,
-            v_tile=rows,
-            u=loops([Step(width, 0)] if beside else [Step(1, 0), Step(width, self.stride)], run=True),
-            v=loops(steps, run=False),
-        )
+        if self.is_beside and steps == [Step(rows, width * size)] and width % lanes == 0 and rows * width <= LARGEST:
+            width, steps = rows * width, []
+        return in_words(self.base + start * self.stride, size, lanes, self.run(width), steps)
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether channels stand side by side."""
+        return self.stride == self.element_bytes
+
+    def run(self, width: int) -> list[Step]:
+        """The loops of so many channels."""
+        return [Step(width, 0)] if self.is_beside else [Step(1, 0), Step(width, self.stride)]
+
+
+class Normalised:
+    """What the passes of all normalisations look at: a layer, the memory, and the tensor that the layer normalises."""
+
+    layer: Layer
+    memory: Memory
+    value: str
+
+    @property
+    def _x(self) -> Channels:
+        return Channels.of(self.memory[self.value])
+
+    def _of(self, kind: str) -> Channels:
+        return Channels.of(self.memory[f"{self.layer.name}.{kind}"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,14 +280,5 @@ def of_rows(lanes: int, kinds: Sequence[Channels]) -> Walk:
     """A word of each kind of factors, then of each for the next rows; vectors are as long as whole words."""
     first, last = kinds[0], kinds[-1]
     size, words = first.element_bytes, -(-first.channels // lanes)
-    return Walk(
-        base=first.base,
-        size_log2=size.bit_length() - 1,
-        boundary=lanes,
-        u_size=lanes,
-        u_tile=lanes,
-        v_size=len(kinds) * words,
-        v_tile=len(kinds) * words,
-        u=loops([Step(lanes, 0)], run=True),
-        v=loops([Step(len(kinds), last.base - first.base), Step(words, lanes * size)], run=False),
-    )
+    v = [Step(len(kinds), last.base - first.base), Step(words, lanes * size)]
+    return in_words(first.base, size, lanes, [Step(lanes, 0)], v)

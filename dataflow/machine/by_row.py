@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflow.machine.by_channel import Channels, given_by
-from dataflow.machine.walks import Step, loops
+from dataflow.machine.walks import Step, in_words
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.reductions import MOST_GROUPS
@@ -80,30 +80,12 @@ class RowReduction:
 
 def _across(part: Channels, lanes: int, start: int, block: int, blocks: int) -> Walk:
     """Rows side by side: block after block, channel after channel."""
-    return Walk(
-        base=part.base + start * part.pitch,
-        size_log2=part.element_bytes.bit_length() - 1,
-        boundary=lanes,
-        u_size=block,
-        u_tile=block,
-        v_size=part.channels * blocks,
-        v_tile=part.channels * blocks,
-        u=loops([Step(1, 0), Step(block, part.pitch)], run=True),
-        v=loops([Step(part.channels, part.stride), Step(blocks, block * part.pitch)], run=False),
-    )
+    u = [Step(1, 0), Step(block, part.pitch)]
+    v = [Step(part.channels, part.stride), Step(blocks, block * part.pitch)]
+    return in_words(part.base + start * part.pitch, part.element_bytes, lanes, u, v)
 
 
 def _again(vector: Channels, lanes: int, start: int, block: int, blocks: int, times: int) -> Walk:
     """A number of each row, so many times for each block."""
-    beside = vector.stride == vector.element_bytes
-    return Walk(
-        base=vector.base + start * vector.stride,
-        size_log2=vector.element_bytes.bit_length() - 1,
-        boundary=lanes,
-        u_size=block,
-        u_tile=block,
-        v_size=times * blocks,
-        v_tile=times * blocks,
-        u=loops([Step(block, 0)] if beside else [Step(1, 0), Step(block, vector.stride)], run=True),
-        v=loops([Step(times, 0), Step(blocks, block * vector.stride)], run=False),
-    )
+    v = [Step(times, 0), Step(blocks, block * vector.stride)]
+    return in_words(vector.base + start * vector.stride, vector.element_bytes, lanes, vector.run(block), v)

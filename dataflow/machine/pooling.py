@@ -15,7 +15,7 @@ from math import gcd, prod
 from dataflow.axes import AxisPool
 from dataflow.machine.dependences import Names, Operation
 from dataflow.machine.memory import Tensor
-from dataflow.machine.walks import NO_LIMIT, Step, loops
+from dataflow.machine.walks import NO_LIMIT, Step, in_words
 from dataflow.network import MaxPool
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -131,22 +131,17 @@ def _walk(
         Step(count, y_step * row, (y_step, 0)),
         Step(batch, image),
     ]
-    lengths = [prod(step.count for step in space) for space in (u, v)]
-    return Walk(
-        base=(tensor.offset + y * row + x * column + block.start * size) % (1 << ADDRESS_BITS),
-        size_log2=size.bit_length() - 1,
-        boundary=lanes,
-        u_size=lengths[0],
-        u_tile=lengths[0],
-        v_size=lengths[1],
-        v_tile=lengths[1],
+    return in_words(
+        (tensor.offset + y * row + x * column + block.start * size) % (1 << ADDRESS_BITS),
+        size,
+        lanes,
+        u,
+        v,
         run_limit=NO_LIMIT if padded == block.width else block.width,
         start_0=y,
         limit_0=height,
         start_1=x,
         limit_1=width,
-        u=loops(u, run=True),
-        v=loops(v, run=False),
     )
 
 
@@ -334,17 +329,7 @@ def gradient_of_global(config: AcceleratorConfig, gradient: Tensor, places: Tens
     def walk(tensor: Tensor, pixel: int) -> Walk:
         size = tensor.element_bytes
         v = [Step(pixels, pixel * size), Step(batch, (pixels if pixel else 1) * channels * size)]
-        return Walk(
-            base=tensor.offset,
-            size_log2=size.bit_length() - 1,
-            boundary=lanes,
-            u_size=channels,
-            u_tile=channels,
-            v_size=batch * pixels,
-            v_tile=batch * pixels,
-            u=loops([Step(channels, 0)], run=True),
-            v=loops(v, run=False),
-        )
+        return in_words(tensor.offset, size, lanes, [Step(channels, 0)], v)
 
     gated = Pass(
         words=batch * pixels * words,

@@ -12,20 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import e, log2
 
-from dataflow.machine.by_channel import ChannelPass, Channels, Vectors, binary32
+from dataflow.machine.by_channel import LINE, TIMES, ChannelPass, Channels, Normalised, Vectors, binary32
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.memory import Memory
 from dataflow.tokens import EPSILON, LayerNorm, Softmax
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.functions import Function
 
-LINE = PassStep.SCALE | PassStep.SHIFT
-TIMES = PassStep.MULTIPLY | PassStep.THIRD
 STORED = PassStep.WIDEN | PassStep.NARROW
 
 
 @dataclass(frozen=True)
-class LayerNormPasses:
+class LayerNormPasses(Normalised):
     """A layer norm's tensors and passes.
 
     Parameters
@@ -55,13 +53,6 @@ class LayerNormPasses:
             self.memory.add(f"{name}.{kind}", "storage", x.shape)
         self._affine.place()
         self._rows.place()
-
-    @property
-    def _x(self) -> Channels:
-        return Channels.of(self.memory[self.value])
-
-    def _of(self, kind: str) -> Channels:
-        return Channels.of(self.memory[f"{self.layer.name}.{kind}"])
 
     @property
     def _affine(self) -> Vectors:
@@ -125,7 +116,7 @@ class LayerNormPasses:
 
 
 @dataclass
-class SoftmaxPasses:
+class SoftmaxPasses(Normalised):
     """A softmax's tensors and passes; of its gradient, which needs the output as it is stored.
 
     Parameters
@@ -151,10 +142,6 @@ class SoftmaxPasses:
     def place(self) -> None:
         """Places for what is beside its input and output."""
         self._rows.place()
-
-    @property
-    def _x(self) -> Channels:
-        return Channels.of(self.memory[self.value])
 
     @property
     def _rows(self) -> Vectors:

@@ -5,7 +5,7 @@ from math import prod
 
 from dataflow.machine.dependences import Names, Operation
 from dataflow.machine.memory import Tensor
-from dataflow.machine.walks import Step, loops, whole, words_of
+from dataflow.machine.walks import Step, in_words, whole, words_of
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Load, Pass, Sink, Source, Store, Walk
@@ -49,17 +49,8 @@ def embedded(config: AcceleratorConfig, target: Tensor, token: Tensor, position:
     def walk(tensor: Tensor, first: int, size: int, *, again: bool) -> Walk:
         """Numbers of each sample, or the same for all of them."""
         step = 0 if again else prod(target.shape[1:]) * tensor.element_bytes
-        return Walk(
-            base=tensor.offset + first * tensor.element_bytes,
-            size_log2=tensor.element_bytes.bit_length() - 1,
-            boundary=lanes,
-            u_size=size,
-            u_tile=size,
-            v_size=batch,
-            v_tile=batch,
-            u=loops([Step(size, 0)], run=True),
-            v=loops([Step(batch, step)], run=False),
-        )
+        base = tensor.offset + first * tensor.element_bytes
+        return in_words(base, tensor.element_bytes, lanes, [Step(size, 0)], [Step(batch, step)])
 
     for source, first, size, widen in ((target, width, length, PassStep.WIDEN), (token, 0, width, PassStep(0))):
         read = walk(source, first, size, again=source is token)

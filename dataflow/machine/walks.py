@@ -160,6 +160,35 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
     return Access(walk, across)
 
 
+def in_words(base: int, element_bytes: int, lanes: int, u: Sequence[Step], v: Sequence[Step], **more: Any) -> Walk:  # noqa: ANN401
+    """A walk of one block, all of both spaces, in words of lanes.
+
+    Parameters
+    ----------
+    base : int
+        Byte of the window.
+    element_bytes, lanes : int
+        Of an element; elements of u that make a word.
+    u, v : sequence of Step
+        The loops of each space, the innermost first; the first of u is the run.
+    **more
+        Other fields of the walk.
+    """
+    sizes = [prod(step.count for step in space) for space in (u, v)]
+    return Walk(
+        base=base,
+        size_log2=element_bytes.bit_length() - 1,
+        boundary=lanes,
+        u_size=sizes[0],
+        u_tile=sizes[0],
+        v_size=sizes[1],
+        v_tile=sizes[1],
+        u=loops(u, run=True),
+        v=loops(v, run=False),
+        **more,
+    )
+
+
 def whole(tensor: Tensor, lanes: int) -> Walk:
     """All elements of a tensor in the order of its axes, in words of lanes.
 
@@ -182,17 +211,7 @@ def whole(tensor: Tensor, lanes: int) -> Walk:
         first, v = Step(count // times, size), [Step(times, count // times * size)]
     elif times > 1:
         raise InputError(f"{tensor.name}: more than {LARGEST:,} elements that do not stand one after the other")
-    return Walk(
-        base=tensor.offset,
-        size_log2=size.bit_length() - 1,
-        boundary=lanes,
-        u_size=count // times,
-        u_tile=count // times,
-        v_size=times,
-        v_tile=times,
-        u=loops([first, *steps], run=True),
-        v=loops(v, run=False),
-    )
+    return in_words(tensor.offset, size, lanes, [first, *steps], v)
 
 
 def by_rows(tensor: Tensor, lanes: int, repeated: int = 1) -> Walk:
@@ -200,17 +219,7 @@ def by_rows(tensor: Tensor, lanes: int, repeated: int = 1) -> Walk:
     size, length = tensor.element_bytes, tensor.shape[-1]
     samples, rows = tensor.shape[0], prod(tensor.shape[1:-1])
     steps = [Step(rows, length * size), Step(repeated, 0), Step(samples, rows * length * size)]
-    return Walk(
-        base=tensor.offset,
-        size_log2=size.bit_length() - 1,
-        boundary=lanes,
-        u_size=length,
-        u_tile=length,
-        v_size=samples * repeated * rows,
-        v_tile=samples * repeated * rows,
-        u=loops([Step(length, size)], run=True),
-        v=loops(merged(step for step in steps if step.count > 1), run=False),
-    )
+    return in_words(tensor.offset, size, lanes, [Step(length, size)], merged(step for step in steps if step.count > 1))
 
 
 def words_of(walk: Walk) -> int:
