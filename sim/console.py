@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -26,3 +27,30 @@ def progress(*columns: "ProgressColumn", transient: bool = False) -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn  # takes longer to import than most commands
 
     return Progress(TextColumn("{task.description}", markup=False), BarColumn(), *columns, console=log, transient=transient)
+
+
+@contextmanager
+def live_bar(seconds_between: float) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar from the first call on: what is said, how much is done, and of how much; with the time that is left.
+
+    Where standard error is no terminal, a line after so many seconds.
+    """
+    from rich.progress import TimeRemainingColumn
+
+    bar, said = progress(TimeRemainingColumn()), perf_counter()
+    task = bar.add_task("")
+
+    def tell(text: str, done: int, whole: int) -> None:
+        nonlocal said
+        if log.is_terminal:
+            bar.start()
+            bar.update(task, description=text, completed=done, total=whole)
+        elif perf_counter() - said >= seconds_between:
+            said = perf_counter()
+            log.print(text, soft_wrap=True)
+
+    try:
+        yield tell
+    finally:
+        if bar.live.is_started:  # what ends before its first step leaves no empty line
+            bar.stop()

@@ -215,21 +215,19 @@ class StepsOnRtl:
 
     def step(self, images: Array, labels: NDArray[np.integer], learning_rate: float, smoothing: float = 0.0) -> StepOnRtl:
         """Train on a batch, see `training.step.training_step`, on the RTL and in NumPy; compare all that both have."""
-        batch, storage, self.played = len(labels), self.config.storage_format, []
-        assembled = self._of(batch)
+        batch, self.played = len(labels), []
+        assembled, done = self._of(batch), list[ProgramOnRtl]()
         self._settle(batch, assembled)
-        scale, rates = self.optimiser.loss_scale.scale, rates_of(self.optimiser, learning_rate)
-        capture: dict[str, Any] = {}
-        self._write(assembled.memory[f"{_first(self.model)}.input"], self.model.backend.store(images))
-        forward = self._run("forward", batch, assembled.forward)
-        last = self.model.network.layers[-1].name
-        logits = decode(assembled.memory.tensors[f"{last}.output"], forward.outcome.memory, storage)
-        loss, _ = cross_entropy(logits, labels, smoothing)
-        gradient = scaled_gradient(self.model.backend, logits, labels, scale, smoothing)
-        self._write(assembled.memory[f"{last}.output_gradient"], gradient)
-        backward = self._run("backward", batch, at_rates(assembled.backward, rates))
+        rates, capture = rates_of(self.optimiser, learning_rate), dict[str, Any]()
 
+        def run(half: str, commands: Sequence[Command]) -> Bytes:
+            done.append(self._run(half, batch, at_rates(commands, rates)))
+            return done[-1].outcome.memory
+
+        logits = _as_host(self.model, self.optimiser, assembled, images, labels, self._write, run, smoothing)
+        loss, _ = cross_entropy(logits, labels, smoothing)
         training_step(self.model, self.optimiser, images, labels, learning_rate, capture, smoothing)
+        forward, backward = done
         overflow, memory = backward.outcome.overflow, backward.outcome.memory
         self._exchanged ^= not overflow
         rows = _tensor_rows(self.config, assembled, (self.model, self.optimiser), capture, memory, overflow=overflow)
@@ -317,19 +315,41 @@ def step_in_numpy(
 ) -> list[Row]:
     """A step by the accelerator's commands in NumPy, without the RTL: for each tensor that the trainer knows, a row."""
     model.set_backend(ExactBackend(config.storage_format))
-    storage, scale = config.storage_format, optimiser.loss_scale.scale
     assembled = assemble_step(config, model, optimiser, learning_rate, len(labels), dataflows)
     machine = Executor(config, initial_memory(config, assembled, model, optimiser))
-    write(machine.memory, assembled.memory[f"{_first(model)}.input"], model.backend.store(images), storage)
-    machine.run(assembled.forward)
-    last = model.network.layers[-1].name
-    logits = decode(assembled.memory.tensors[f"{last}.output"], machine.memory, storage)
-    gradient = scaled_gradient(model.backend, logits, labels, scale)
-    write(machine.memory, assembled.memory[f"{last}.output_gradient"], gradient, storage)
-    machine.run(assembled.backward)
+
+    def put(tensor: Tensor, values: Array) -> None:
+        write(machine.memory, tensor, values, config.storage_format)
+
+    def run(half: str, commands: Sequence[Command]) -> Bytes:
+        machine.run(commands)
+        return machine.memory
+
+    _as_host(model, optimiser, assembled, images, labels, put, run)
     capture: dict[str, Any] = {}
     training_step(model, optimiser, images, labels, learning_rate, capture)
     return _tensor_rows(config, assembled, (model, optimiser), capture, machine.memory, overflow=machine.overflow)
+
+
+def _as_host(
+    model: Model,
+    optimiser: Sgd,
+    assembled: Assembled,
+    images: Array,
+    labels: NDArray[np.integer],
+    put: Callable[[Tensor, Array], None],
+    run: Callable[[str, Sequence[Command]], Bytes],
+    smoothing: float = 0.0,
+) -> Array:
+    """The host's part of a step: `put` writes a tensor, `run` runs a half of it and gives the memory; the logits."""
+    memory, last = assembled.memory, model.network.layers[-1].name
+    put(memory[f"{_first(model)}.input"], model.backend.store(images))
+    left = run("forward", assembled.forward)
+    logits = decode(memory.tensors[f"{last}.output"], left, model.backend.storage)
+    gradient = scaled_gradient(model.backend, logits, labels, optimiser.loss_scale.scale, smoothing)
+    put(memory[f"{last}.output_gradient"], gradient)
+    run("backward", assembled.backward)
+    return logits
 
 
 def _tensor_rows(

@@ -8,22 +8,20 @@ from typing import NamedTuple
 from dataflow import operations as op
 from dataflow.axes import AxisPool
 from dataflow.machine import pooling, tokens, updates
-from dataflow.machine.batch_norm import BatchNormPasses
 from dataflow.machine.buffers import place_loads
 from dataflow.machine.by_channel import ChannelPass, Channels, binary32
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
-from dataflow.machine.layouts import Layouts
 from dataflow.machine.loss import LossPasses
 from dataflow.machine.memory import NEXT, Memory, Tensor
-from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, output_of, scaled_of, sums_of, totals_of
+from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
+from dataflow.machine.placement import Placement
 from dataflow.machine.products import Begun, Drain, begin, begin_batch, emit_drain, turned
-from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
 from dataflow.machine.updates import Layer, Rates
 from dataflow.machine.walks import access, by_rows, whole, words_of
-from dataflow.network import INPUT, BatchNorm, MaxPool, Network
-from dataflow.program import Product, Program, Region, Stage, Update, Vector
-from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
+from dataflow.network import MaxPool, Network
+from dataflow.program import Product, Program, Stage, Update, Vector
+from dataflow.tokens import Embed, MatMul
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
@@ -31,9 +29,6 @@ from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync
 from hw.ratio import DENSE, Ratio
 
 NO_OPTIONS = PassOption(0)
-
-Normalisation = BatchNormPasses | LayerNormPasses | SoftmaxPasses
-"""The passes of a layer that needs sums first."""
 
 
 class Origin(NamedTuple):
@@ -95,21 +90,18 @@ def assemble(
 
 class _Assembler:
     def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool) -> None:
-        self.network, self.program, self.config, self.rates, self.exchanged = network, program, config, rates, exchanged
-        self.memory = Memory(config, program.aliases)
+        self.network, self.program, self.config, self.rates = network, program, config, rates
+        self.places = places = Placement(network, program, config, exchanged=exchanged)
+        self.memory, self.layouts, self.layers = places.memory, places.layouts, places.layers
+        self.made, self.normalised = places.made, places.normalised
         self.dependences = Dependences()
-        self.layers = {layer.name: layer for layer in network.layers}
-        self.layouts = Layouts(network)
-        self.made = self._makers()
-        self.seen: dict[str, str] = {}
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
-        self.normalised: dict[str, Normalisation] = {}
         self.operands: Iterable[str] = ()  # of the last product, by their places in memory
         self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
 
     def run(self, *, loss: bool) -> Assembled:
         self._check()
-        self._place()
+        self.places.place()
         split = next(
             (
                 place
@@ -160,153 +152,6 @@ class _Assembler:
                     f"layer {command.layer!r}: the accelerator packs weights only while it updates them; {command.writes[0]} is"
                     " selected by itself, as the technique 'pregenerate' is left out"
                 )
-
-    def _place(self) -> None:
-        """A place for every tensor: what products read and write in memory, and what is beside them."""
-        add = self.memory.add
-        gradients = {
-            product.output.region
-            for product in self.program.products
-            if product.stage is Stage.WEIGHT_GRADIENT and not isinstance(self.layers[product.layer], MatMul)
-        }
-        made, regions = self.made, self.program.regions
-        updated = [command.layer for command in self.program.commands if isinstance(command, Update)]
-        weighted = [name for name in updated if f"{name}.weight_gradient" in regions]
-        for name in weighted:
-            for kind in ("weight", "weight_forward", "weight_backward"):
-                if region := regions.get(f"{name}.{kind}"):
-                    add(region.name, region.kind, region.shape, getattr(self.layers[name], "groups", 1))
-            shape = regions[f"{name}.weight_gradient"].shape
-            add(f"{name}.master", "master", shape)
-            if self._has_bias(name):
-                add(f"{name}.bias", "master", shape[-1:])
-        self.memory.double(exchanged=self.exchanged)
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                self._join(command)
-        for name, region in self.program.regions.items():
-            if region.kind != "binary32" or name in gradients:
-                maker = made.get(self.memory.place(name))
-                if maker:
-                    add(self.memory.place(name), region.kind, self._shape(maker))
-                add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
-                if maker:
-                    self._see(name, maker, self._seen_as(region))
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                chain, target = Chain.of(command), command.target
-                if chain.parts or not (chain.sums or chain.batch_sums):
-                    maker = made[self.memory.place(target.tensor)]
-                    add(target.tensor, "storage", self._shape(maker))
-                    own = self.memory.place(target.tensor) == target.tensor
-                    self._see(target.tensor, maker, maker if own else target.layer)
-                if chain.pooled and chain.pool:
-                    shape = self._shape(chain.pooled.layer)
-                    add(chain.pooled.tensor, "storage", shape)
-                    add(totals_of(chain.pooled.tensor), "binary32", shape)
-                    if chain.pool.kind == "max":
-                        add(index_of(chain.pool.layer), "storage", shape)
-                for part in chain.parts:
-                    if isinstance(part.alone, op.PoolMax):
-                        add(index_of(part.alone.layer), "storage", self._shape(target.layer))
-                    if isinstance(part.alone, op.PoolMax | op.PoolMean | op.PoolMaxGradient | op.PoolMeanGradient):
-                        add(totals_of(target.tensor), "binary32", self._shape(target.layer))
-                    if isinstance(part.alone, op.PoolMeanGradient):
-                        add(scaled_of(target.tensor), "binary32", self._shape(part.alone.layer))
-                self._place_kept(chain)
-                for layer in chain.kept:
-                    add(output_of(layer), "storage", self._shape(layer))
-                if any(len(part.residuals) > 1 for part in chain.parts):
-                    add(sums_of(target.tensor), "storage", self._shape(target.layer))
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                self._place_statistics(Chain.of(self._viewed(command)), command.target.tensor)
-        for name in updated:
-            if isinstance(self.layers[name], Embed):
-                shape = self.network.shapes[name]
-                add(f"{name}.position", "master", shape)
-                add(f"{name}.token", "master", shape[1:])
-                add(f"{name}.position_gradient", "binary32", shape)
-        for name in filter(self._has_bias, weighted):
-            add(f"{name}.bias_gradient", "binary32", self.memory[f"{name}.bias"].shape)
-
-    def _place_kept(self, chain: Chain) -> None:
-        """What activations need again: what the pass before writes, or what is there as it is."""
-        for number, part in enumerate(chain.parts):
-            if isinstance(part.alone, op.Activate):
-                kept = part.alone.kept
-                if number == 0 and chain.source:
-                    self.memory.alias(kept.tensor, chain.source)
-                else:
-                    self.memory.add(kept.tensor, "storage", self._shape(kept.layer))
-                    self._see(kept.tensor, kept.layer, kept.layer)
-                before = chain.parts[number - 1] if number else None
-                if before and before.kept:
-                    self.memory.alias(output_of(before.kept), kept.tensor)
-
-    def _makers(self) -> dict[str, str]:
-        """For each tensor between layers, the layer whose output, or whose output's gradient, it is."""
-        made = {INPUT: INPUT}
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                embeds = [one.layer for one in command.operations if isinstance(one, op.Embed)]
-                made.setdefault(command.target.tensor, embeds[0] if embeds else command.target.layer)
-                made |= {one.kept.tensor: one.layer for one in command.operations if isinstance(one, op.Activate)}
-        return made
-
-    def _join(self, vector: Vector) -> None:
-        """Parts that are written where they belong in the whole."""
-        for operation in vector.operations if vector.elements == 0 else ():
-            if isinstance(operation, op.Gather):
-                self.memory.add(vector.target.tensor, "storage", self._shape(vector.target.layer))
-                for part in operation.parts:
-                    self.memory.alias(part.tensor, vector.target.tensor)
-
-    def _seen_as(self, region: Region) -> str:
-        """The layer whose output, or whose output's gradient, a product reads as `region`."""
-        layer, kind = self.layers[region.layer], region.name.rpartition(".")[2]
-        sides = {"input": 0, "left": 0, "right": 1}
-        return layer.inputs[sides[kind]] if kind in sides else layer.name
-
-    def _see(self, name: str, maker: str, layer: str) -> None:
-        layout = self.layouts.view(maker, layer)
-        if not layout.is_plain:
-            self.memory.see(name, layout)
-
-    def _place_statistics(self, chain: Chain, target: str) -> None:
-        """What a normalisation has beside its input and its output."""
-        for operation in chain.sums:
-            if isinstance(operation, op.Statistics):
-                self._normalise_by(operation.layer, chain.result(target))
-        for number, part in enumerate(chain.parts):
-            if isinstance(part.alone, op.Softmax):
-                before = chain.written(number - 1, target) if number else chain.source
-                assert before is not None  # softmax comes behind the conversion of a product
-                self._normalise_by(part.alone.layer, before)
-            made = part.alone.layer if isinstance(part.alone, op.Softmax) else None if part.value else part.normal
-            normalised = self.normalised.get(made or "")
-            if isinstance(normalised, SoftmaxPasses):
-                normalised.made = chain.written(number, target)
-
-    def _normalise_by(self, name: str, value: str) -> None:
-        layer, lanes = self.layers[name], self.config.vpu_lanes
-        made: Normalisation
-        if isinstance(layer, BatchNorm):
-            made = BatchNormPasses(layer, self.memory, value)
-        elif isinstance(layer, LayerNorm):
-            made = LayerNormPasses(layer, self.memory, value, lanes)
-        else:
-            assert isinstance(layer, Softmax)
-            made = SoftmaxPasses(layer, self.memory, value, lanes)
-        made.place()
-        self.normalised[name] = made
-
-    def _shape(self, layer: str) -> tuple[int, ...]:
-        """Of a layer's output for the whole batch."""
-        return (self.program.batch, *self.layouts.shapes[layer])
-
-    def _has_bias(self, layer: str) -> bool:
-        return bool(getattr(self.layers[layer], "bias", False))
 
     def _section(self, commands: Iterable[Product | Vector | Update]) -> Iterator[Command]:
         pending: list[Product] = []
@@ -361,38 +206,15 @@ class _Assembler:
         self.dependences.read(self.operands)
         yield from self.dependences.limited()
 
-    def _viewed(self, vector: Vector) -> Vector:
-        """With names of their own for tensors of which it reads a part, or in another order."""
-        operations = tuple(
-            replace(one, others=tuple(map(self._operand, one.others))) if isinstance(one, op.Sum) else one
-            for one in vector.operations
-        )
-        return replace(vector, source=vector.source and self._operand(vector.source), operations=operations)
-
-    def _own(self, name: str) -> str:
-        """The name that a tensor has where it is not seen otherwise."""
-        return self.seen.get(name, name)
-
-    def _operand(self, operand: op.Operand) -> op.Operand:
-        maker = self.made.get(self.memory.place(operand.tensor))
-        layout = self.layouts.view(maker, operand.layer) if maker else None
-        if layout is None or maker is None or (layout.is_plain and layout.shape == self.layouts.shapes[maker]):
-            return operand
-        name = f"{operand.tensor} as {operand.layer}"
-        self.seen[name] = operand.tensor
-        self.memory.alias(name, operand.tensor)
-        self.memory.see(name, layout)
-        return replace(operand, tensor=name)
-
     def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
-        chain, target = Chain.of(self._viewed(vector)), self._operand(vector.target).tensor
+        chain, target = Chain.of(self.places.viewed(vector)), self.places.operand(vector.target).tensor
         source, rest = chain.source, list(enumerate(chain.parts))
         if source is None and vector.fused:
             _, first = rest.pop(0)
             source = chain.written(0, target)
             bias = f"{first.bias}.bias" if first.bias else None
-            gate = first.gate and self._operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
+            gate = first.gate and self.places.operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
             drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=gate)
             if any(product.output.region in self.program.cleared for product in pending):
                 yield from self._zeros(source)
@@ -448,7 +270,7 @@ class _Assembler:
 
     def _pool(self, pool: op.GlobalPool, source: str, target: str) -> Iterator[Command]:
         """Of all pixels of a channel: the largest, or their sum, then its share."""
-        totals = totals_of(self._own(target))
+        totals = totals_of(self.places.own(target))
         _, *pixels, _ = self.memory[source].shape
         if pool.kind == "max":
             yield from self._channel_sums(source, totals, places=index_of(pool.layer))
@@ -491,17 +313,17 @@ class _Assembler:
         read = replace(memory[source], shape=(self.program.batch, *(inputs if forward else outputs)))
         places = memory[index_of(layer.name)] if isinstance(operation, op.PoolMax | op.PoolMaxGradient) else None
         shares = [] if places else [(rows, columns, binary32(1 / n)) for rows, columns, n in pooling.shares(layer, axes)]
-        totals = memory[totals_of(self._own(target))]
+        totals = memory[totals_of(self.places.own(target))]
         if forward:
             yield from self._operations(pooling.over_windows(self.config, axes, read, totals, places))
             if places:
-                yield from self._stored(totals_of(self._own(target)), target)
+                yield from self._stored(totals_of(self.places.own(target)), target)
             for rows, columns, share in shares:
                 yield from self._operations(pooling.scaled(self.config, totals, memory[target], rows, columns, share))
             return
         gradient = pooling.Gradient(read, places, shares[0][-1] if len(shares) == 1 else None)
         if len(shares) > 1:
-            gradient = pooling.Gradient(memory[scaled_of(self._own(target))])
+            gradient = pooling.Gradient(memory[scaled_of(self.places.own(target))])
             for rows, columns, share in shares:
                 yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
         yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
@@ -562,7 +384,7 @@ class _Assembler:
             yield from self.dependences.limited()
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
-        if self._has_bias(layer):
+        if self.places.has_bias(layer):
             sums = self._channels(f"{layer}.bias_gradient")
             terms = self._channels(f"{layer}.output_gradient").in_rows_of(sums.channels)
             noted = PassOption.NOTE_OVERFLOW
@@ -591,7 +413,7 @@ class _Assembler:
             return
         residuals = part.residuals
         if len(residuals) > 1:
-            others = sums_of(self._own(target))
+            others = sums_of(self.places.own(target))
             for number, name in enumerate(residuals[1:]):
                 yield from self._pass(Part(PassStep.RESIDUAL, residuals=[name]), others if number else residuals[0], others)
             residuals = [others]
@@ -681,7 +503,7 @@ class _Assembler:
         if len(singles) > 1:
             parts = [layer.part(group, len(singles)) for group in range(len(singles))] if layer.is_packed else [layer]
             self.due += [(part, update.ratio, layer.gradient.name) for part in parts]
-        if self._has_bias(name):
+        if self.places.has_bias(name):
             bias = (tensors[f"{name}.{kind}"] for kind in ("bias", "bias_gradient", f"bias{NEXT}"))
             self.due.append((Layer(*bias), update.ratio, f"{name}.bias_gradient"))
 

@@ -80,21 +80,15 @@ def command(
       nmtrain cosim --model resnet9 --scale 16 --data random --batch 2 --epochs 1 --whole
       nmtrain cosim --model mlp --whole --until 95 --out out/learned
     """
-    import numpy as np
-
     from dataflow.machine.units.port import Memory
-    from sim.cosim import check_steps, summary
     from training.experiment import Experiment, load_for, run
     from training.loss_scale import LossScale
     from training.optimiser import Sgd
 
     config.check_ratio(ratio)
     model = scaled(model, scale)
-    if dataflow and not whole:
-        raise InputError("--dataflow is for --whole")
+    _go_together(whole=whole, dataflow=dataflow, until=until, more=bool(resume or beside or wave))
     if until is not None:
-        if not whole or dataflow:
-            raise InputError("--until is for --whole, without --dataflow")
         experiment = Experiment(
             data=data, model=model, method=method, ratio=ratio, epochs=epochs or 25, batch=batch, seed=seed, exact=True,
             storage=config.storage_format.name,
@@ -102,14 +96,13 @@ def command(
         return learn_on_rtl(
             config, experiment, Memory.of(config, latency, interval), until, beside, wave, out, resume=resume, as_json=as_json
         )
-    if resume or beside or wave:
-        raise InputError("--resume, --wave and --beside are for --until")
     epochs = epochs or 3
     with working(f"training {model} for {epochs} epochs"):
         experiment = Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed)
         trained, metrics = run(experiment)
         images = load_for(trained.network, experiment)
-    head = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
+    head: dict[str, Any] = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio)}
+    head |= {"batch": batch, "seed": seed}
     optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
     if whole:
         return _whole(
@@ -119,26 +112,48 @@ def command(
             images,
             steps,
             batch,
-            head | {"seed": seed, "dataflow": dataflow or "scheduled"},
+            head | {"dataflow": dataflow or "scheduled"},
             dataflow,
             Memory.of(config, latency, interval),
             out,
             as_json,
         )
+    return _products(config, trained, optimiser, images, steps, batch, head, out, as_json)
+
+
+def _go_together(*, whole: bool, dataflow: str | None, until: float | None, more: bool) -> None:
+    """`InputError` for options of which one has no meaning without another."""
+    if dataflow and not whole:
+        raise InputError("--dataflow is for --whole")
+    if until is not None and (not whole or dataflow):
+        raise InputError("--until is for --whole, without --dataflow")
+    if until is None and more:
+        raise InputError("--resume, --wave and --beside are for --until")
+
+
+def _products(
+    config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
+    out: Path, as_json: bool,
+) -> int:  # fmt: skip
+    """Every product of some steps on the array."""
+    import numpy as np
+
+    from sim.cosim import check_steps, summary
+
     with working("") as status:
         checks = list(
             check_steps(
                 config,
-                trained,
-                images,
+                model,
+                data,
                 optimiser,
                 steps=steps,
                 batch=batch,
-                rng=np.random.default_rng(seed),
+                rng=np.random.default_rng(head["seed"]),
                 progress=lambda step, what: status(f"step {step + 1} of {steps}: {what}"),
             )
         )
-    result = head | {"seed": seed} | summary(checks)
+    result = head | summary(checks)
     write_json(out / "cosim.json", result)
     show(result, as_json=as_json)
     log.print(products_table(result))
@@ -154,16 +169,16 @@ def _whole(
 
     from dataflow.program import Dataflow
     from sim.cosim import LEARNING_RATE
-    from sim.whole_step import step_on_rtl, step_summary
+    from sim.whole_step import StepsOnRtl, step_summary
 
     if batch > len(data.train_labels):
         raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")
     rng, found, stays = np.random.default_rng(head["seed"]), [], Dataflow(dataflow) if dataflow else None
-    for number in range(steps):
-        with working(f"step {number + 1} of {steps} on the accelerator"):
-            chosen = rng.choice(len(data.train_labels), batch, replace=False)
-            images, labels = data.train_images[chosen], data.train_labels[chosen]
-            found.append(step_on_rtl(config, model, optimiser, images, labels, LEARNING_RATE, timing, lambda _: stays))
+    with StepsOnRtl(config, model, optimiser, batch, timing=timing, dataflows=lambda _: stays) as accelerator:
+        for number in range(steps):
+            with working(f"step {number + 1} of {steps} on the accelerator"):
+                chosen = rng.choice(len(data.train_labels), batch, replace=False)
+                found.append(accelerator.step(data.train_images[chosen], data.train_labels[chosen], LEARNING_RATE))
     result = head | {"memory": asdict(timing), "steps": [step_summary(step) for step in found]}
     write_json(out / "cosim.json", result)
     show(result, as_json=as_json)

@@ -11,7 +11,7 @@ from hw.errors import InputError
 from hw.files import alone_in, json_text, write_set
 from hw.inputs import parse_json, read_text
 from sim.cli.common import show, stopping
-from sim.console import log, progress
+from sim.console import live_bar, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,28 +75,15 @@ def _other(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _line() -> Iterator["Callable[[Told], None]"]:
-    """A bar with step, loss, accuracy, cycles and cycles a second; a line from time to time where that is no terminal."""
-    from rich.progress import TimeRemainingColumn
+    """Step, loss, accuracy, cycles, and cycles a second."""
+    start, before = perf_counter(), None
+    with live_bar(SECONDS_BETWEEN_LINES) as tell:
 
-    bar, start, said, before = progress(TimeRemainingColumn()), perf_counter(), perf_counter(), 0
-    task = bar.add_task("")
+        def told(at: "Told") -> None:
+            nonlocal before
+            before = at.cycles - at.latest if before is None else before
+            speed, where = (at.cycles - before) / (perf_counter() - start), at.where
+            step = f"step {at.step}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}"
+            tell(f"{step}  {at.cycles:,} cycles, {speed:,.0f} a second", where.images, where.total_images)
 
-    def told(at: "Told") -> None:
-        nonlocal said, before
-        before = before or at.cycles - at.latest
-        speed, where = (at.cycles - before) / (perf_counter() - start), at.where
-        text = (
-            f"step {at.step}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}  {at.cycles:,} cycles, {speed:,.0f} a second"
-        )
-        if log.is_terminal:
-            bar.start()
-            bar.update(task, description=text, completed=where.images, total=where.total_images)
-        elif perf_counter() - said >= SECONDS_BETWEEN_LINES:
-            said = perf_counter()
-            log.print(text, soft_wrap=True)
-
-    try:
         yield told
-    finally:
-        if bar.live.is_started:
-            bar.stop()

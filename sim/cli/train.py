@@ -24,7 +24,7 @@ from sim.cli.common import (
     show,
     stopping,
 )
-from sim.console import log, progress
+from sim.console import live_bar, log
 
 if TYPE_CHECKING:
     from training import loop
@@ -134,31 +134,13 @@ def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[["loop.Progress"], None]]:
-    """A bar on standard error from the first step on, with the running epoch's loss and accuracy, and images a second.
-
-    Where that is no terminal, a line from time to time.
-    """
-    from rich.progress import TimeRemainingColumn
-
-    bar = progress(TimeRemainingColumn())
-    task = bar.add_task("")
+    """The running epoch's loss and accuracy, and images a second."""
     start = perf_counter()
+    with live_bar(SECONDS_BETWEEN_LINES) as tell:
 
-    said = start
+        def advance(where: "loop.Progress") -> None:
+            speed = where.images / (perf_counter() - start)
+            epoch = f"epoch {where.epoch}/{where.epochs}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}"
+            tell(f"{epoch}  {speed:.0f} images/s", where.images, where.total_images)
 
-    def advance(where: "loop.Progress") -> None:
-        nonlocal said
-        speed = where.images / (perf_counter() - start)
-        text = f"epoch {where.epoch}/{where.epochs}  loss {where.loss:.4f}  accuracy {where.accuracy:.2%}  {speed:.0f} images/s"
-        if log.is_terminal:
-            bar.start()
-            bar.update(task, description=text, completed=where.images, total=where.total_images)
-        elif perf_counter() - said >= SECONDS_BETWEEN_LINES:
-            said = perf_counter()
-            log.print(text, soft_wrap=True)
-
-    try:
         yield advance
-    finally:
-        if bar.live.is_started:  # a run that ends before its first step leaves no empty line
-            bar.stop()
