@@ -1,5 +1,8 @@
 """The tile loops of products: which part of which operand is next, and for which tile."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -17,6 +20,15 @@ from hw.windows import GRID
 
 SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS, "words": COUNT_BITS})
 """Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output buffer."""
+
+
+@dataclass(frozen=True)
+class _At:
+    """Where the loops are: rounds of this part, whether it is the tile's last one; and whether weights stay."""
+
+    rounds: Value
+    last_part: Value
+    stationary: Value
 
 
 class Feed(wiring.Component):
@@ -124,51 +136,21 @@ class Feed(wiring.Component):
         }
         for name, share in shares.items():
             share.move(m, go, back[name], go & last_part & (last_middle if name == "activations" else last_outer))
+        at = _At(rounds, last_part, stationary)
         m.d.comb += [
             self.weights.valid.eq(go),
             self.activations.valid.eq(go),
             self.tiles.valid.eq(go & Mux(stationary, begins, first)),
             self.slots.valid.eq(go & first),
-            self.slots.payload.rows.eq(product.slot_rows),
-            self.slots.payload.columns.eq(product.slot_columns),
-            self.slots.payload.vectors.eq(product.vectors),
-            self.slots.payload.words.eq(tile_words),
-            self.weights.payload.base.eq(shares["weights"].base),
-            self.weights.payload.origin.eq(product.weight_base),
-            self.weights.payload.rounds.eq(rounds),
-            self.weights.payload.per_word.eq(config.max_group),
-            self.weights.payload.columns.eq(product.slot_columns),
-            self.weights.payload.rows.eq(product.slot_rows),
-            self.weights.payload.line_words.eq(product.weight_line_words),
-            self.weights.payload.group_rounds.eq(product.group_rounds),
-            self.weights.payload.n.eq(product.n),
-            self.weights.payload.m.eq(product.m),
-            self.weights.payload.frees.eq(frees["weights"]),
-            self.weights.payload.stationary.eq(stationary),
-            self.activations.payload.base.eq(shares["activations"].base),
-            self.activations.payload.origin.eq(product.activation_base),
-            self.activations.payload.rounds.eq(rounds),
-            self.activations.payload.per_word.eq(product.group_rounds),
+            *self._slots(product, tile_words),
+            *self._weights(product, at, shares["weights"], frees["weights"]),
+            *self._activations(product, at, shares["activations"], frees["activations"]),
             self.activations.payload.columns.eq(Mux(stationary, period, product.slot_columns)),
-            self.activations.payload.rows.eq(1),
-            self.activations.payload.line_words.eq(product.activation_line_words),
-            self.activations.payload.frees.eq(frees["activations"]),
-            self.activations.payload.word_step.eq(product.activation_word_step),
             self.activations.payload.window.eq(window.part(cuts, last_middle)),
+            self.activations.payload.flushes.eq(ends),
             self.masks.valid.eq(active & checking & cuts),
             self.masks.payload.eq(window.grid()),
-            self.weights.payload.last.eq(last_part),
-            self.activations.payload.last.eq(last_part),
-            self.activations.payload.stationary.eq(stationary),
-            self.activations.payload.flushes.eq(ends),
-            self.tiles.payload.stationary.eq(stationary),
-            self.tiles.payload.tiles.eq(Mux(stationary, tiles, 1)),
-            self.tiles.payload.rounds.eq(Mux(stationary, blocks, product.rounds)),
-            self.tiles.payload.vectors.eq(product.vectors),
-            self.tiles.payload.group_rounds.eq(product.group_rounds),
-            self.tiles.payload.slot_rows.eq(product.slot_rows),
-            self.tiles.payload.slot_columns.eq(product.slot_columns),
-            self.tiles.payload.dense.eq(product.dense),
+            *self._tiles(product, at, tiles, blocks),
         ]
         with m.If(go):
             m.d.sync += [inner.eq(inner + 1), left.eq(left - product.part_rounds)]
@@ -189,6 +171,65 @@ class Feed(wiring.Component):
             for share in shares.values():
                 share.restart(m)
         return m
+
+    def _slots(self, product: data.View, words: Value) -> list[Any]:
+        """What the results' buffer is told of a tile of so many words."""
+        told = self.slots.payload
+        return [
+            told.rows.eq(product.slot_rows),
+            told.columns.eq(product.slot_columns),
+            told.vectors.eq(product.vectors),
+            told.words.eq(words),
+        ]
+
+    def _weights(self, product: data.View, at: "_At", share: "_Share", frees: Value) -> list[Any]:
+        """What the weights' feed is told of a part of a tile."""
+        told = self.weights.payload
+        return [
+            told.base.eq(share.base),
+            told.origin.eq(product.weight_base),
+            told.rounds.eq(at.rounds),
+            told.per_word.eq(self.config.max_group),
+            told.columns.eq(product.slot_columns),
+            told.rows.eq(product.slot_rows),
+            told.line_words.eq(product.weight_line_words),
+            told.group_rounds.eq(product.group_rounds),
+            told.n.eq(product.n),
+            told.m.eq(product.m),
+            told.frees.eq(frees),
+            told.stationary.eq(at.stationary),
+            told.last.eq(at.last_part),
+        ]
+
+    def _activations(self, product: data.View, at: "_At", share: "_Share", frees: Value) -> list[Any]:
+        """What the activations' feed is told of it, but for columns, windows and the end."""
+        told = self.activations.payload
+        return [
+            told.base.eq(share.base),
+            told.origin.eq(product.activation_base),
+            told.rounds.eq(at.rounds),
+            told.per_word.eq(product.group_rounds),
+            told.rows.eq(1),
+            told.line_words.eq(product.activation_line_words),
+            told.frees.eq(frees),
+            told.word_step.eq(product.activation_word_step),
+            told.last.eq(at.last_part),
+            told.stationary.eq(at.stationary),
+        ]
+
+    def _tiles(self, product: data.View, at: "_At", tiles: Value, blocks: Value) -> list[Any]:
+        """What the sequencer is told: of each tile, or of all at once where weights stay."""
+        told = self.tiles.payload
+        return [
+            told.stationary.eq(at.stationary),
+            told.tiles.eq(Mux(at.stationary, tiles, 1)),
+            told.rounds.eq(Mux(at.stationary, blocks, product.rounds)),
+            told.vectors.eq(product.vectors),
+            told.group_rounds.eq(product.group_rounds),
+            told.slot_rows.eq(product.slot_rows),
+            told.slot_columns.eq(product.slot_columns),
+            told.dense.eq(product.dense),
+        ]
 
     def _room(self, m: Module, begun: Value, words: Value) -> Value:
         """Whether the output buffer has room for a tile of so many words, of which each that is `begun` takes its own."""
