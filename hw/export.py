@@ -21,7 +21,7 @@ from hw.files import hash_files
 from hw.functions import FunctionUnit
 from hw.mac.dsp48e2 import MODELS
 from hw.modules import ModuleLibrary, port_name
-from hw.packaging import fusesoc_core, out_of_context, register_map, verilog_file, vivado_ip
+from hw.packaging import fusesoc_core, out_of_context, register_map, register_standards, verilog_file, vivado_ip
 from hw.packaging.interfaces import with_interfaces
 from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.reductions import ReductionUnit
@@ -133,6 +133,8 @@ def export_folder(config: AcceleratorConfig, block: str, *, prefix: str | None =
         files["package_ip.tcl"] = vivado_ip.script(config, block, manifest)
         files["registers.json"] = register_map.register_json(config)
         files["registers.h"] = register_map.register_header()
+        files["registers.rdl"] = register_standards.register_rdl(config)
+        files["registers.xml"] = register_standards.register_ipxact(config, files["registers.rdl"])
         files |= {name: (PACKAGING / name).read_text(encoding="utf-8") for name in HOST_FILES}
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}

@@ -106,14 +106,18 @@ class Register:
     least: int = 0
 
     @property
+    def summary(self) -> str:
+        """What it holds, beside its fields and values, and what a program is not started without."""
+        rules = [f"a multiple of {self.multiple}"] if self.multiple > 1 else []
+        rules += [f"at least {self.least}"] if self.least else []
+        return ", ".join(filter(None, [self.doc, *rules]))
+
+    @property
     def meaning(self) -> str:
         """All that it holds, in words."""
         parts = [f"{field.place} {field.doc}" for field in self.fields]
         parts += [f"{number} {name.replace('_', ' ')}" for name, number in (self.values or {}).items()]
-        rules = [f"a multiple of {self.multiple}"] if self.multiple > 1 else []
-        rules += [f"at least {self.least}"] if self.least else []
-        said = ", ".join(filter(None, [self.doc, *rules]))
-        return ": ".join(part for part in (said, "; ".join(parts)) if part)
+        return ": ".join(part for part in (self.summary, "; ".join(parts)) if part)
 
 
 COUNTERS = {

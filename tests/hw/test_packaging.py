@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 from amaranth.sim import Simulator
+from peakrdl_ipxact import IPXACTImporter
+from systemrdl import RDLCompiler
+from systemrdl.node import RegNode
+from systemrdl.rdltypes import AccessType
 
 from hw.axi_lite import slave_members
 from hw.config import PRESETS, AcceleratorConfig
@@ -51,6 +55,7 @@ def test_the_manifest_comes_last_and_names_all_files_by_hash():
     assert last == "manifest.json"
     assert {*names} == {
         "sat.v", "sat.core", "sat_ooc.xdc", "sat_ooc.tcl", "package_ip.tcl", "registers.json", "registers.h",
+        "registers.rdl", "registers.xml",
         "nmtrain_host.py", "nmtrain.h"
     }  # fmt: skip
     hashes = {name: hashlib.sha256(sat_folder()[name].encode()).hexdigest() for name in names}
@@ -432,6 +437,39 @@ def test_the_json_says_all_of_each_register():
     assert [name for name, register in described.items() if register["access"] == "read-write"] == [
         register.name for register in REGISTERS if register.writable
     ]
+
+
+def read_registers(path, importer=None):
+    """Registers as their library reads them: offset; of each field place, access and reset; values."""
+    compiler = RDLCompiler()
+    importer(compiler).import_file(str(path)) if importer else compiler.compile_file(str(path))
+    access = {AccessType.r: "read", AccessType.rw: "both", AccessType.w: "write"}
+    return {
+        register.inst_name: (
+            register.absolute_address,
+            [
+                (one.inst_name, one.low, one.width, access[one.get_property("sw")], one.get_property("reset"))
+                for one in register.fields()
+            ],
+            {member.name: member.value for one in register.fields() for member in one.get_property("encode", default=())},
+        )
+        for register in compiler.elaborate().top.descendants()
+        if isinstance(register, RegNode)
+    }
+
+
+@pytest.mark.parametrize(("name", "importer"), [("registers.rdl", None), ("registers.xml", IPXACTImporter)])
+def test_standards_of_registers_say_what_the_json_says(sat, name, importer):
+    due = {}
+    for one in json.loads((sat / "registers.json").read_text())["registers"]:
+        access = "write" if one["name"] == "control" else "both" if one["access"] == "read-write" else "read"
+        fields = one.get("fields", [{"name": "value", "bit": 0, "bits": 32}])
+        told = [
+            (field["name"], field["bit"], field["bits"], access, one["reset"] >> field["bit"] & (1 << field["bits"]) - 1)
+            for field in fields
+        ]
+        due[one["name"]] = (one["offset"], told, one.get("values", {}))
+    assert read_registers(sat / name, importer) == due
 
 
 def test_the_header_compiles_and_has_the_numbers(tmp_path):
