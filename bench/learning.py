@@ -97,7 +97,7 @@ def _bare(steps: StepsOnRtl, memory: np.ndarray) -> float:
         (folder / "build").mkdir()
         loop = build_program(sources, LOOP.read_text(encoding="utf-8"), folder / "build")
         (folder / LOADED).write_bytes(image.tobytes())
-        (folder / "options.txt").write_text("20 1 0 64 0\n")
+        (folder / "options.txt").write_text(f"20 1 0 64 0 {device.memory_bytes}\n")
         (folder / "script.txt").write_text("\n".join(script))
         command = [str(loop), str(STEPS), "script.txt"]
         done, seconds = _processor(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True))

@@ -1,6 +1,7 @@
 """A step on the machine, whose cycles are the RTL's, told as the step model tells its own: where the array's cycles go."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 from dataflow.machine.assemble import Assembled, Origin, assemble
 from dataflow.machine.executor import Execution, Moment
@@ -13,6 +14,7 @@ from dataflow.stages import Stage
 from dataflow.timeline import Slice, Timeline, slices
 from hw.config import AcceleratorConfig
 from hw.isa.checks import check_sat
+from hw.isa.encoding import encode
 
 RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
 """Cycles do not depend on them."""
@@ -54,6 +56,12 @@ class MachineResult:
         """As of the step model's result; of other units, the cycles of their operations."""
         spans = (span for span in self.timeline.spans if span.cause in ("vector", "update"))
         return tuple(slices(self.timeline.spans, ((x.cause, x.start, x.end, x.cause, x.layer, x.stage) for x in spans)))
+
+
+def digest(config: AcceleratorConfig, assembled: Assembled) -> str:
+    """Of the programs of a step and the accelerator that runs them."""
+    words = (bytes(encode(commands)) for commands in (assembled.forward, assembled.backward))
+    return hashlib.sha256(b"".join((repr(replace(config, name="a")).encode(), *words))).hexdigest()
 
 
 def run_on_machine(network: Network, program: Program, config: AcceleratorConfig) -> MachineResult:

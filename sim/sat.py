@@ -91,20 +91,19 @@ class Disturbance:
 QUIET = Disturbance()
 
 
-def build_sat(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES, *, traced: bool = False) -> Build:
+def build_sat(config: AcceleratorConfig, *, traced: bool = False) -> Build:
     """The simulator of the accelerator with its memory, from the cache where it was built before."""
     note = f"the whole of {config.name} ({config.rows}x{config.columns})"
-    return build(sources(config, memory_bytes), "sat_bench", note=note, traced=traced)
+    return build(sources(config), "sat_bench", note=note, traced=traced)
 
 
-def sources(config: AcceleratorConfig, memory_bytes: int = MEMORY_BYTES) -> dict[str, str]:
+def sources(config: AcceleratorConfig) -> dict[str, str]:
     """Verilog of the bench, by file name: the accelerator, its memory, and the checker of its ports."""
     package = "\n".join(
         [
             "package sat_config;",
             f"  localparam int DATA_BITS = {config.axi_data_bits};",
             f"  localparam int PORTS = {config.dram_channels};",
-            f"  localparam int MEMORY_BYTES = {memory_bytes};",
             f"  localparam logic [63:0] MEMORY_BASE = 64'h{MEMORY_BASE:x};",
             "endpackage",
             f"`define SAT_MASTERS {_connections(config)}",
@@ -186,7 +185,7 @@ class Device:
         self.beat_bytes = config.axi_data_bits // 8
         needed = self.programs_at + -(-program_bytes // PAGE_BYTES) * PAGE_BYTES
         self.memory_bytes = max(MEMORY_BYTES, 1 << (needed - 1).bit_length())
-        self._options = f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls} {int(journal)}\n"
+        self._options = f"{timing.latency_cycles} {timing.interval_cycles} {seed} {stalls} {int(journal)} {self.memory_bytes}\n"
         self._registers = {
             "window_base_low": MEMORY_BASE & 0xFFFFFFFF,
             "window_base_high": MEMORY_BASE >> 32,
@@ -196,7 +195,7 @@ class Device:
         self._opened = ExitStack()
 
     def __enter__(self) -> "Device":
-        simulator = build_sat(self.config, self.memory_bytes, traced=self.wave is not None)
+        simulator = build_sat(self.config, traced=self.wave is not None)
         self._folder = self._opened.enter_context(scratch())
         (self._folder / "options.txt").write_text(self._options)
         self._host = self._opened.enter_context(answering(simulator, run_programs.__name__, self._folder, self.wave))
@@ -236,11 +235,11 @@ class Device:
             faults=faults,
         )
 
-    def outcome(self) -> Outcome:
-        """Wait for the program's end."""
+    def outcome(self, count: int | None = None) -> Outcome:
+        """Wait for the program's end; its memory are the first `count` bytes, by default all that belongs to tensors."""
         found = self._host.receive()
         transfers, faulty, *fault = (found.pop(name) for name in ("transfers", "faulty", "faulty_stream", "faulty_address"))
-        memory, path = self.read(), self._folder / WRITES
+        memory, path = self.read(0, count), self._folder / WRITES
         writes = Writes.of(path.read_bytes() if path.exists() else b"", self.beat_bytes) if self.journal else None
         path.unlink(missing_ok=True)
         return Outcome(memory, found, transfers, (fault[0], fault[1]) if faulty else None, writes)

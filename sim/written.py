@@ -14,8 +14,10 @@ from training.machine.walks import Bytes, blocks
 
 STROBE_BYTES = 8
 
+COUNTED = ("bytes_compared", "bytes_different", "words_compared", "words_different")
+
 Row = dict[str, Any]
-"""A comparison: what, ``bytes_compared``, ``bytes_different``."""
+"""A comparison: what, ``bytes_compared``, ``bytes_different``; of an operation, elements that it stores as ``words_``, too."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class _Stored:
     sink: Sink
     addresses: NDArray[np.int64]
     values: Bytes
+    word_bytes: int
 
 
 @dataclass(frozen=True)
@@ -105,25 +108,24 @@ class Journal:
 
     def rows(self, writes: Writes) -> Iterator[Row]:
         """A comparison of each operation's bytes, in the order of the program; what else was written comes last."""
-        compared: dict[int, int] = defaultdict(int)
-        different: dict[int, int] = defaultdict(int)
+        counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTED, 0))
         begun = dict.fromkeys(Sink, 0)
         self.first = None
         for stored in self._stored:
             addresses, values = writes.sinks[stored.sink]
             own = slice(begun[stored.sink], begun[stored.sink] + len(stored.values))
             begun[stored.sink] = own.stop
-            compared[stored.operation] += len(stored.values)
             found = _found(stored, addresses[own], values[own])
-            wrong = np.count_nonzero(found != stored.values)
-            different[stored.operation] += int(wrong)
-            if wrong and self.first is None:
+            wrong = (found != stored.values).reshape(-1, stored.word_bytes)
+            for name, count in zip(COUNTED, (wrong.size, wrong.sum(), len(wrong), wrong.any(axis=1).sum()), strict=True):
+                counts[stored.operation][name] += int(count)
+            if wrong.any() and self.first is None:
                 name = self._name(stored.operation)
                 self.first = Place(stored.operation, name, stored.addresses, stored.values, found)
         for number in range(len(self._operations)):
-            yield {"commands": self._name(number), "bytes_compared": compared[number], "bytes_different": different[number]}
+            yield {"commands": self._name(number), **counts[number]}
         if beyond := sum(len(values) - begun[sink] for sink, (_, values) in writes.sinks.items()):
-            yield {"commands": "no store", "bytes_compared": beyond, "bytes_different": beyond}
+            yield {"commands": "no store", **dict.fromkeys(COUNTED, beyond)}
 
     def _name(self, operation: int) -> str:
         return ", ".join(command_name(command) for command in self._operations[operation])
@@ -134,7 +136,7 @@ class Journal:
         size, memory = 1 << store.walk.size_log2, self.machine.memory
         first = np.concatenate([block.addresses[block.inside] for block in blocks(store.walk)])
         addresses = np.sort((first[:, None] + np.arange(size)).ravel())
-        self._stored.append(_Stored(len(self._operations) - 1, store.sink, addresses, memory[addresses]))
+        self._stored.append(_Stored(len(self._operations) - 1, store.sink, addresses, memory[addresses], size))
 
 
 def command_name(command: Command) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "gemm": "run one random product on NumPy, the cycle model and the RTL",
     "cosim": "run the products of training steps on the RTL and compare",
     "report": "estimate a training step's cycles on an accelerator",
+    "validate": "play parts of a network's program on the RTL and compare words and cycles",
     "study": "estimate networks without a technique, at other ratios, bandwidths and batches",
     "workloads": "list the networks with layers, MACs, parameters and bytes",
     "program": "write the accelerator's programs, show them as text, run them",

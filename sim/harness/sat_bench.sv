@@ -11,7 +11,7 @@
 //
 // Beat `faulty_read` of the reads since the last dump, and answer `faulty_write`, are answered with `fault` instead; -1: none.
 // `faulty` says whether that was so, `faulty_stream` and `faulty_address` of which burst.
-// options.txt: latency, interval, seed, stalls, journal. With a `journal`, writes.bin gets a record a beat that is written, as 32-bit
+// options.txt: latency, interval, seed, stalls, journal, bytes of the memory. With a `journal`, writes.bin gets a record a beat that is written, as 32-bit
 // words: the stream, the beat's address in the memory, strobes, data. It begins anew after each `dump`. The memory is zeros at first; `load` takes a part of it from load.bin, `dump`
 // writes one to dump.bin: `part_bytes` from byte `part_first` on, whole beats.
 module sat_bench
@@ -91,13 +91,14 @@ module sat_bench
   assign transfers = moved.sum();
   assign violations = broken.sum();
 
-  logic [DATA_BITS-1:0] memory[0:MEMORY_BYTES/BYTES-1];
+  logic [DATA_BITS-1:0] memory[];
   longint cycle;
+  longint memory_bytes;
   int latency, interval, stalls, journal, options, file, written, reads_given, writes_answered;
   logic [31:0] random;  // 0: the memory is deterministic
 
   function automatic logic inside_memory(logic [63:0] address);
-    return address >= MEMORY_BASE && address < MEMORY_BASE + 64'(MEMORY_BYTES);
+    return address >= MEMORY_BASE && address < MEMORY_BASE + 64'(memory_bytes);
   endfunction
   function automatic int word_of(logic [63:0] address, int beat);
     return int'((address - MEMORY_BASE) / 64'(BYTES)) + beat;
@@ -114,8 +115,9 @@ module sat_bench
   endfunction
   initial begin
     options = $fopen("options.txt", "r");
-    if ($fscanf(options, "%d %d %d %d %d", latency, interval, random, stalls, journal) != 5) $fatal(1, "options.txt is missing");
-    for (int word = 0; word < MEMORY_BYTES / BYTES; word++) memory[word] = 0;
+    if ($fscanf(options, "%d %d %d %d %d %d", latency, interval, random, stalls, journal, memory_bytes) != 6)
+      $fatal(1, "options.txt is missing");
+    memory = new[int'(memory_bytes / 64'(BYTES))];
     cycle = 0;
     written = 0;
     reads_given = 0;

@@ -70,7 +70,7 @@ class Traces:
         self.stored: Numbers = np.zeros(size, np.int32)  # STORE.RESULTS that are complete when it is written
         self.sink: Numbers = np.zeros(size, np.int32)  # who wrote it, from 1 on
         self.loaded: Numbers = np.zeros(size, np.int32)  # STORE.RESULTS that are complete when it is read
-        self.word: Numbers = np.full(size, -1, np.int32)  # the operation's last word that reads it
+        self.word: Numbers = np.zeros(size, np.int32)  # the operation's last word that reads it, from 1 on
         self.tiles = OpenTiles()
         self.operands: list[NDArray[np.int64]] = []  # places that products read which are not through
 
@@ -84,7 +84,7 @@ class Traces:
             operand = load.source in (Source.WEIGHTS, Source.ACTIVATIONS)
             for places, word in self._words(load, begun):
                 self._after(load, self.stored[places].max(initial=0), "reads what is written before")
-                self.word[places] = NEVER if operand else word
+                self.word[places] = NEVER if operand else word + 1
                 (self.operands if operand else touched).append(places)
         results = sum(store.sink is Sink.RESULTS for store in stores)
         for store in stores:
@@ -93,7 +93,7 @@ class Traces:
                 self._after(store, self.loaded[places].max(initial=0), "writes what is read before")
                 others = places[(self.sink[places] != 0) & (self.sink[places] != store.sink + 1)]
                 self._after(store, self.stored[others].max(initial=0), "writes what is written before")
-                if (self.word[places] > word).any():
+                if (self.word[places] > word + 1).any():
                     raise InputError(f"{_name(store)} writes what its operation has yet to read")
                 self.stored[places] = self.results if store.sink is Sink.RESULTS else NEVER
                 self.sink[places] = store.sink + 1
@@ -103,7 +103,7 @@ class Traces:
             self.operands = []
         for places in touched:
             self.loaded[places] = self.results if results else NEVER
-            self.word[places] = -1
+            self.word[places] = 0
 
     def _words(self, command: Load | Store, begun: dict[Source | Sink, int]) -> Iterator[tuple[NDArray[np.int64], Numbers]]:
         """The bytes that a command comes to, block by block, and the number of the word of each in the operation's stream."""
