@@ -127,7 +127,8 @@ def torch_step(threads: int = THREADS) -> Callable[[], object]:
 def packing() -> Callable[[], object]:
     """Selection and packing of every pruned weight along both axes, layers side by side as `Model.prepare` has them."""
     model = _model("bdwp", SPARSE)
-    layers = [module for name, module in model.modules.items() if isinstance(module, Weighted) and name in model.pruned]
+    weighted = [module for module in model.modules.values() if isinstance(module, Weighted)]
+    layers = [module for module in weighted if not module.site.ratio.is_dense]
     pairs = [(layer.weight.value, layer.transposed(layer.weight.value)) for layer in layers]
     return lambda: model.backend.map(lambda pair: [pack(weights, SPARSE) for weights in pair], pairs)
 

@@ -21,7 +21,7 @@ from dataflow.techniques import ALL, Techniques
 from dataflow.timeline import CAUSES, PRODUCT
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.ratio import DENSE, Ratio
+from hw.ratio import DENSE, Ratios
 
 GEMM = tuple(str(stage) for stage in Stage)
 """Stages that matrix products make up."""
@@ -63,7 +63,7 @@ def estimate(
     *,
     method: str,
     sparse_stages: frozenset[Stage],
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     techniques: Techniques = ALL,
     pins: Pins | None = None,
@@ -88,7 +88,7 @@ def run_both(
     config: AcceleratorConfig,
     *,
     sparse_stages: frozenset[Stage],
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     techniques: Techniques = ALL,
     pins: Pins | None = None,
@@ -181,7 +181,7 @@ def run_step(
     network: Network,
     config: AcceleratorConfig,
     stages: frozenset[Stage],
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     **given: Any,  # noqa: ANN401 (as `lower` has it)
 ) -> StepRun:

@@ -15,14 +15,14 @@ from dataflow.network import Layer, Network, Weighted
 from dataflow.passes import Pass
 from dataflow.pins import Choice, Pins, check
 from dataflow.program import Product, Program, Region, Stage, Update
-from dataflow.pruning import pruned_layers
+from dataflow.pruning import layer_ratios
 from dataflow.selection import select_late
 from dataflow.sizes import Sizes
 from dataflow.techniques import ALL, Techniques
 from dataflow.tokens import MatMul
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.ratio import DENSE, Ratio
+from hw.ratio import DENSE, Ratio, Ratios
 
 
 def lower(
@@ -30,7 +30,7 @@ def lower(
     config: AcceleratorConfig,
     *,
     batch: int,
-    ratio: Ratio = DENSE,
+    ratio: Ratios = DENSE,
     sparse_stages: frozenset[Stage] = frozenset(),
     prune_first: bool = False,
     prune_last: bool = False,
@@ -47,7 +47,7 @@ def lower(
         What it runs on: decides the interleaving and the storage format.
     batch : int
         Samples, at least 1.
-    ratio : Ratio
+    ratio : Ratio or LayerRatios
         N:M of the pruned layers' sparse stages.
     sparse_stages : frozenset of Stage
         Of `FORWARD` and `INPUT_GRADIENT`: which products read packed weights.
@@ -73,8 +73,8 @@ def lower(
     weighted = list(network.weighted())
     if not weighted:
         raise InputError(f"network {network.name!r} has no layer with weights")
-    pruned = pruned_layers(network, prune_first=prune_first, prune_last=prune_last)
-    sites = {layer.name: _site(network, layer, batch, ratio, sparse_stages, layer.name not in pruned) for layer in weighted}
+    ratios = layer_ratios(network, ratio, prune_first=prune_first, prune_last=prune_last)
+    sites = {layer.name: _site(network, layer, batch, ratios[layer.name], sparse_stages) for layer in weighted}
     return _Lowering(network, config, batch, ratio, sparse_stages, sites, techniques, pins or {}).program()
 
 
@@ -131,13 +131,12 @@ def _site(
     batch: int,
     ratio: Ratio,
     sparse_stages: frozenset[Stage],
-    dense: bool,
 ) -> Site:
     geometry = measure(network, layer, batch)
     grouped = geometry.groups > 1  # groups of channels that do not fill whole groups of M are not pruned
     fills = [not (grouped and channels % ratio.m) for channels in (geometry.group_inputs, geometry.group_outputs)]
-    forward = ratio if Stage.FORWARD in sparse_stages and not dense and fills[0] else DENSE
-    backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and not dense and fills[1] else DENSE
+    forward = ratio if Stage.FORWARD in sparse_stages and fills[0] else DENSE
+    backward = ratio if Stage.INPUT_GRADIENT in sparse_stages and fills[1] else DENSE
     return Site(geometry, forward, backward, layer.bias)
 
 
@@ -148,7 +147,7 @@ class _Lowering:
     network: Network
     config: AcceleratorConfig
     batch: int
-    ratio: Ratio
+    ratio: Ratios
     sparse_stages: frozenset[Stage]
     sites: dict[str, Site]
     techniques: Techniques

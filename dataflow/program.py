@@ -12,7 +12,7 @@ from dataflow.operations import Operand, Operation
 from dataflow.stages import Dataflow, Stage
 from dataflow.techniques import ALL, Techniques
 from hw.errors import InputError
-from hw.ratio import DENSE, Ratio
+from hw.ratio import DENSE, Ratio, Ratios
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ class Program:
         Its name.
     batch : int
         Samples of a step.
-    ratio : Ratio
+    ratio : Ratio or LayerRatios
         What the sparse stages run at.
     sparse_stages : frozenset of Stage
         Stages whose weights are packed, in the layers that are pruned.
@@ -312,7 +312,7 @@ class Program:
 
     network: str
     batch: int
-    ratio: Ratio
+    ratio: Ratios
     sparse_stages: frozenset[Stage]
     regions: Mapping[str, Region]
     commands: tuple[Command, ...]

@@ -12,7 +12,7 @@ from hw.cores import DSP48E2, GENERIC, LATENCIES, check_core
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.inputs import SHOWN, parse_toml, read_text, shown
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 
 SELECT_LATENCY_CYCLES = 1
 """Of the reduction engine, from a group's last word to its first packed one."""
@@ -277,12 +277,13 @@ class AcceleratorConfig:
         """Peak bandwidth of one memory channel."""
         return self.dram_channel_bytes_per_second or self.port_bytes_per_second
 
-    def check_ratio(self, ratio: Ratio) -> None:
-        """Raise `InputError` unless this accelerator can run `ratio`."""
-        if not ratio.is_dense and ratio.m > self.max_group:
-            raise InputError(
-                f"ratio {ratio} needs groups of {ratio.m}, but {self.name} is elaborated for max_group = {self.max_group}"
-            )
+    def check_ratio(self, ratios: Ratios) -> None:
+        """Raise `InputError` unless this accelerator can run `ratios`."""
+        for ratio in ratios.each:
+            if not ratio.is_dense and ratio.m > self.max_group:
+                raise InputError(
+                    f"ratio {ratio} needs groups of {ratio.m}, but {self.name} is elaborated for max_group = {self.max_group}"
+                )
 
 
 PRESETS: dict[str, AcceleratorConfig] = {

@@ -7,6 +7,7 @@ never end.
 
 import json
 import os
+import runpy
 import stat
 import tomllib
 from pathlib import Path
@@ -107,6 +108,20 @@ def whole(text: str, most: int, *, least: int = 0) -> int:
     if int(value) < least:
         raise InputError(f"must be a whole number of at least {least}, not {shown(value)}")
     return int(value)
+
+
+def run_python(path: Path) -> dict[str, Any]:
+    """The global names that a Python file leaves; `InputError` where it is missing or fails."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return runpy.run_path(str(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what ends a program
+        raise InputError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 def shown(value: object) -> str:

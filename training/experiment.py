@@ -12,16 +12,17 @@ from dataflow import importers
 from dataflow.network import Network
 from hw.errors import InputError
 from hw.formats import parse_format
-from hw.ratio import DENSE, Ratio
+from hw.ratio import DENSE, Ratio, Ratios
 from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend, FastBackend
 from training.data import RANDOM, Data, load_data, random_data
 from training.exchange.files import load_into
-from training.identity import contents
+from training.identity import contents, read_files
 from training.journal import Journal
 from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
+from training.methods.method import Method
 from training.model import Model
 from training.optimiser import Optimiser, Sgd
 from training.readers.form import Form
@@ -45,7 +46,9 @@ class Experiment:
         own.
     image_size, normalise, augment
         Of the data; see `training.readers.form.Form`.
-    ratio : Ratio
+    settings : tuple of (str, str)
+        Constants of the method in place of the published ones; see `training.methods.load`.
+    ratio : Ratio or LayerRatios
         N kept of every M; without effect on the dense method.
     epochs, batch, learning_rate, warm_up, label_smoothing
         See `training.loop.Options`.
@@ -70,7 +73,7 @@ class Experiment:
     data: str = "digits"
     model: str = "mlp"
     method: str = "bdwp"
-    ratio: Ratio = field(default_factory=lambda: Ratio(2, 8))
+    ratio: Ratios = field(default_factory=lambda: Ratio(2, 8))
     epochs: int = 25
     batch: int = 32
     learning_rate: float = 0.1
@@ -91,6 +94,7 @@ class Experiment:
     image_size: int = 0
     normalise: str = ""
     augment: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def form(self) -> Form:
@@ -100,7 +104,11 @@ class Experiment:
     @property
     def identity(self) -> dict[str, Any]:
         """The fields as JSON holds them; `training.identity` says what its names stand for."""
-        return asdict(self) | {"ratio": str(self.ratio)}
+        return asdict(self) | {"ratio": str(self.ratio), "settings": dict(self.settings)}
+
+    def load_method(self) -> Method:
+        """The method with its constants."""
+        return methods.load(self.method, dict(self.settings))
 
 
 def run(
@@ -137,7 +145,7 @@ def run(
     network, _ = load_network(experiment.model)
     data = load_for(network, experiment)
     check_fit(network, data)
-    content = contents(network, data, [Path(name) for name in (experiment.model, experiment.init) if name])
+    content = contents(network, data, read_files(experiment.model, experiment.init, experiment.method))
     if journal:
         journal.identity = journal.identity | content
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
@@ -153,12 +161,14 @@ def run(
 
 def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     """The experiment's network with fresh weights."""
-    method = methods.load(experiment.method)
+    method = experiment.load_method()
     ratio = experiment.ratio if method.prunes else DENSE
     network, weights = load_network(experiment.model)
     if weights and experiment.wide:
         raise InputError(f"{experiment.model}: a network with weights of its own cannot be made wider")
     if experiment.wide:
+        if not isinstance(ratio, Ratio):
+            raise InputError(f"--wide needs one ratio for all layers, not {ratio}")
         network = widen(network, ratio, prune_first=experiment.prune_first, prune_last=experiment.prune_last)
     network = with_dropout(network, experiment.dropout)
     storage = parse_format(experiment.storage)
@@ -198,7 +208,7 @@ def load_network(name: str) -> tuple[Network, dict[str, Any]]:
 
 def build_optimiser(experiment: Experiment) -> Optimiser:
     """The experiment's optimiser; `InputError` names the allowed ones."""
-    pruned_decay = methods.load(experiment.method).pruned_decay
+    pruned_decay = experiment.load_method().pruned_decay
     if experiment.optimiser == "sgd":
         return Sgd(momentum=experiment.momentum, weight_decay=experiment.weight_decay, pruned_decay=pruned_decay)
     if experiment.optimiser == "adamw":

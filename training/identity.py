@@ -25,15 +25,21 @@ def contents(network: Network, data: Data, files: Iterable[Path] = ()) -> dict[s
     """SHA-256 of the network, of the data, and of the trainer with its methods; what a kept result belongs to.
 
     Pictures that lie on disk count by name, size and time of change: to read them all would take as long as an epoch. Of
-    `files`, those that may bring weights count as well.
+    `files`, of weights and of a method, all count.
     """
-    brought = [hashlib.sha256(read_bytes(file, most_bytes=MOST_BYTES)).hexdigest() for file in files if file.suffix in WEIGHTS]
+    brought = [hashlib.sha256(read_bytes(file, most_bytes=MOST_BYTES)).hexdigest() for file in files]
     return {
         "network_sha256": _sha256(repr((network.name, network.input_shape, network.layers))),
         "data_sha256": data_hash(data),
-        "weights_sha256": " ".join(brought),
+        "files_sha256": " ".join(brought),
         "trainer_sha256": trainer_hash(),
     }
+
+
+def read_files(model: str, init: str = "", method: str = "") -> list[Path]:
+    """Of what a training's options call, the files that it reads weights and a method from."""
+    weights = [Path(name) for name in (model, init) if Path(name).suffix in WEIGHTS]
+    return weights + [Path(method)] * method.endswith(".py")
 
 
 def data_hash(data: Data) -> str:

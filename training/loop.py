@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from training.data import Data
 from training.journal import Journal
 from training.methods.site import Moment
 from training.model import Model
+from training.operand import Operand
 from training.optimiser import Optimiser
 from training.schedule import load_schedule
 from training.step import Stepper, training_step
+from training.watching import gradient_norm, mask_change, packed_operands
 
 EVALUATION_BATCH = 256
 
@@ -105,6 +108,12 @@ class Standing:
         Their losses' sum.
     skipped : int
         Steps whose gradients were not finite.
+    steps, changed : int, float
+        Of the running epoch so far: steps, and the sum of the shares of masks that they changed.
+    norm : float
+        Sum of the gradients' norms of steps that were not skipped.
+    updates : int
+        How many those are.
     generator : dict or None
         State of the generator at the running epoch's start.
     """
@@ -114,6 +123,10 @@ class Standing:
     correct: int = 0
     loss: float = 0.0
     skipped: int = 0
+    steps: int = 0
+    changed: float = 0.0
+    norm: float = 0.0
+    updates: int = 0
     generator: Any = None
 
 
@@ -196,6 +209,7 @@ class Training:
         self.step = step
         self.model, self.optimiser, self.data, self.options = model, optimiser, data, options
         self.rng, self.progress, self.journal = rng, progress, journal
+        self.learning_rate, self.started = 0.0, monotonic()
         self.schedule = load_schedule(options.schedule, options.warm_up)
         self.count = len(data.train_labels)
         self.standing = Standing()
@@ -213,9 +227,9 @@ class Training:
             self.rng.bit_generator.state = standing.generator
             known = {"epoch", "train_loss", "train_accuracy", "test_accuracy"}
             numbers = [float(epoch[name]) for epoch in standing.epochs for name in known]
-            counts = standing.trained, standing.correct, standing.skipped
+            counts = standing.trained, standing.correct, standing.skipped, standing.steps, standing.updates
             fits = all(type(count) is int and count >= 0 for count in counts) and standing.trained <= self.count
-            if not fits or not all(map(isfinite, [*numbers, float(standing.loss)])):
+            if not fits or not all(map(isfinite, [*numbers, *map(float, (standing.loss, standing.changed, standing.norm))])):
                 raise ValueError("a count that cannot be")
         except Exception as error:
             raise InputError(f"a damaged checkpoint: where it stands: {type(error).__name__}: {error}") from None
@@ -223,11 +237,11 @@ class Training:
 
     def run(self) -> Result:
         """All epochs that are left."""
-        standing = self.standing
-        while len(standing.epochs) < self.options.epochs and not self._reached():
+        epochs = self.standing.epochs
+        while len(epochs) < self.options.epochs and not self._reached():
             self._epoch()
-        losses, accuracies = ([epoch[name] for epoch in standing.epochs] for name in ("train_loss", "train_accuracy"))
-        return Result(losses, accuracies, evaluate(self.model, self.data), standing.skipped)
+        losses, accuracies = ([epoch[name] for epoch in epochs] for name in ("train_loss", "train_accuracy"))
+        return Result(losses, accuracies, evaluate(self.model, self.data), self.standing.skipped)
 
     def _reached(self) -> bool:
         """Whether the last epoch ended as well as was asked for."""
@@ -256,6 +270,7 @@ class Training:
         total = options.epochs * self.count
         rate = options.learning_rate * self.schedule(seen / total)
         images, labels = self.data.batch(chosen, rng)
+        packed, scale = packed_operands(self.model), self.optimiser.loss_scale.scale
         outcome = self.step(self.model, self.optimiser, images, labels, rate, smoothing=options.label_smoothing)
         if not isfinite(outcome.loss):
             raise InputError("training diverged: the loss is not finite; lower the learning rate")
@@ -263,20 +278,37 @@ class Training:
         standing.loss += outcome.loss * len(chosen)
         standing.correct += outcome.correct
         standing.skipped += not outcome.updated
+        standing.steps += 1
+        self.learning_rate = rate
+        self._watch(packed, scale, updated=outcome.updated)
         loss, accuracy = standing.loss / standing.trained, standing.correct / standing.trained
         self.progress(Progress(len(standing.epochs) + 1, options.epochs, seen + len(chosen), total, loss, accuracy))
 
+    def _watch(self, packed: dict[str, Operand], scale: float, *, updated: bool) -> None:
+        """Add up what the epoch's metrics say of its steps; nobody reads them without a folder."""
+        if self.journal.folder:
+            standing = self.standing
+            standing.changed += mask_change(packed, packed_operands(self.model)) or 0.0
+            standing.updates += updated
+            standing.norm += gradient_norm(self.model.parameters(), scale) if updated else 0.0
+
     def _end_epoch(self) -> None:
         standing = self.standing
-        metrics = {
+        metrics: dict[str, Any] = {
             "epoch": len(standing.epochs) + 1,
             "train_loss": standing.loss / self.count,
             "train_accuracy": standing.correct / self.count,
         }
         if self.journal.folder or self.options.until < 1:
             metrics["test_accuracy"] = evaluate(self.model, self.data)
+        if self.journal.folder:
+            metrics["learning_rate"] = self.learning_rate
+            metrics["gradient_norm"] = standing.norm / max(standing.updates, 1)
+            metrics["mask_change_rate"] = standing.changed / standing.steps
+            metrics["seconds"] = round(monotonic() - self.started, 3)
         standing.epochs.append(metrics)
-        standing.trained, standing.correct, standing.loss, standing.generator = 0, 0, 0.0, None
+        self.standing = standing = Standing(epochs=standing.epochs, skipped=standing.skipped)
+        self.started = monotonic()
         self.journal.write_metrics(standing.epochs)
         standing.generator = self.rng.bit_generator.state
         self._checkpoint()

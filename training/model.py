@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from dataflow.network import INPUT, Network, Shape
-from dataflow.pruning import pruned_layers
-from hw.ratio import DENSE, Ratio
+from dataflow.pruning import layer_ratios
+from hw.ratio import DENSE, Ratio, Ratios
 from training.backend import Backend
 from training.layers import module_type
 from training.layers.module import Module, Parameter, Pass
@@ -33,7 +33,7 @@ class Model:
         Draws the initial weights, layer by layer in the network's order.
     method : Method
         What is pruned in which product.
-    ratio : Ratio
+    ratio : Ratio or LayerRatios
         N kept of every M; `DENSE` prunes nothing under any method.
     prune_first, prune_last : bool
         See `dataflow.pruning.pruned_layers`.
@@ -46,7 +46,7 @@ class Model:
         rng: np.random.Generator,
         *,
         method: Method | None = None,
-        ratio: Ratio = DENSE,
+        ratio: Ratios = DENSE,
         prune_first: bool = False,
         prune_last: bool = False,
     ) -> None:
@@ -55,7 +55,7 @@ class Model:
         self.method = method or Dense()
         self.ratio = ratio
         self.prune_first, self.prune_last = prune_first, prune_last
-        self.pruned = pruned_layers(network, prune_first=prune_first, prune_last=prune_last)
+        self.ratios = layer_ratios(network, ratio, prune_first=prune_first, prune_last=prune_last)
         weighted = {layer.name: network.weight_shape(layer) for layer in network.weighted()}
         self.modules: dict[str, Module] = {}
         for layer in network.layers:
@@ -139,9 +139,10 @@ class Model:
         return drawn | {f"site {name}": site.rng for name, site in self.sites.items()}
 
     def _sites(self, shapes: dict[str, Shape], rng: np.random.Generator) -> dict[str, Site]:
-        """What the method knows of each weighted layer; layers that stay dense have no ratio."""
-        pruned = {} if self.ratio.is_dense else {name: shape for name, shape in shapes.items() if name in self.pruned}
-        ratios = self.method.ratios(pruned, self.ratio)
+        """What the method knows of each weighted layer; those of one ratio are told to it together."""
+        ratios: dict[str, Ratio] = {}
+        for ratio in dict.fromkeys(ratio for ratio in self.ratios.values() if not ratio.is_dense):
+            ratios |= self.method.ratios({name: shapes[name] for name, its in self.ratios.items() if its == ratio}, ratio)
         generators = rng.spawn(len(shapes))
         return {
             layer.name: Site(ratios.get(layer.name, DENSE), generator, getattr(layer, "groups", 1))

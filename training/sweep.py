@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
@@ -12,21 +13,25 @@ from typing import Any
 
 from hw.errors import InputError
 from hw.files import alone_in, append_line, csv_text, json_text, write_set, write_whole
-from hw.inputs import parse_json, read_text
+from hw.inputs import parse_json, read_text, shown
 from hw.processes import end_with_parent
-from hw.ratio import Ratio, parse_ratio
+from hw.ratio import DENSE, Ratio, parse_ratio
 from training import methods
 from training.data import load_data
 from training.experiment import Experiment, load_network
 from training.experiment import run as train
-from training.identity import contents
+from training.identity import contents, read_files
+from training.readers.form import Form
 from training.table import markdown
 
 Run = dict[str, Any]
 OUTCOME = ("test_accuracy", "train_loss")
+Settings = tuple[tuple[str, str], ...]
 MOST_CASES = 100_000
 """Trainings of a sweep."""
-COLUMNS = ("model", "method", "ratio", "wide", "seeds", "mean", "deviation", "least", "most", "lost_points")
+KEY = ("model", "method", "settings", "ratio", "wide")
+"""What tells rows apart."""
+COLUMNS = (*KEY, "seeds", "mean", "deviation", "least", "most", "lost_points")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,10 @@ class Sweep:
         Trainings of each row, at least 1.
     wide : bool
         Whether each method is also trained with wider hidden layers.
+    settings : tuple of (str, tuple of str)
+        Constants of methods and the values that each takes in turn, all with all; a method has those of its own.
+    normalise : str
+        Of the data; see `training.readers.form.Form`.
     """
 
     data: str = "digits"
@@ -59,6 +68,8 @@ class Sweep:
     learning_rate: float = 0.1
     exact: bool = False
     wide: bool = False
+    settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    normalise: str = ""
 
     def cases(self) -> list[Experiment]:
         """Every training, seeds innermost; `InputError` for an unknown method, or where they are too many."""
@@ -70,7 +81,9 @@ class Sweep:
                 data=self.data,
                 model=model,
                 method=method,
+                settings=settings,
                 ratio=ratio,
+                normalise=self.normalise,
                 epochs=self.epochs,
                 batch=self.batch,
                 learning_rate=self.learning_rate,
@@ -79,20 +92,25 @@ class Sweep:
                 seed=seed,
             )
             for model in self.models
-            for method, ratio, wide in self._rules()
+            for method, settings, ratio, wide in self._rules()
             for seed in range(self.seeds)
         ]
 
-    def _rules(self) -> Iterator[tuple[str, Ratio, bool]]:
+    def _rules(self) -> Iterator[tuple[str, Settings, Ratio, bool]]:
         names = sorted(methods.registry()) if self.methods == ("all",) else self.methods
+        found = {name: methods.load(name) for name in names}
+        known = {name: methods.constants(type(method)) if method.prunes else () for name, method in found.items()}
+        for constant, _ in self.settings:
+            if not any(constant in own for own in known.values()):
+                raise InputError(f"none of the methods has a constant {shown(constant)}")
         for name in sorted(names, key=lambda name: name != "dense"):
-            if not methods.load(name).prunes:
-                yield name, Ratio(1, 1), False
-                continue
-            for ratio in self.ratios:
-                yield name, ratio, False
-                if self.wide:
-                    yield name, ratio, True
+            ratios = self.ratios if found[name].prunes else (DENSE,)
+            own = [[(constant, value) for value in values] for constant, values in self.settings if constant in known[name]]
+            for settings, ratio in product(product(*own), ratios):
+                methods.load(name, dict(settings))
+                yield name, settings, ratio, False
+                if self.wide and not ratio.is_dense:
+                    yield name, settings, ratio, True
 
 
 def run(
@@ -111,9 +129,10 @@ def run(
 
 def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None]) -> dict[str, Any]:
     cases = sweep.cases()
-    data = load_data(sweep.data)
-    content = {model: contents(load_network(model)[0], data, [Path(model)]) for model in sweep.models}
-    keys = {case: _key(case, content[case.model]) for case in cases}
+    data = load_data(sweep.data, Form(0, sweep.normalise, augment=False))
+    asked = {(case.model, case.method) for case in cases}
+    content = {one: contents(load_network(one[0])[0], data, read_files(one[0], method=one[1])) for one in asked}
+    keys = {case: _key(case, content[case.model, case.method]) for case in cases}
     known = _read(out / "runs.jsonl")
     left = [case for case in cases if keys[case] not in known]
     progress(len(cases) - len(left), "")
@@ -134,7 +153,7 @@ def summarise(runs: list[Run]) -> list[dict[str, Any]]:
     """One row a model, method, ratio and width: mean, sample deviation and range, and points lost against dense."""
     rows: dict[tuple[Any, ...], list[float]] = {}
     for one in runs:
-        rows.setdefault(tuple(one[name] for name in COLUMNS[:4]), []).append(one["test_accuracy"])
+        rows.setdefault(tuple(one[name] for name in KEY), []).append(one["test_accuracy"])
     dense = {model: mean(accuracies) for (model, method, *_), accuracies in rows.items() if method == "dense"}
     return [_row(key, accuracies, dense.get(key[0])) for key, accuracies in rows.items()]
 
@@ -174,7 +193,9 @@ def train_one(case: Experiment) -> Run:
 
 
 def _describe(case: Experiment) -> Run:
-    return {"model": case.model, "method": case.method, "ratio": str(case.ratio), "wide": case.wide, "seed": case.seed}
+    settings = ",".join(f"{name}={value}" for name, value in case.settings)
+    names = {"model": case.model, "method": case.method, "settings": settings, "ratio": str(case.ratio)}
+    return names | {"wide": case.wide, "seed": case.seed}
 
 
 def _key(case: Experiment, content: dict[str, str]) -> str:

@@ -15,16 +15,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(model: str, rows: list[dict[str, Any]]) -> str:
-    names = {_name(row): None for row in rows}
-    cells = {(_name(row), row["ratio"]): f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}" for row in rows}
+    names = {name_of(row): None for row in rows}
+    cells = {(name_of(row), row["ratio"]): f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}" for row in rows}
     ratios = _unique(rows, "ratio")
     lines = [[f"`{model}`", *ratios], ["---"] * (len(ratios) + 1)]
     lines += [[name, *(cells.get((name, ratio), "") for ratio in ratios)] for name in names]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _name(row: dict[str, Any]) -> str:
-    return f"{row['method']}, wide" if row["wide"] else str(row["method"])
+def name_of(row: dict[str, Any]) -> str:
+    """A row's method with what is set of it."""
+    return ", ".join([row["method"], *([row["settings"]] if row["settings"] else []), *(["wide"] if row["wide"] else [])])
 
 
 def _unique(rows: list[dict[str, Any]], column: str) -> list[str]:

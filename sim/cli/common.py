@@ -14,7 +14,7 @@ from hw.config import AcceleratorConfig, load_config
 from hw.errors import InputError
 from hw.formats import FORMATS, FloatFormat, parse_format
 from hw.inputs import shown, whole
-from hw.ratio import Ratio, parse_ratio
+from hw.ratio import Ratios, parse_ratio, parse_ratios
 
 if TYPE_CHECKING:
     from training.journal import Journal
@@ -32,12 +32,23 @@ class ConfigType(click.ParamType):
 
 
 class RatioType(click.ParamType):
-    """``N:M`` with N kept of M, or ``dense``."""
+    """``N:M`` with N kept of M, or ``dense``.
+
+    Parameters
+    ----------
+    by_layer : bool
+        Whether ``layer=N:M,...`` is taken, too.
+    """
 
     name = "N:M"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Ratio:  # noqa: ANN401
-        return value if isinstance(value, Ratio) else parse_ratio(value)
+    def __init__(self, *, by_layer: bool = False) -> None:
+        self.by_layer = by_layer
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Ratios:  # noqa: ANN401
+        if not isinstance(value, str):
+            return value
+        return parse_ratios(value) if self.by_layer else parse_ratio(value)
 
 
 SHORT_FORMATS = {
@@ -87,9 +98,28 @@ def config_option(default: str = "tiny") -> Callable[[F], F]:
     )
 
 
-def ratio_option(default: str = "2:8") -> Callable[[F], F]:
-    """``--ratio``: N kept of M."""
-    return click.option("--ratio", type=RatioType(), default=default, show_default=True, help="N kept of M, or dense")
+def ratio_option(default: str = "2:8", *, by_layer: bool = False) -> Callable[[F], F]:
+    """``--ratio``: N kept of M, of all pruned layers or `by_layer`."""
+    text = "N kept of M, or dense" + "; by layer: conv1=dense,fc*=2:4,*=2:8, the first that fits" * by_layer
+    return click.option("--ratio", type=RatioType(by_layer=by_layer), default=default, show_default=True, help=text)
+
+
+def settings_option(command: F) -> F:
+    """``--set NAME=VALUE``, any number of times, as pairs."""
+
+    def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(map(read_setting, values))
+
+    text = "a constant of the method, such as pruned_decay=1e-4; once a constant"
+    return click.option("--set", "settings", multiple=True, callback=read, metavar="NAME=VALUE", help=text)(command)
+
+
+def read_setting(text: str) -> tuple[str, str]:
+    """``NAME=VALUE`` as a pair."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"--set must be NAME=VALUE, such as pruned_decay=1e-4, not {shown(text)}")
+    return name, value
 
 
 def scale_option(command: F) -> F:

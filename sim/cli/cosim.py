@@ -11,7 +11,7 @@ from rich.table import Table
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import write_json
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 from sim.cli.common import (
     MOST_EPOCHS,
     MOST_SEED,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--model", default="cnn", show_default=True, help="network of the zoo, such as cnn or resnet9, or a Python file")
 @scale_option
 @click.option("--method", default="bdwp", show_default=True, help="dense, srste or bdwp")
-@ratio_option()
+@ratio_option(by_layer=True)
 @click.option("--steps", type=Count(1_000), default=1, show_default=True, help="training steps to check")
 @click.option("--batch", type=Count(4096), default=32, show_default=True, help="images of a step")
 @click.option("--epochs", type=Count(MOST_EPOCHS), help="training before the first step: 3; with --until at most so many: 25")
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @click.option("--beside", type=click.Path(path_type=Path, exists=True), help="with --until: another one's --out, to draw both")
 @output_options("out/cosim")
 def command(
-    config: AcceleratorConfig, data: str, model: str, scale: int, method: str, ratio: Ratio, steps: int, batch: int,
+    config: AcceleratorConfig, data: str, model: str, scale: int, method: str, ratio: Ratios, steps: int, batch: int,
     epochs: int | None, seed: int, whole: bool, dataflow: str | None, latency: int | None, interval: int | None,
     until: float | None, resume: bool, wave: str | None, beside: Path | None, out: Path, as_json: bool,
 ) -> int:  # fmt: skip

@@ -10,7 +10,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import json_text, write_set, write_whole
 from hw.inputs import read_bytes
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log, working
 
@@ -40,14 +40,14 @@ def command() -> None:
 @click.option("--model", default="mlp", show_default=True, help="network: a name or a file")
 @scale_option
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
-@ratio_option()
+@ratio_option(by_layer=True)
 @click.option("--batch", type=Count(4096), default=8, show_default=True, help="images of a step")
 @click.option("--loss", is_flag=True, help="one program more, step.bin, that computes the loss's gradient itself")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products; default: the schedule's")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
-    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratio, batch: int, loss: bool,
+    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratios, batch: int, loss: bool,
     dataflow: str | None, seed: int, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a training step as two programs, and the memory that they start from.

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # imported when the command runs, so that the others start fa
 @scale_option
 @config_option("vcu1525")
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
-@ratio_option()
+@ratio_option(by_layer=True)
 @click.option("--batch", type=Count(MOST_BATCH), default=512, show_default=True, help="samples of a step")
 @click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
 @input_shape_option
@@ -41,7 +41,7 @@ def command(
     scale: int,
     config: AcceleratorConfig,
     method: str,
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     skip_unknown: bool,
     shapes: dict[str, tuple[int, ...]],
@@ -90,7 +90,7 @@ def estimate(
     workload: str,
     config: AcceleratorConfig,
     method: str,
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     *,
     skip_unknown: bool = False,
@@ -102,11 +102,13 @@ def estimate(
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
     from dataflow import importers, pins, techniques
     from dataflow.estimate import describe, run_both
+    from dataflow.stages import Stage
     from dataflow.studies import NOTES
     from training import methods
 
     config.check_ratio(ratio)
-    stages = methods.load(method).sparse_stages
+    trained = methods.load(method)
+    stages = trained.sparse_stages - {Stage.WEIGHT_GRADIENT}
     found = importers.load(workload, skip_unknown=skip_unknown, shapes=shapes)
     sparse, dense = run_both(
         found.network,
@@ -119,7 +121,7 @@ def estimate(
         machine=machine,
     )
     result = describe(found.network, sparse, dense, method=method)
-    notes = [*found.notes, *([NOTES[method]] if method in NOTES else [])]
+    notes = [*found.notes, *([NOTES[method]] if method in NOTES else []), *([trained.note] if trained.note else [])]
     result["assumptions"] += notes
     for note in notes:
         log.print(Text.assemble(("note:", "yellow"), f" {note}"))

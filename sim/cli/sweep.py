@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from dataflow.network import MOST_BATCH
-from hw.ratio import Ratio
-from sim.cli.common import MOST_EPOCHS, Count, RatioType, output_options, show
+from hw.ratio import Ratio, parse_ratio
+from sim.cli.common import MOST_EPOCHS, Count, output_options, read_setting, show
 from sim.console import log, progress
 
 
@@ -16,14 +16,23 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str) -> t
 
 
 def _ratios(context: click.Context, parameter: click.Parameter, value: str) -> tuple[Ratio, ...]:
-    return tuple(RatioType().convert(part, parameter, context) for part in _listed(context, parameter, value))
+    return tuple(map(parse_ratio, _listed(context, parameter, value)))
+
+
+def _settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, _listed(context, parameter, value)) for name, value in map(read_setting, values))
 
 
 @click.command("sweep")
 @click.option("--data", default="digits", show_default=True, help="data set, as nmtrain train takes it")
 @click.option("--models", default="mlp,cnn", show_default=True, callback=_listed, help="networks")
-@click.option("--methods", default="all", show_default=True, callback=_listed, help="training methods, or all")
+@click.option("--methods", default="all", show_default=True, callback=_listed, help="training methods or Python files, or all")
 @click.option("--ratios", default="2:4,2:8,2:16", show_default=True, callback=_ratios, help="N kept of M, each")
+@click.option(
+    "--set", "settings", multiple=True, callback=_settings, metavar="NAME=VALUE,...",
+    help="values of a constant, each in turn, of the methods that have it; once a constant",
+)  # fmt: skip
+@click.option("--normalise", default="", help="data, none, or MEAN:DEVIATION (commas between channels) of the images")
 @click.option("--seeds", type=Count(1_000), default=5, show_default=True, help="repetitions, seeds 0 and up")
 @click.option("--epochs", type=Count(MOST_EPOCHS), default=25, show_default=True, help="passes over the images")
 @click.option("--batch", type=Count(MOST_BATCH), default=32, show_default=True, help="images of a step")
@@ -73,11 +82,13 @@ def _progress_bar(total: int) -> Any:  # noqa: ANN401 (a context manager that gi
 def _table(result: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from training.table import name_of
+
     table = Table(title=f"test accuracy in %, {result['sweep']['data']}, mean ± deviation")
     for heading in ("model", "method", "ratio", "accuracy", "dense minus this"):
         table.add_column(heading)
     for row in result["rows"]:
         accuracy = f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}"
         lost = "" if row["lost_points"] is None else f"{row['lost_points']:.2f}"
-        table.add_row(row["model"], row["method"], row["ratio"], accuracy, lost)
+        table.add_row(row["model"], name_of(row), row["ratio"], accuracy, lost)
     log.print(table)

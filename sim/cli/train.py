@@ -21,6 +21,7 @@ from sim.cli.common import (
     ratio_option,
     scale_option,
     scaled,
+    settings_option,
     show,
     stopping,
 )
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from training.experiment import Experiment
     from training.journal import Journal
 
+SAID_ELSEWHERE = ("epoch", "seconds")
+"""Metrics that a line of an epoch has in its own words."""
 SECONDS_BETWEEN_LINES = 60
 """Within an epoch, where standard error is no terminal."""
 
@@ -51,8 +54,14 @@ SECONDS_BETWEEN_LINES = 60
 )
 @scale_option
 @click.option("--init", default="", help="start from these weights: weights.npz, .safetensors, or PyTorch's .pt")
-@click.option("--method", default="bdwp", show_default=True, help="such as dense, srste or bdwp; an unknown one lists them all")
-@ratio_option()
+@click.option(
+    "--method",
+    default="bdwp",
+    show_default=True,
+    help="such as dense, srste or bdwp; an unknown one lists them all; or a Python file",
+)
+@settings_option
+@ratio_option(by_layer=True)
 @click.option("--epochs", type=Count(MOST_EPOCHS), default=25, show_default=True, help="passes over the images")
 @click.option("--batch", type=Count(MOST_BATCH), default=32, show_default=True, help="images of a step")
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
@@ -126,7 +135,9 @@ def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
 
     def told(epoch: dict[str, Any]) -> None:
         if not log.is_terminal:
-            text = "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in epoch.items() if name != "epoch")
+            text = "  ".join(
+                f"{name.replace('_', ' ')} {value:.4f}" for name, value in epoch.items() if name not in SAID_ELSEWHERE
+            )
             log.print(f"epoch {epoch['epoch']}/{epochs}  {text}  {perf_counter() - start:.0f} s", soft_wrap=True)
 
     return told

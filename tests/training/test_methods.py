@@ -36,6 +36,9 @@ STAGES = {
     "random": FORWARD,
     "random-erk": FORWARD,
     "one-shot": NONE,
+    "pretrain-2by4": frozenset(Stage),
+    "s-ste": FORWARD | {Stage.WEIGHT_GRADIENT},
+    "slope": FORWARD | BACKWARD,
 }
 
 

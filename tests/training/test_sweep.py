@@ -23,7 +23,10 @@ def test_cases_are_every_method_at_every_ratio_and_dense_once():
 
 def test_a_table_says_mean_deviation_and_loss():
     kinds = [("dense", "dense", 0.9), ("dense", "dense", 0.92), ("bdwp", "2:8", 0.89), ("bdwp", "2:8", 0.91)]
-    runs = [{"model": "m", "method": name, "ratio": ratio, "wide": False, "test_accuracy": a} for name, ratio, a in kinds]
+    runs = [
+        {"model": "m", "method": name, "settings": "", "ratio": ratio, "wide": False, "test_accuracy": a}
+        for name, ratio, a in kinds
+    ]
     dense, sparse = summarise(runs)
     assert (dense["mean"], dense["lost_points"]) == (0.91, 0)
     assert (sparse["mean"], sparse["lost_points"], sparse["seeds"]) == (0.9, 1.0, 2)

@@ -23,6 +23,13 @@ def call(*arguments):
     return ended.value.code
 
 
+def without_seconds(folder):
+    """What metrics.jsonl says, but for how long epochs took."""
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(epoch.pop("seconds") >= 0 for epoch in epochs)
+    return epochs
+
+
 def test_writes_metrics_and_weights_and_prints_the_same_object(tmp_path, capsys):
     assert call("--epochs", "2", "--seed", "4", "--ratio", "1:4", "--out", str(tmp_path), "--json") == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -35,6 +42,8 @@ def test_writes_metrics_and_weights_and_prints_the_same_object(tmp_path, capsys)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["train_loss"] for line in lines] == metrics["train_loss"]
     assert lines[-1]["test_accuracy"] == metrics["test_accuracy"]
+    assert [line["learning_rate"] for line in lines] == sorted((line["learning_rate"] for line in lines), reverse=True)
+    assert all(line["gradient_norm"] > 0 and 0 < line["mask_change_rate"] < 0.1 for line in lines)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -106,7 +115,8 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(tmp_path, number):
     assert 0 < len(metrics.read_text().splitlines()) < 12
     assert call(*options, "--out", str(tmp_path / "part"), "--resume") == 0
     assert call(*options, "--out", str(tmp_path / "whole")) == 0
-    for file in ("metrics.json", "metrics.jsonl", "weights.npz", "curves.png"):
+    assert without_seconds(tmp_path / "part") == without_seconds(tmp_path / "whole")
+    for file in ("metrics.json", "weights.npz", "curves.png"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
 
 

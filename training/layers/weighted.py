@@ -14,7 +14,7 @@ from training.methods.contract import check_kept, check_like, check_order
 from training.methods.dense import Dense
 from training.methods.method import Method
 from training.methods.site import Site
-from training.nm import Packed, pack, select
+from training.nm import Packed, pack
 from training.numbers import Array
 from training.operand import Operand
 
@@ -52,7 +52,7 @@ class Weighted(Module[W]):
         turned = self._turned(backward)
         given = turned if backward is stored else self._turned(stored)
         self.backward_operand = self._operand("backward_weights", turned, given, packed=Stage.INPUT_GRADIENT in packed)
-        self.weight.pruned = ~select(stored, site.ratio) if self.method.pruned_decay else None
+        self.weight.pruned = self.method.pruned(stored, site) if self.method.pruned_decay else None
 
     def take(self, forward: Operand, backward: Operand, order: NDArray[np.intp] | None) -> None:
         """Work with operands that were made before, in place of `prepare`; `ValueError` where they are another layer's."""
@@ -68,9 +68,9 @@ class Weighted(Module[W]):
 
     def _operand(self, hook: str, weights: Array, given: Array, *, packed: bool) -> Operand:
         """What a product reads: of packed weights, the N largest of every M where the method left `given` as it was."""
-        if not packed:
-            return Operand(weights)
         ratio = self.method.packing_ratio(self.site)
+        if not packed or ratio.is_dense:
+            return Operand(weights)
         if weights is not given:
             check_kept(self._where(hook), weights, given, ratio, fewer=self.method.keeps_fewer)
         return Operand(pack(weights, ratio), ratio)

@@ -20,6 +20,7 @@ class BdwpMvue(Bdwp):
 
     name: ClassVar[str] = "bdwp-mvue"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset(Stage)
+    note: ClassVar[str] = "The accelerator samples no gradients: the weight gradient is dense here."
 
     def weight_gradient_operand(self, gradient: Array, site: Site) -> Array:
         return sample(gradient, site.ratio, site.rng, axis=0)

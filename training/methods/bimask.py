@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.program import Stage
+from hw.errors import InputError
 from training.methods.method import Method, kept
 from training.methods.site import Site
 from training.nm import Mask, grouped
 from training.numbers import Array
-
-REFRESH_STEPS = 100
-CANDIDATES = 10
 
 
 @dataclass(frozen=True)
@@ -23,13 +21,25 @@ class BiMask(Method):
     E_out' keeps the N largest of every M along output channels of W·E_in, channels in an order that is chosen anew every
     100 steps: of 10 random ones the first that leaves the most weights in both masks. Zhang et al., *Bi-directional masks for
     efficient N:M sparse training*, ICML 2023, as their code has it.
+
+    Parameters
+    ----------
+    refresh_steps, candidates : int
+        The 100 and the 10, each at least 1.
     """
 
     pruned_decay: float = 2e-4
+    refresh_steps: int = 100
+    candidates: int = 10
 
     name: ClassVar[str] = "bimask"
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
     keeps_fewer: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.refresh_steps, self.candidates) < 1:
+            raise InputError(f"refresh_steps and candidates must be at least 1, not {self.refresh_steps} and {self.candidates}")
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
         masked = kept(weights, site.ratio)
@@ -45,8 +55,8 @@ class BiMask(Method):
     def _order(self, masked: Array, site: Site) -> NDArray[np.intp]:
         """The present order, or once in 100 steps another; a step whose order a checkpoint brought keeps it."""
         step, chosen_at = site.moment.step, site.memory.get("chosen_at", -1)
-        if "order" not in site.memory or (step % REFRESH_STEPS == 0 and step != chosen_at):
-            orders = [_shuffled(len(masked), site) for _ in range(CANDIDATES)]
+        if "order" not in site.memory or (step % self.refresh_steps == 0 and step != chosen_at):
+            orders = [_shuffled(len(masked), site) for _ in range(self.candidates)]
             site.memory["order"] = max(orders, key=lambda order: survivors(masked[order] != 0, site))
             site.memory["chosen_at"] = np.array(step)
         return site.memory["order"]

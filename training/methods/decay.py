@@ -13,7 +13,6 @@ from training.methods.method import Method, kept
 from training.methods.site import Moment, Site
 from training.numbers import Array
 
-PUBLISHED_RATE = 2e-4
 PUBLISHED_STEPS = 10_000
 """A training of this many steps uses the published rate; a shorter one fades as fast for its length."""
 
@@ -30,10 +29,13 @@ class MaskDecay(Method):
     ----------
     dense, fine_tune : float
         Shares of the training's steps, together below 1; a training of unknown length has neither phase.
+    rate : float
+        c, above 0.
     """
 
     dense: float = 0.0125
     fine_tune: float = 0.1
+    rate: float = 2e-4
 
     sparse_stages: ClassVar[frozenset[Stage]] = frozenset()
 
@@ -41,10 +43,12 @@ class MaskDecay(Method):
         super().__post_init__()
         if not (self.dense >= 0 and self.fine_tune >= 0 and self.dense + self.fine_tune < 1):
             raise InputError(f"dense and fine_tune must be at least 0, together below 1, not {self.dense} and {self.fine_tune}")
+        if not self.rate > 0:
+            raise InputError(f"rate must be above 0, not {self.rate}")
 
     @abstractmethod
     def factor(self, fade: float) -> float:
-        """D after `fade`, c·t: the published rate times the steps of a training of full length."""
+        """D after `fade`, c·t: the rate times the steps of a training of full length."""
 
     def forward_weights(self, weights: Array, site: Site) -> Array:
         factor = self._factor(site.moment)
@@ -57,11 +61,11 @@ class MaskDecay(Method):
     def _factor(self, moment: Moment) -> float:
         """D of the step to come."""
         if moment.steps is None:
-            return self.factor(PUBLISHED_RATE * moment.step)
+            return self.factor(self.rate * moment.step)
         if moment.step >= moment.steps * (1 - self.fine_tune):
             return 0.0
         stretch = max(PUBLISHED_STEPS / moment.steps, 1.0)
-        return self.factor(PUBLISHED_RATE * stretch * max(moment.step - moment.steps * self.dense, 0.0))
+        return self.factor(self.rate * stretch * max(moment.step - moment.steps * self.dense, 0.0))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataflow.program import Stage
 from hw.errors import InputError
 from hw.ratio import Ratio
 from training.methods.site import Site
-from training.nm import select
+from training.nm import Mask, select
 from training.numbers import Array
 
 
@@ -41,6 +41,8 @@ class Method:
     packed_stages: ClassVar[frozenset[Stage]] = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
     """Those of `sparse_stages` whose weights are packed; an activation gradient that is pruned instead is masked."""
 
+    note: ClassVar[str] = ""
+    """What an accelerator's report must say of it, where its cycles are not all that the method is."""
     keeps_fewer: ClassVar[bool] = False
     """Whether its own choice may be of fewer than N of M, such as that of masks along two axes."""
 
@@ -53,7 +55,7 @@ class Method:
         return dict.fromkeys(shapes, ratio)
 
     def packing_ratio(self, site: Site) -> Ratio:
-        """At which ratio weights are packed now."""
+        """At which ratio weights are packed now; at a dense one they are not."""
         return site.ratio
 
     def forward_weights(self, weights: Array, site: Site) -> Array:
@@ -63,6 +65,10 @@ class Method:
     def backward_weights(self, weights: Array, site: Site) -> Array:
         """What the input gradient's product reads, before packing, in the same layout."""
         return weights
+
+    def pruned(self, weights: Array, site: Site) -> Mask | None:
+        """Which weights `pruned_decay` pulls on, (outputs, *kernel, inputs); None of them. Asked after the other hooks."""
+        return ~select(weights, site.ratio)
 
     def output_order(self, weights: Array, site: Site) -> NDArray[np.intp] | None:
         """The order of output channels in which the backward weights are grouped; None leaves them as they are."""

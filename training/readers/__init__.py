@@ -18,11 +18,11 @@
     augment     random crops and flips
 """
 
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 from hw.errors import InputError
+from hw.inputs import run_python
 from training.data import Data
 from training.readers.arrays import mnist, npz
 from training.readers.cifar import cifar10, cifar100
@@ -56,14 +56,7 @@ def read(name: str, form: Form, known: list[str]) -> Data:
 
 def python_file(path: Path) -> Data:
     """Run the file and take its `data`; `InputError` where it fails, or has none."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        data = runpy.run_path(str(path)).get("data")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{path}: {type(error).__name__}: {error}") from error
+    data = run_python(path).get("data")
     if not isinstance(data, Data):
         raise InputError(f"{path}: must set data to a training.data.Data, not to {type(data).__name__}")
     return data
