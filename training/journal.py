@@ -1,7 +1,7 @@
 """What a training leaves behind as it goes: metrics and checkpoints."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,8 +28,8 @@ class Journal:
         Whether to start from the folder's checkpoint, if there is one.
     minutes : float
         After which a checkpoint is written within an epoch, too; at least 0.
-    told : callable
-        Given the metrics of each epoch as it ends.
+    told : sequence of callable
+        Each given the metrics of each epoch as it ends.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Journal:
         *,
         goes_on: bool = False,
         minutes: float = 10.0,
-        told: Callable[[dict[str, Any]], None] = lambda epoch: None,
+        told: Sequence[Callable[[dict[str, Any]], None]] = (),
     ) -> None:
         self.folder = folder
         self.identity = identity or {}
@@ -65,7 +65,8 @@ class Journal:
 
     def write_metrics(self, epochs: list[dict[str, Any]]) -> None:
         """All epochs so far, a line each."""
-        self.told(epochs[-1])
+        for told in self.told:
+            told(epochs[-1])
         if self.folder:
             write_whole(self.folder / METRICS, "".join(f"{json.dumps(epoch)}\n" for epoch in epochs))
 

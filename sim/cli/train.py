@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataflow.network import MOST_BATCH
+from hw.errors import InputError
 from hw.files import alone_in, json_text, write_set
 from hw.inputs import read_text
 from sim.cli.common import (
@@ -87,12 +88,17 @@ SECONDS_BETWEEN_LINES = 60
 @click.option(
     "--checkpoint-minutes", type=click.FloatRange(min=0, max=1e6), default=10.0, show_default=True, help="between checkpoints"
 )
+@click.option("--tensorboard", is_flag=True, help="also write metrics as events, to tensorboard in --out")
 @output_options("out/train")
-def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, model: str, scale: int, **fields: Any) -> None:  # noqa: ANN401 (the fields of Experiment, as click gives them)
+def command(
+    out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, model: str, scale: int, tensorboard: bool,
+    **fields: Any,  # noqa: ANN401 (the fields of Experiment, as click gives them)
+) -> None:  # fmt: skip
     """Train a network in the accelerator's mixed precision; write metrics.json, weights.npz and curves.png.
 
     weights.npz is the trained model, pruned as it was trained; nmtrain eval reads it. As it goes, metrics.jsonl gets a line
-    an epoch, and checkpoint.npz holds what --resume needs to go on bit for bit: after each epoch, every
+    an epoch (loss, accuracies, learning rate, mean norm of gradients, mean share of masks that a step changed, seconds), and
+    checkpoint.npz holds what --resume needs to go on bit for bit: after each epoch, every
     --checkpoint-minutes, and after Ctrl-C or SIGTERM.
 
     \b
@@ -103,9 +109,9 @@ def command(out: Path, as_json: bool, resume: bool, checkpoint_minutes: float, m
     from training.journal import Journal
 
     experiment = Experiment(model=scaled(model, scale), **fields)
-    told = _say_epoch(experiment.epochs)
-    journal = Journal(out, experiment.identity, goes_on=resume, minutes=checkpoint_minutes, told=told)
-    with alone_in(out):
+    with alone_in(out), _events(out / "tensorboard") if tensorboard else nullcontext() as events:
+        told = [_say_epoch(experiment.epochs), *([events] if events else [])]
+        journal = Journal(out, experiment.identity, goes_on=resume, minutes=checkpoint_minutes, told=told)
         metrics = _train(out, experiment, journal)
     show(metrics, as_json=as_json)
     log.print(
@@ -141,6 +147,23 @@ def _say_epoch(epochs: int) -> Callable[[dict[str, Any]], None]:
             log.print(f"epoch {epoch['epoch']}/{epochs}  {text}  {perf_counter() - start:.0f} s", soft_wrap=True)
 
     return told
+
+
+@contextmanager
+def _events(folder: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What writes an epoch's metrics as TensorBoard reads them."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard needs tensorboardX: pip install 'nmtrain[watch]'") from None
+    with SummaryWriter(str(folder), flush_secs=10) as writer:
+
+        def told(epoch: dict[str, Any]) -> None:
+            for name, value in epoch.items():
+                if name != "epoch":
+                    writer.add_scalar(name, value, epoch["epoch"])
+
+        yield told
 
 
 @contextmanager

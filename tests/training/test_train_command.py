@@ -174,3 +174,18 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, fields, message):
     other = replace(experiment, **fields)
     with pytest.raises(InputError, match=message):
         run(other, journal=Journal(tmp_path, other.identity, goes_on=True))
+
+
+def test_tensorboard_reads_the_metrics_of_each_epoch(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    assert call("--epochs", "2", "--batch", "512", "--tensorboard", "--out", str(tmp_path)) == 0
+    [file] = (tmp_path / "tensorboard").iterdir()
+    rest, found = file.read_bytes(), {}
+    while rest:  # length and its checksum, the event, its checksum
+        length = int.from_bytes(rest[:8], "little")
+        event = Event.FromString(rest[12 : 12 + length])
+        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
+        rest = rest[16 + length :]
+    metrics = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert found == {(one["epoch"], name): np.float32(one[name]) for one in metrics for name in one if name != "epoch"}
