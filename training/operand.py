@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hw.ratio import DENSE, Ratio
-from training.nm import Packed
+from training.nm import Mask, Packed
 from training.numbers import Array
 
 
@@ -51,3 +52,13 @@ class Operand:
     def matrix(self) -> "Operand":
         """One row an output: (rows, kept reduction), channels innermost."""
         return self.map(lambda part: part.reshape(len(part), -1))
+
+
+def kept_mask(operand: Operand) -> Mask:
+    """Which weights of a packed operand are kept, (rows, *kernel, channels), whole groups of M."""
+    if not isinstance(operand.weights, Packed):
+        return np.ones(operand.weights.shape, np.bool_)
+    indices = operand.weights.indices
+    mask = np.zeros((*indices.shape[:-1], operand.ratio.m), np.bool_)
+    np.put_along_axis(mask, indices.astype(np.intp), np.True_, axis=-1)
+    return mask.reshape(*indices.shape[:-2], -1)

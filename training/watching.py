@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from hw.ratio import Ratio
 from training.layers.module import Parameter
 from training.layers.weighted import Weighted
 from training.model import Model
-from training.nm import Mask, Packed
-from training.operand import Operand
+from training.nm import Packed
+from training.operand import Operand, kept_mask
 
 
 def gradient_norm(parameters: Iterable[tuple[str, Parameter]], scale: float) -> float:
@@ -47,13 +46,4 @@ def _changed(before: Operand, after: Operand) -> int:
     if before.ratio == after.ratio:
         in_both = sum(int((old.indices == np.roll(new.indices, place, axis=-1)).sum()) for place in range(after.ratio.n))
         return 2 * (new.indices.size - in_both)
-    masks = (_mask(old, before.ratio), _mask(new, after.ratio))
-    return int((masks[0] != masks[1]).sum())
-
-
-def _mask(packed: Packed, ratio: Ratio) -> Mask:
-    """Which weights are kept, the groups of a channel axis one behind the other."""
-    *lead, groups, _ = packed.indices.shape
-    mask = np.zeros((*lead, groups, ratio.m), np.bool_)
-    np.put_along_axis(mask, packed.indices.astype(np.intp), np.True_, axis=-1)
-    return mask.reshape(*lead, groups * ratio.m)
+    return int((kept_mask(before) != kept_mask(after)).sum())

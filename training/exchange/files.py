@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 
 from hw.errors import InputError
 from hw.files import write_whole
+from hw.ratio import Ratio
 from training.archive import read_archive
+from training.exchange.bitmask import FORMAT, compress
 from training.exchange.names import from_torch, tensors, torch_name
 from training.exchange.torch_file import read_torch
 from training.layers.weighted import Weighted
 from training.model import Model
+from training.operand import kept_mask
 from training.saved import Saved, forward_weights
 
 READ = (".npz", ".safetensors", ".pt", ".pth", ".bin")
 WRITTEN = (".safetensors", ".onnx")
+TWO_OF_FOUR = Ratio(2, 4)
 
 
-def write(path: Path, saved: Saved, *, dense: bool = False) -> None:
+def write(path: Path, saved: Saved, *, dense: bool = False, packed: bool = False) -> None:
     """Write a trained model for others.
 
     Parameters
@@ -32,21 +36,44 @@ def write(path: Path, saved: Saved, *, dense: bool = False) -> None:
         The model and what is known of its training.
     dense : bool
         Whether weights are the masters; else they are what the forward product reads, zeros where N:M pruned them.
+    packed : bool
+        Whether the matrices of linear layers that are 2:4 have two values of every four; see `training.exchange.bitmask`.
+
+    Raises
+    ------
+    InputError
+        Where `path` has another ending, or nothing can be packed.
     """
     model = saved.model
+    if packed and (dense or path.suffix != ".safetensors"):
+        raise InputError(f"{path}: packed weights are pruned ones, in .safetensors")
     weights = None if dense else read_weights(model)
     if path.suffix == ".safetensors":
         from safetensors.numpy import save
 
         told = {name: str(saved.text[name]) for name in ("method", "ratio", "storage")}
-        metadata = told | {"network": model.network.name, "weights": "dense" if dense else "pruned"}
-        write_whole(path, save(tensors(model, weights), metadata))
+        metadata = told | {"network": model.network.name, "weights": "dense" if dense else FORMAT if packed else "pruned"}
+        found = tensors(model, weights)
+        write_whole(path, save(compress(found, _two_of_four(path, model)) if packed else found, metadata))
     elif path.suffix == ".onnx":
         from training.exchange.onnx_write import to_onnx
 
         write_whole(path, to_onnx(model, weights).SerializeToString())
     else:
         raise InputError(f"{path}: weights are written as {' or '.join(WRITTEN)}")
+
+
+def _two_of_four(path: Path, model: Model) -> dict[str, NDArray[np.bool_]]:
+    """Masks of the linear layers whose forward product reads 2:4 weights in whole groups."""
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for name, module in model.modules.items():
+        if isinstance(module, Weighted) and module.forward_operand.ratio == TWO_OF_FOUR:
+            shape = module.weight.value.shape
+            if len(shape) == 2 and shape[1] % TWO_OF_FOUR.m == 0:
+                masks[torch_name(model.network, name, "weight")] = kept_mask(module.forward_operand)
+    if not masks:
+        raise InputError(f"{path}: no linear layer has 2:4 weights in whole groups: there is nothing to pack")
+    return masks
 
 
 def read_weights(model: Model) -> dict[str, NDArray[Any]]:
