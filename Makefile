@@ -9,7 +9,9 @@ JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 # Matrices here are small: BLAS threads would mostly wait for each other, and the last bits would depend on their number.
 export OPENBLAS_NUM_THREADS := 1
 
+# What is compiled already, of this very source, is left as it is.
 setup: .venv/ready
+	@$(BIN)/python -m dataflow.machine.compiled
 
 # Installed again when a pin changes. -qq: pip stays silent but for errors.
 .venv/ready: pyproject.toml

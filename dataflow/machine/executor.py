@@ -27,6 +27,7 @@ class Moment(NamedTuple):
     array_waits_room: int
     vector_busy: int
     beats: int
+    stepped: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def execute(
         meters = (loops.busy, loops.waits_operands, loops.waits_room, vector.busy)
         beats = sum(port.beats for port in (*reads, *writes))
         busy, operands, room, vector_busy = (meter.so_far(clock.now) for meter in meters)
-        moments.append(Moment(clock.skipped + clock.now, busy, operands, room, vector_busy, beats))
+        moments.append(Moment(clock.skipped + clock.now, busy, operands, room, vector_busy, beats, clock.now))
 
     writers[Sink.RESULTS].completion.complete = complete
     if skip:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-import hw.isa
-from dataflow.machine import units
+from dataflow.machine import executor
+from dataflow.machine.compiled import content
 from dataflow.machine.executor import Execution, Moment, execute
 from dataflow.machine.units.port import Memory
 from hw.cache import cache_folder, kept
@@ -40,6 +40,4 @@ def _key(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory)
 @cache
 def _machine() -> str:
     """Of the source of the machine and of the commands."""
-    machine, isa = Path(units.__file__).parent, Path(hw.isa.__file__).parent
-    paths = (*sorted(machine.glob("*.py")), machine.parent / "executor.py", *sorted(isa.glob("*.py")), isa.parent / "config.py")
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    return hashlib.sha256(content().encode() + Path(executor.__file__).read_bytes()).hexdigest()

@@ -6,4 +6,10 @@
                             │         │       ▲                               a unit steps in the cycles in which
                             ▼       memory    │                               something can happen to it
                        operand buffers ─► array ─► vector unit
+
+They are imported from the library that `dataflow.machine.compiled` has made of this source, where it has.
 """
+
+from dataflow.machine.compiled import path
+
+__path__[:0] = path()

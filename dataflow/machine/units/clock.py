@@ -1,6 +1,5 @@
 """Time: units step in the cycles in which they are awake, and meet in FIFOs."""
 
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -202,76 +201,110 @@ class Fifo:
         self.clock, self.depth, self.buffered, self.meter, self.deep = clock, depth, buffered, meter, deep
         self.relative = relative
         self.delay = 2 if buffered else delay
-        self.words: deque[Any] = deque()
-        self.times: deque[int] = deque()  # when they show
+        self.count = 0  # words inside
+        self.first_at = 0  # when the first of them shows
         self.taken_at = -1
         self.source: Unit | None = None
         self.sink: Unit | None = None
+        # A ring, from _first on: words, and when they show.
+        self._first, self._mask = 0, 3
+        self._words: list[Any] = [None] * 4
+        self._times = [0] * 4
         clock.fifos.append(self)
+
+    @property
+    def times(self) -> list[int]:
+        """When its words show."""
+        return [self._times[(self._first + number) & self._mask] for number in range(self.count)]
+
+    @property
+    def words(self) -> list[Any]:
+        """All of them."""
+        return [self._words[(self._first + number) & self._mask] for number in range(self.count)]
 
     @property
     def valid(self) -> bool:
         """Whether there is a word."""
-        times = self.times
-        return bool(times) and times[0] <= self.clock.now
+        return self.count > 0 and self.first_at <= self.clock.now
 
     def holds(self, count: int) -> bool:
         """Whether there are so many words."""
-        return not count or (len(self.times) >= count and self.times[count - 1] <= self.clock.now)
+        return not count or (self.count >= count and self._times[(self._first + count - 1) & self._mask] <= self.clock.now)
 
     @property
     def ready(self) -> bool:
         """Whether there is room."""
+        now = self.clock.now
         if not self.buffered:
-            return len(self.times) + (self.taken_at == self.clock.now) < self.depth
-        times = self.times
-        moved = times and max(times[0] - 1, self.taken_at) < self.clock.now  # the first has left the memory
-        return len(times) - bool(moved) < self.depth - 1
+            return self.count + (self.taken_at == now) < self.depth
+        moved = self.count > 0 and self.first_at <= now and self.taken_at < now  # the first has left the memory
+        return self.count - moved < self.depth - 1
 
     @property
     def empty(self) -> bool:
         """Whether nothing is inside at all."""
         now = self.clock.now
-        return self.taken_at != now and (not self.times or self.times[0] - self.delay >= now)
+        return self.taken_at != now and (not self.count or self.first_at - self.delay >= now)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last word has been put in an earlier cycle."""
+        return not self.count or self._times[(self._first + self.count - 1) & self._mask] - self.delay < self.clock.now
 
     def put(self, word: Any = None, cycles: int = 0) -> None:  # noqa: ANN401 (any word)
         """Add a word, now or so many cycles from now."""
-        at = self.clock.now + cycles + self.delay
-        if self.sink is not None and (self.deep or not self.times):
-            self.clock.wake(self.sink, at)
-        self.words.append(word)
-        self.times.append(at)
+        count, clock = self.count, self.clock
+        at = clock.now + cycles + self.delay
+        if not count:
+            self.first_at = at
+        if self.sink is not None and (self.deep or not count):
+            clock.wake(self.sink, at)
+        if count > self._mask:
+            self._grow()
+        place = (self._first + count) & self._mask
+        self._words[place] = word
+        self._times[place] = at
+        self.count = count + 1
         if self.meter is not None:
             self.meter.up(at)
 
+    def _grow(self) -> None:
+        """Twice the room."""
+        self._words, self._times = self.words + [None] * self.count, self.times + [0] * self.count
+        self._first, self._mask = 0, 2 * self._mask + 1
+
     def peek(self) -> Any:  # noqa: ANN401
         """The first word."""
-        return self.words[0]
+        return self._words[self._first]
 
     def take(self) -> Any:  # noqa: ANN401
         """Remove the first word."""
-        clock = self.clock
-        times = self.times
-        if self.source is not None and len(times) + 2 >= self.depth:
-            clock.wake(self.source, clock.now + 1)
-        times.popleft()
-        if times and self.sink is not None:
-            at = times[0]
-            clock.wake(self.sink, at if at > clock.now else clock.now + 1)
-        self.taken_at = clock.now
+        clock, first = self.clock, self._first
+        now, count = clock.now, self.count
+        if self.source is not None and count + 2 >= self.depth:
+            clock.wake(self.source, now + 1)
+        self._first = (first + 1) & self._mask
+        self.count = count - 1
+        if count > 1:
+            self.first_at = at = self._times[self._first]
+            if self.sink is not None:
+                clock.wake(self.sink, at if at > now else now + 1)
+        self.taken_at = now
         if self.meter is not None:
-            self.meter.down(clock.now + 1)
-        return self.words.popleft()
+            self.meter.down(now + 1)
+        return self._words[first]
 
     def state(self, out: State) -> None:
         """As `Unit.state`; words are numbers, or what stays as it is while a program runs.
 
         At the beginning of a cycle, taken_at is past, and as good as any.
         """
-        out.same(len(self.times))
+        # _first and _mask say where in the ring words stand, and first_at is the first of _times.
         now = out.now
-        for at in self.times:
+        out.same(self.count)
+        for number in range(self.count):
+            place = (self._first + number) & self._mask
+            at = self._times[place]
             out.same(at - now if at > now else 0)
-        if not self.relative:
-            for word in self.words:
-                out.thing(word)
+            if not self.relative:
+                out.thing(self._words[place])

@@ -1,13 +1,13 @@
 """The memory port with the memory behind it: once a burst is taken, all of its cycles are known."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dataflow.machine.units.clock import Clock, Unit
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.state import State
 from hw.config import AcceleratorConfig
+from hw.isa.commands import Sink, Source
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
 MEMORY_BURSTS = 64
@@ -71,17 +71,17 @@ class ReadPort(Port):
 
     Attributes
     ----------
-    readers : sequence of Reader
+    readers : list of Reader
         By number; set by whoever makes them.
     """
 
     def __init__(self, clock: Clock, memory: Memory) -> None:
         super().__init__(clock, memory)
-        self.readers: Sequence[Reader] = ()
+        self.readers: list[Reader] = []
         self._address_at = -1  # when the memory takes the address that stands at the port
         self._next_read = 0
         self._served: deque[tuple[int, int]] = deque()  # first and last cycle of the memory's bursts
-        self._answered: dict[int, deque[int]] = {}
+        self._answered: list[deque[int]] = [deque() for _ in Source]
 
     def state(self, out: State) -> None:
         out.time(self._address_at)
@@ -91,8 +91,8 @@ class ReadPort(Port):
         for first, last in served:
             out.time(first)
             out.time(last)
-        for number in range(len(self.readers)):
-            out.times(self._answered.get(number, ()))
+        for answered in self._answered:
+            out.times(answered)
         out.count(self, "beats")
 
     def step(self) -> None:
@@ -101,7 +101,7 @@ class ReadPort(Port):
             self.wake(self._address_at - now)
             return
         for number, reader in enumerate(self.readers):
-            answered = self._answered.setdefault(number, deque())
+            answered = self._answered[number]
             while answered and answered[0] < now:
                 answered.popleft()
             if not reader.offer:
@@ -144,24 +144,24 @@ class WritePort(Port):
 
     Attributes
     ----------
-    writers : sequence of Writer
+    writers : list of Writer
         By number; set by whoever makes them.
     """
 
     def __init__(self, clock: Clock, memory: Memory) -> None:
         super().__init__(clock, memory)
-        self.writers: Sequence[Writer] = ()
+        self.writers: list[Writer] = []
         self._ahead: deque[int] = deque()  # last beats of the bursts whose beats are to come
         self._next_write = 0
         self._answer_at = 0
-        self._answered: dict[int, deque[int]] = {}
+        self._answered: list[deque[int]] = [deque() for _ in Sink]
 
     def state(self, out: State) -> None:
         out.times(self._ahead)
         out.time(self._next_write)
         out.time(self._answer_at + 1)
-        for number in range(len(self.writers)):
-            out.times(self._answered.get(number, ()))
+        for answered in self._answered:
+            out.times(answered)
         out.count(self, "beats")
 
     @property
@@ -177,7 +177,7 @@ class WritePort(Port):
             self.wake(self._ahead[0] + 1 - now)
             return
         for number, writer in enumerate(self.writers):
-            answered = self._answered.setdefault(number, deque())
+            answered = self._answered[number]
             while answered and answered[0] < now:
                 answered.popleft()
             beats = writer.offer

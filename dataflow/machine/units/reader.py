@@ -119,7 +119,7 @@ class Reader(Unit):
     @property
     def settled(self) -> bool:
         """Every beat that was asked for has come."""
-        return not self.beats.times or self.beats.times[-1] - self.beats.delay < self.clock.now
+        return self.beats.settled
 
     @property
     def offer(self) -> int:

@@ -148,6 +148,7 @@ class VectorUnit(Unit):
         self.block_words = config.turned_block_words
         self.busy, self.waits_operands, self.waits_room = Meter(clock), Meter(clock), Meter(clock)
         self.sinks = {sink: Fifo(clock, SINK_WORDS, meter=self.busy) for sink in Sink}
+        self._writers = list(self.sinks.values())
         i.sink = sums.sink = self
         for fifo in inputs.values():
             fifo.sink = self
@@ -193,7 +194,7 @@ class VectorUnit(Unit):
 
     def step(self) -> None:
         work, now = self._work, self.clock.now
-        room = all(sink.ready for sink in self.sinks.values())
+        room = all(sink.ready for sink in self._writers)
         waits = None if room or (work is None and now >= self._free_at) else self.waits_room
         if now < self._free_at:
             if self._ends:
