@@ -31,7 +31,7 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape] | None = None) -> Imported:
+def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape | float] | None = None) -> Imported:
     """A network by its name in the zoo, or of an ONNX (.onnx), SCALE-Sim topology (.csv) or Python (.py) file.
 
     Parameters
@@ -40,8 +40,8 @@ def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape] |
         Name or path.
     skip_unknown : bool
         Whether ONNX operators that are not known count as no work instead of being an error.
-    shapes : mapping of str to tuple of int
-        Of an ONNX file's inputs that have symbolic axes, batch included.
+    shapes : mapping of str to tuple of int, or to float
+        Of an ONNX file's inputs that have symbolic axes, batch included; or the number that all elements of one are.
 
     Raises
     ------

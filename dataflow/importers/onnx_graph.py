@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -21,14 +21,21 @@ from hw.errors import InputError
 from hw.inputs import read_bytes
 
 Shape = tuple[int, ...]
+Given = Mapping[str, Shape | float]
+"""Of inputs by name: their sizes, or the number that all their elements are."""
 
 FOLDED_ELEMENTS = 65536
 """Constants up to this size are computed with; of larger ones, the weights, only the shape matters."""
+
+K = TypeVar("K")
 
 FRACTIONS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 
 SHRINKING = ("NonZero", "Unique", "Compress")
 """Operators whose result depends on values and is no larger than what they read; of others inference says how large it is."""
+
+MOST_GIVEN = 4096
+"""Elements of an input that is given as one number."""
 
 MOST_ROUNDS = 32
 """Of inference and computing constants by turns."""
@@ -92,7 +99,9 @@ class Graph:
         return 0 if 0 in merged else next(iter(alone + merged), None)
 
 
-def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapping[str, Shape] | None = None) -> Graph:
+def read_graph(
+    path: Path, *, assume: frozenset[str] = frozenset(), shapes: Given | None = None, literal: bool = False
+) -> Graph:
     """Read, fix the batch, fold constants and infer shapes.
 
     Parameters
@@ -101,8 +110,11 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapp
         An ONNX file; weights in files of their own need not be there.
     assume : frozenset of str
         Operators whose result is taken to have the shape of their first input, where inference says nothing.
-    shapes : mapping of str to tuple of int
-        Of inputs with symbolic axes, batch included; an axis of the same name elsewhere gets the same size.
+    shapes : mapping of str to tuple of int, or to float
+        Of inputs with symbolic axes, batch included; an axis of the same name elsewhere gets the same size. A number makes a
+        constant of an input.
+    literal : bool
+        Whether first axes have the sizes that are given, and else 1, instead of `SYMBOLIC_BATCH`.
     """
     try:
         model = onnx.load_model_from_string(read_bytes(path, most_bytes=MOST_FILE_BYTES))
@@ -114,8 +126,10 @@ def read_graph(path: Path, *, assume: frozenset[str] = frozenset(), shapes: Mapp
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = Graph(path.name, model)
+    given = shapes or {}
+    _make_constants(graph, {name: value for name, value in given.items() if not isinstance(value, tuple)})
     _drop_weights(graph, path.parent)
-    _fix_input(graph, shapes or {})
+    _fix_input(graph, {name: shape for name, shape in given.items() if isinstance(shape, tuple)}, literal=literal)
     nodes = list(model.graph.node)
     known = (0, 0)
     for _ in range(MOST_ROUNDS):  # a shape may be computed from shapes that are
@@ -154,7 +168,25 @@ def _drop_weights(graph: Graph, folder: Path) -> None:
                 tensor.ClearField(data)
 
 
-def _fix_input(graph: Graph, given: Mapping[str, Shape]) -> None:
+def _make_constants(graph: Graph, values: Mapping[str, float]) -> None:
+    """Initializers in place of inputs, of their types."""
+    for name, value in values.items():
+        found = _input_named(graph, {one.name: one for one in graph.model.graph.input}, name)
+        kind = found.type.tensor_type
+        sizes = [dimension.dim_value for dimension in kind.shape.dim]
+        if min(sizes, default=1) < 1 or prod(sizes) > MOST_GIVEN:
+            raise InputError(f"{graph.name}: input {name!r} cannot be one number: its sizes must be fixed, of few elements")
+        array = np.full(sizes, value, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        graph.model.graph.initializer.append(numpy_helper.from_array(array, name))
+
+
+def _input_named(graph: Graph, known: Mapping[str, K], name: str) -> K:
+    if name not in known:
+        raise InputError(f"{graph.name}: has no input {name!r}; its inputs are {', '.join(map(repr, known))}")
+    return known[name]
+
+
+def _fix_input(graph: Graph, given: Mapping[str, Shape], *, literal: bool) -> None:
     """What is not a constant; a batch of unknown size is given one."""
     inputs = [value for value in graph.model.graph.input if value.name not in graph.constants]
     if not inputs:
@@ -167,8 +199,9 @@ def _fix_input(graph: Graph, given: Mapping[str, Shape]) -> None:
         if value is inputs[0] and len(dimensions) < 2:
             raise InputError(f"{graph.name}: input {value.name!r} must have a batch axis and at least one more")
         for place, dimension in enumerate(dimensions):
-            if not (dimension.HasField("dim_value") and dimension.dim_value > 0):
-                dimension.dim_value = SYMBOLIC_BATCH if not place else _size(graph, inputs, value, place, sizes)
+            if dimension.dim_value < 1:  # symbolic, or -1 as some exporters have it
+                known = place or (literal and value.name in given)
+                dimension.dim_value = _size(graph, inputs, value, place, sizes) if known else 1 if literal else SYMBOLIC_BATCH
         graph.shapes[value.name] = tuple(dimension.dim_value for dimension in dimensions)
     graph.batch = graph.shapes[graph.input][0]
     for output in graph.model.graph.output:  # inferred again for the batch that was just fixed
@@ -181,12 +214,11 @@ def _given_sizes(graph: Graph, inputs: list[onnx.ValueInfoProto], given: Mapping
     known = {value.name: value.type.tensor_type.shape.dim for value in inputs}
     sizes: dict[str, int] = {}
     for name, shape in given.items():
-        if name not in known:
-            raise InputError(f"{graph.name}: has no input {name!r}; its inputs are {', '.join(map(repr, known))}")
-        if len(shape) != len(known[name]):
-            raise InputError(f"{graph.name}: input {name!r} has {len(known[name])} axes, not {len(shape)}")
-        for place, (size, dimension) in enumerate(zip(shape, known[name], strict=True)):
-            if dimension.HasField("dim_value") and dimension.dim_value not in (0, size):
+        dimensions = _input_named(graph, known, name)
+        if len(shape) != len(dimensions):
+            raise InputError(f"{graph.name}: input {name!r} has {len(dimensions)} axes, not {len(shape)}")
+        for place, (size, dimension) in enumerate(zip(shape, dimensions, strict=True)):
+            if dimension.dim_value > 0 and dimension.dim_value != size:
                 raise InputError(f"{graph.name}: axis {place} of input {name!r} is {dimension.dim_value}, not {size}")
             sizes[f"{name}:{place}"] = size
             if dimension.dim_param and place:
@@ -202,7 +234,8 @@ def _size(
     named = dimensions[place].dim_param or "?"
     size = sizes.get(f"{value.name}:{place}", sizes.get(named))
     if size is None:
-        axes = ["1", *(str(one.dim_value) if one.dim_value > 0 else one.dim_param or "?" for one in dimensions[1:])]
+        axes = [str(one.dim_value) if one.dim_value > 0 else one.dim_param or "?" for one in dimensions]
+        axes[0] = "1" if dimensions[0].dim_value in (SYMBOLIC_BATCH, 0, -1) else axes[0]
         raise InputError(
             f"{graph.name}: axis {place} of input {value.name!r} is {named!r}; give its size by"
             f" --input-shape {value.name}={','.join(axes)}"

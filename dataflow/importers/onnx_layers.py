@@ -1,13 +1,13 @@
 """The network of an ONNX file."""
 
 from collections import Counter
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import onnx
 
 from dataflow.importers import Imported
-from dataflow.importers.onnx_graph import Graph, Shape, read_graph
+from dataflow.importers.onnx_graph import Given, Graph, read_graph
 from dataflow.importers.onnx_operators import FREE
 from dataflow.importers.onnx_passes import PASSES
 from dataflow.importers.onnx_products import PRODUCTS
@@ -21,7 +21,7 @@ KNOWN = tuple(sorted({*PRODUCTS, *PASSES, *FREE}))
 """All other operators are unknown."""
 
 
-def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Mapping[str, Shape] | None = None) -> Imported:
+def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Given | None = None) -> Imported:
     """The network of an ONNX file; see `dataflow.importers.load`.
 
     Raises
@@ -29,25 +29,36 @@ def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Mapping[str, Sh
     InputError
         Naming the node and what is allowed; also for whatever a file has that the standard does not.
     """
+    read = partial(_network, path, skip_unknown=skip_unknown, shapes=shapes)
     try:
-        return _network(path, skip_unknown=skip_unknown, shapes=shapes)
-    except InputError:
-        raise
+        return read(literal=False)
+    except InputError as error:
+        if not shapes:
+            raise
+        try:
+            return read(literal=True)  # where no axis is the batch, as where steps of a sequence stand first
+        except InputError:
+            raise error from None
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         raise InputError(f"{path.name}: is not as the standard has it: {type(error).__name__}: {error}") from error
 
 
-def _network(path: Path, *, skip_unknown: bool, shapes: Mapping[str, Shape] | None) -> Imported:
-    graph = read_graph(path, shapes=shapes)
+def _network(path: Path, *, skip_unknown: bool, shapes: Given | None, literal: bool) -> Imported:
+    graph = read_graph(path, shapes=shapes, literal=literal)
     unknown = Counter(node.op_type for node in graph.nodes if node.op_type not in KNOWN)
     if unknown and not skip_unknown:
         node = Node.of(graph, next(node for node in graph.nodes if node.op_type in unknown))
+        if node.kind in ("If", "Loop"):
+            raise InputError(
+                f"{node.where}: {node.kind} is followed where its condition and count are constants; an input that they depend"
+                f" on can be made one by --input-value, such as {graph.more_inputs[-1] if graph.more_inputs else graph.input}=1"
+            )
         raise InputError(
             f"{node.where}: operator {node.kind} is not known; known are {', '.join(KNOWN)};"
             " --skip-unknown counts others as no work"
         )
     if unknown:
-        graph = read_graph(path, assume=frozenset(unknown), shapes=shapes)
+        graph = read_graph(path, assume=frozenset(unknown), shapes=shapes, literal=literal)
     reader = Reader(graph)
     for node in _needed(graph):
         _read(reader, Node.of(graph, node))

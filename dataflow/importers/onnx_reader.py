@@ -5,6 +5,7 @@ Images are (H, W, C) here and (C, H, W) there: a view between the two costs noth
 
 from collections import Counter
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 from typing import Any
 
@@ -20,6 +21,10 @@ WEIGHTED = frozenset({
     "QLinearMatMul",
 })  # fmt: skip
 """Products, which count their own weights."""
+
+
+MOST_NAME = 120
+"""Characters of a node's name that its layers take over."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,17 @@ class Node:
             outputs=tuple(node.output),
             attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
             where=f"{graph.name}: {said}",
-            name=(node.name or node.output[0]).strip("/").replace("/", ".") or node.op_type,
+            name=short((node.name or node.output[0]).strip("/").replace("/", ".") or node.op_type),
         )
 
     def has(self, place: int) -> bool:
         """Whether the input at `place` is given."""
         return len(self.inputs) > place and bool(self.inputs[place])
+
+
+def short(name: str) -> str:
+    """A name that leaves room for parts: of a longer one, as converters join many to one, the start and what tells it apart."""
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 9]}~{sha256(name.encode()).hexdigest()[:8]}"
 
 
 class Reader:
@@ -145,6 +155,11 @@ class Reader:
         if last == image:
             return name
         shape = self.nhwc(tensor) if image else self.sample(tensor)
+        if image and prod(shape) != prod(self.sample(tensor)):
+            raise InputError(
+                f"{self.graph.name}: the first axis of {tensor!r} is not the batch, which is {self.graph.batch}; where the"
+                f" first axis of an input is no batch, make it 1 by --input-shape {self.graph.input}=1,..."
+            )
         view = Reshape(name=self.fresh(f"{name}.{'image' if image else 'plain'}"), inputs=(name,), shape=shape)
         self.layers.append(view)
         self.names[tensor] = (view.name, image)

@@ -4,6 +4,8 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -145,19 +147,34 @@ def data_options(command: F) -> F:
 
 
 def input_shape_option(command: F) -> F:
-    """``--input-shape NAME=1,3,224,224``, any number of times, as a dictionary."""
+    """``--input-shape NAME=1,3,224,224`` and ``--input-value NAME=NUMBER``, any number of times, as one dictionary."""
 
-    def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-        return dict(map(_read_shape, values))
+    @wraps(command)
+    def both(*arguments: Any, values: dict[str, float], shapes: dict[str, tuple[int, ...]], **rest: Any) -> Any:  # noqa: ANN401
+        return command(*arguments, shapes=shapes | values, **rest)
 
-    return click.option(
-        "--input-shape",
-        "shapes",
-        multiple=True,
-        callback=read,
-        metavar="NAME=1,3,224,224",
-        help="of an ONNX file's input with symbolic axes, batch first; once an input",
-    )(command)
+    def read(reader: Callable[[str], tuple[str, Any]]) -> Callable[..., dict[str, Any]]:
+        return lambda context, parameter, texts: dict(map(reader, texts))
+
+    shape = "of an ONNX file's input with symbolic axes, batch first; once an input"
+    value = "makes a constant of an ONNX file's input; once an input"
+    for name, target, example, reader, text in (
+        ("--input-value", "values", "NAME=NUMBER", _read_value, value),
+        ("--input-shape", "shapes", "NAME=1,3,224,224", _read_shape, shape),
+    ):
+        both = click.option(name, target, multiple=True, callback=read(reader), metavar=example, help=text)(both)
+    return both  # type: ignore[return-value]
+
+
+def _read_value(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = nan
+    if not (name and equals and isfinite(value)):
+        raise InputError(f"--input-value must be NAME=NUMBER, such as rate=16000, not {shown(text)}")
+    return name, value
 
 
 def _read_shape(text: str) -> tuple[str, tuple[int, ...]]:

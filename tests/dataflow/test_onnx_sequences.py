@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_file import TINY, File, products
@@ -212,3 +213,68 @@ def test_the_commands_take_input_shapes(tmp_path, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["workloads", path, "--input-shape", wrong])
         assert ended.value.code == 2 and "--input-shape" in capsys.readouterr().err
+
+
+def conditional(tmp_path):
+    """A product of twice the work where an input is above 8."""
+    f, tensor = File(), helper.make_tensor_value_info
+    f.numbers("eight", np.array(8, np.int64))
+    f.node("Greater", ["rate", "eight"], "high")
+    branches = []
+    for name, width in (("then", 10), ("else", 5)):
+        weight = numpy_helper.from_array(np.ones((4, width), np.float32), f"{name}_w")
+        node = helper.make_node("MatMul", ["x", weight.name], [f"{name}_y"])
+        branches.append(helper.make_graph([node], name, [], [tensor(f"{name}_y", TensorProto.FLOAT, None)], [weight]))
+    f.node("If", ["high"], "y", then_branch=branches[0], else_branch=branches[1])
+    return f.save(tmp_path / "if.onnx", ["N", 4], "y", inputs=[tensor("rate", TensorProto.INT64, [])])
+
+
+@pytest.mark.parametrize("rate, macs", [(16.0, 40), (8.0, 20)])
+def test_an_input_that_is_given_as_a_number_decides_a_condition(tmp_path, rate, macs):
+    assert load(conditional(tmp_path), shapes={"rate": rate}).network.forward_macs == macs
+
+
+def test_a_condition_of_an_input_is_refused_with_the_option_that_decides_it(tmp_path, capsys):
+    path = conditional(tmp_path)
+    with pytest.raises(InputError, match=r"node 'If_y': If is followed where its condition .* --input-value, such as rate=1$"):
+        load(path)
+    with pytest.raises(SystemExit) as ended:
+        main(["workloads", path, "--json", "--input-value", "rate=16"])
+    assert ended.value.code == 0 and json.loads(capsys.readouterr().out)["macs"]["forward"] == 40
+    for wrong in ("rate", "rate=fast", "rate=inf", "=1", "other=1"):
+        with pytest.raises(SystemExit) as ended:
+            main(["workloads", path, "--input-value", wrong])
+        assert ended.value.code == 2 and "input" in capsys.readouterr().err
+    with pytest.raises(InputError, match="input 'x' cannot be one number: its sizes must be fixed"):
+        load(path, shapes={"x": 1.0})
+
+
+def test_a_batch_of_minus_one_is_symbolic(tmp_path):
+    f = File()
+    f.node("MatMul", ["x", f.weight("w", 4, 3)], "y")
+    path = f.save(tmp_path / "minus.onnx", [-1, 4], "y")
+    assert load(path).network.forward_macs == load(path, shapes={"x": (1, 4)}).network.forward_macs == 12
+
+
+def test_a_name_too_long_for_a_layer_is_cut_and_still_tells_nodes_apart(tmp_path):
+    f, path = File(), tmp_path / "long.onnx"
+    f.node("MatMul", ["x", f.weight("w", 4, 4)], "a")
+    f.node("MatMul", ["a", f.weight("v", 4, 4)], "y")
+    model = onnx.load(f.save(path, ["N", 4], "y"), load_external_data=False)
+    for node, end in zip(model.graph.node, "ab", strict=True):
+        node.name = "joined;" * 60 + end
+    onnx.save(model, path)
+    names = [layer.name for layer in load(str(path)).network.weighted()]
+    assert len(set(names)) == 2 and all(len(name) <= 120 and name.startswith("joined;joined;") for name in names)
+
+
+def test_a_first_axis_that_is_no_batch_is_told_with_the_way_out(tmp_path):
+    """Steps of a sequence stand first, are turned to the last axis, and a convolution runs along them."""
+    f = File()
+    f.node("Unsqueeze", ["x", f.constant("one", value=[1])], "u")
+    f.node("Transpose", ["u"], "t", perm=[1, 2, 0])
+    f.node("Conv", ["t", f.weight("w", 5, 8, 1)], "y")
+    path = f.save(tmp_path / "steps.onnx", ["steps", 8], "y")
+    with pytest.raises(InputError, match=r"first axis of 't' is not the batch, .* make it 1 by --input-shape x=1,"):
+        load(path)
+    assert load(path, shapes={"x": (1, 8)}).network.forward_macs == 40
