@@ -1,7 +1,7 @@
 """One frozen description of an accelerator, which every layer of the project takes unchanged (plain Python)."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +68,8 @@ class AcceleratorConfig:
         The clock.
     sore_lanes, wuve_lanes, vpu_lanes : int
         Lanes of the reduction, weight-update and vector engines.
+    adamw : bool
+        Whether the update engine has AdamW beside SGD with momentum.
     w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
         On-chip buffers, with all that they hold beside what is in use.
     partial_sum_words : int
@@ -99,6 +101,7 @@ class AcceleratorConfig:
     sore_lanes: Edge = 4
     wuve_lanes: Edge = 4
     vpu_lanes: Edge = 4
+    adamw: Annotated[bool, Field(strict=True)] = False
     w2e_buffer_bytes: Buffer = 64 * 1024
     n2s_buffer_bytes: Buffer = 64 * 1024
     output_buffer_bytes: Buffer = 64 * 1024
@@ -304,19 +307,24 @@ PRESETS: dict[str, AcceleratorConfig] = {
 }  # fmt: skip
 
 
+ADAMW = "-adamw"
+"""Behind the name of a preset: it has AdamW."""
+
+
 def load_config(name: str) -> AcceleratorConfig:
-    """A preset by its name, or a TOML file of the fields of `AcceleratorConfig`.
+    """A preset by its name, perhaps with `ADAMW` behind it, or a TOML file of the fields of `AcceleratorConfig`.
 
     Raises
     ------
     InputError
         With file, line and field where the file is wrong.
     """
-    if name in PRESETS:
-        return PRESETS[name]
+    preset = PRESETS.get(name.removesuffix(ADAMW))
+    if preset:
+        return replace(preset, name=name, adamw=True) if name.endswith(ADAMW) else preset
     path = Path(name)
     if path.suffix != ".toml":
-        raise InputError(f"unknown configuration {name!r}; allowed: {', '.join(PRESETS)}, or a .toml file")
+        raise InputError(f"unknown configuration {name!r}; allowed: {', '.join(PRESETS)}, {ADAMW} behind it, or a .toml file")
     text = read_text(path, most_bytes=FILE_BYTES)
     values = parse_toml(text, str(path))
     values.setdefault("name", re.sub(r"[^A-Za-z0-9_-]", "_", path.stem))

@@ -29,7 +29,10 @@ HELD = data.StructLayout(
         "column_tile": COUNT_BITS,
     }
 )
-"""How factors are used, see `HeldFactors`; no words: each is used once, as it comes, and `uses` does not count."""
+"""How factors are used, see `HeldFactors`.
+
+No words: each is used once, as it comes, its first number as c, too; `uses` does not count.
+"""
 
 
 class HeldFactors(wiring.Component):
@@ -95,8 +98,8 @@ class HeldFactors(wiring.Component):
         kept = data.View(data.ArrayLayout(FACTORS, self.lanes), memory.read_data)
         for number in lanes:
             of_row, of_channel = Value.cast(kept[lane]), Value.cast(kept[number])
-            chosen = Mux(held.by_row, of_row, of_channel)
-            m.d.comb += Value.cast(self.o.payload[number]).eq(Mux(holds, chosen, self.i.payload[number]))
+            chosen, pair = Mux(held.by_row, of_row, of_channel), self.i.payload[number]
+            m.d.comb += Value.cast(self.o.payload[number]).eq(Mux(holds, chosen, Cat(pair, pair[:NUMBER])))
         m.d.sync += [
             place.eq(following),
             uses_left.eq(Mux(self.begin, held.uses, uses_left - used)),

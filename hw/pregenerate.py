@@ -10,7 +10,7 @@ from hw.modules import place
 from hw.sore import SORE, packed_layout
 from hw.streams import Fork, move
 from hw.transpose import Transpose, check_lanes
-from hw.wuve import MASTER, NUMBER, RATES, WUVE
+from hw.wuve import MASTER, NUMBER, WUVE, rates_layout
 
 
 def moved_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -86,7 +86,7 @@ class Pregenerate(wiring.Component):
             {
                 "i_master": In(stream.Signature(data.ArrayLayout(MASTER, config.wuve_lanes))),
                 "i_gradient": In(stream.Signature(data.ArrayLayout(NUMBER, config.wuve_lanes))),
-                "rates": In(RATES),
+                "rates": In(rates_layout(config)),
                 "ratio": In(ratio_layout(config)),
                 "overflow": Out(1),
                 "clear": In(1),

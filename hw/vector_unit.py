@@ -229,7 +229,7 @@ class VectorUnit(wiring.Component):
     def _updates(self, m: Module, platform: object, update: data.View, updating: Value) -> Pregenerate:
         """The update engine with its operands."""
         engine: Pregenerate = place(m, platform, lambda: Pregenerate(self.config), module="pregenerate", name="update")
-        rates = ("unscale", "weight_decay", "momentum", "learning_rate")
+        rates = ("unscale", "weight_decay", "momentum", "learning_rate", *["moments"] * self.config.adamw)
         both = updating & self.i_elements.valid & self.i_factors.valid
         m.d.comb += [
             *(engine.rates[name].eq(update[name]) for name in rates),

@@ -29,7 +29,10 @@ def is_update(config: AcceleratorConfig, update: data.View) -> Value:
     blocks = (update.words & (config.turned_block_words - 1)) == 0
     places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
     packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
-    return (update.words != 0) & (update.copies.undefined == 0) & places & packs
+    moments = (
+        (update.moments == 0) | (update.moments == 1) & ~update.copies.as_value().any() if config.adamw else update.moments == 0
+    )
+    return (update.words != 0) & (update.copies.undefined == 0) & places & packs & moments
 
 
 def is_pass(step: data.View) -> Value:
@@ -44,7 +47,6 @@ def is_pass(step: data.View) -> Value:
 
 def _holds(step: data.View) -> Value:
     """Whether its factors can be kept as it says."""
-    needed = step.steps.multiply & step.steps.third | step.options.by_row
     sizes = (step.held_block != 0) & is_count(step.columns) & is_count(step.column_tile)
     most = step.held <= Mux(step.options.by_row, 1, HELD_WORDS)
-    return most & Mux(step.held == 0, ~needed, sizes)
+    return most & Mux(step.held == 0, ~step.options.by_row, sizes)

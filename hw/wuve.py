@@ -1,4 +1,4 @@
-"""The weight update vector engine: stochastic gradient descent on binary32 masters."""
+"""The weight update vector engine: stochastic gradient descent, and AdamW's moments, on binary32 masters."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -23,6 +23,12 @@ RATES = data.StructLayout(
 )
 """The hyper-parameters: the exponent of 1/loss scale, which is a power of two; in binary32 λ_w, λ, μ, η."""
 
+
+def rates_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """`RATES`, with AdamW also whether the masters are moments."""
+    return data.StructLayout(dict(RATES.members) | ({"moments": 1} if config.adamw else {}))
+
+
 MASTER = data.StructLayout({"weight": NUMBER, "velocity": NUMBER, "pruned": 1})
 """A master weight, its velocity, and whether the SR-STE term pulls at it."""
 
@@ -43,6 +49,13 @@ class WuveLane(wiring.Component):
               └──────────────────────────────────────────┼──┼────────────────────┘
         velocity ─ × momentum ───────────────────────────┘  └─────────────────────────────────► velocity
 
+    Of moments, weight is the discounted sum of gradients and velocity that of their squares; what is added to velocity is the
+    gradient's square, and what decay was added to is the new sum::
+
+        gradient ─ · 2^unscale ──┬──── × itself ──┐
+        weight ─── × weight_decay ─ + ────────────┼───────► weight
+        velocity ─ × momentum ─────────────────── + ──────► velocity
+
     Parameters
     ----------
     config : AcceleratorConfig
@@ -56,7 +69,7 @@ class WuveLane(wiring.Component):
         The scaled gradient.
     master : In(MASTER)
         What is to be updated.
-    rates : In(RATES)
+    rates : In(rates_layout)
         The hyper-parameters.
     o : Out(updated_layout)
         The update of `latency_cycles` enabled cycles before.
@@ -73,7 +86,13 @@ class WuveLane(wiring.Component):
         self.config = config
         self.latency_cycles = config.wuve_latency_cycles
         super().__init__(
-            {"en": In(1), "gradient": In(NUMBER), "master": In(MASTER), "rates": In(RATES), "o": Out(updated_layout(config))}
+            {
+                "en": In(1),
+                "gradient": In(NUMBER),
+                "master": In(MASTER),
+                "rates": In(rates_layout(config)),
+                "o": Out(updated_layout(config)),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -89,11 +108,16 @@ class WuveLane(wiring.Component):
         pulled = unit.add(unscaled, pull, "add_pull")
         gradient = Mux(unit.later(old.pruned, 2, "pruned"), pulled, unit.later(unscaled, 1, "unpulled"))
         decayed = unit.add(gradient, unit.later(decay, 1, "decay_later"), "add_decay")
-        velocity = unit.add(unit.later(momentum, 2, "momentum_later"), decayed, "add_momentum")
+        added = decayed
+        if self.config.adamw:
+            added = Mux(rates.moments, unit.multiply(gradient, gradient, "square"), decayed)
+        velocity = unit.add(unit.later(momentum, 2, "momentum_later"), added, "add_momentum")
 
         step = unit.multiply(rates.learning_rate, velocity, "step")
         backwards = Cat(step[:-1], ~step[-1])
         weight = unit.add(unit.later(old.weight, 5, "old_weight"), backwards, "subtract_step")
+        if self.config.adamw:
+            weight = Mux(rates.moments, unit.later(decayed, 3, "sum"), weight)
         m.d.comb += [
             self.o.copy.eq(unit.narrow(weight, "round")),
             self.o.weight.eq(unit.later(weight, 1, "weight")),
@@ -106,7 +130,8 @@ class WUVE(wiring.Component):
     """Updates P master weights a cycle.
 
     In binary32, each operation rounded once: g ← g · 2**unscale; g ← g + pruned_decay · w where pruned;
-    g ← g + weight_decay · w; v ← momentum · v + g; w ← w − learning_rate · v; copy ← w in the storage format.
+    g ← g + weight_decay · w; v ← momentum · v + g; w ← w − learning_rate · v; copy ← w in the storage format. Of moments,
+    behind the second operation: w ← g + weight_decay · w; v ← momentum · v + g · g.
 
     ::
 
@@ -128,7 +153,7 @@ class WUVE(wiring.Component):
         Their gradients, still multiplied by the loss scale. A word of each input is taken in the same cycle.
     o : Out(stream of updated_layout × wuve_lanes)
         In the order of the inputs.
-    rates : In(RATES)
+    rates : In(rates_layout)
         Hyper-parameters; they must hold from the first word of a tensor taken to its last word offered.
     overflow : Out(1)
         A gradient that was taken was infinite or NaN. It stays high until cleared.
@@ -159,7 +184,7 @@ class WUVE(wiring.Component):
                 "i_master": In(stream.Signature(data.ArrayLayout(MASTER, lanes))),
                 "i_gradient": In(stream.Signature(data.ArrayLayout(NUMBER, lanes))),
                 "o": Out(stream.Signature(data.ArrayLayout(updated_layout(config), lanes))),
-                "rates": In(RATES),
+                "rates": In(rates_layout(config)),
                 "overflow": Out(1),
                 "clear": In(1),
             }

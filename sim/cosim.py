@@ -21,7 +21,7 @@ from training.data import Data
 from training.model import Model
 from training.nm import Packed
 from training.numbers import to_bits
-from training.optimiser import Sgd
+from training.optimiser import Optimiser
 from training.step import training_step
 
 LEARNING_RATE = 0.01
@@ -56,7 +56,7 @@ def check_steps(
     config: AcceleratorConfig,
     model: Model,
     data: Data,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     *,
     steps: int,
     batch: int,
@@ -73,7 +73,7 @@ def check_steps(
         A trained one; it goes on training.
     data : Data
         Batches are drawn from its training images by `rng`.
-    optimiser : Sgd
+    optimiser : Optimiser
         Updates the weights between the steps.
     steps, batch : int
         How many steps of how many images, at least 1 each.

@@ -24,14 +24,14 @@ from hw.sore import SORE
 from hw.transpose import Transpose
 from hw.vector import PLACES_BITS
 from hw.vpu import PASS, VPU
-from hw.wuve import RATES, WUVE
+from hw.wuve import WUVE, rates_layout
 from sim.gemm import Gemm, reference
 from sim.player import Operands
 from sim.rtl import play_products
 from sim.streams import Phase, play_phases
 
 CONFIG = AcceleratorConfig(
-    name="two", rows=2, columns=2, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, partial_sum_words=16
+    name="two", rows=2, columns=2, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, adamw=True, partial_sum_words=16
 )  # fmt: skip
 """The smallest array and vector engines in which there are neighbours."""
 
@@ -141,8 +141,9 @@ def _transpose(draw: Draw) -> tuple[Transpose, list[Phase]]:
 def _updates(draw: Draw, dut: WUVE | Pregenerate, count: int, number: int) -> tuple[dict[str, list[int]], dict[str, int]]:
     """Words for the inputs of an update engine, and its other inputs for phase `number`: first ends, then any."""
     sources = {name: draw.words(dut, name, count) for name in ("i_master", "i_gradient")}
-    ends = [0, (1 << RATES.size) - 1, 0, draw.word(RATES, {"unscale": LEAST_PLACES})]
-    return sources, {"rates": ends[number] if number < len(ends) else draw.word(RATES), "clear": number % 2}
+    rates = rates_layout(CONFIG)
+    ends = [0, (1 << rates.size) - 1, 0, draw.word(rates, {"unscale": LEAST_PLACES})]
+    return sources, {"rates": ends[number] if number < len(ends) else draw.word(rates), "clear": number % 2}
 
 
 def _update(draw: Draw) -> tuple[WUVE, list[Phase]]:

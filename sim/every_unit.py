@@ -181,7 +181,7 @@ def _store(random: Random, words: int, sink: Sink = Sink.RESULTS, place: int = W
 
 
 def _updates(random: Random) -> Iterator[list[Command]]:
-    """Updates with all copies, at every M; the copies in elements of all sizes."""
+    """Updates with all copies, at every M; the copies in elements of all sizes. And of moments."""
     words = SMALL.turned_block_words
     loads = [
         Load(source=source, walk=_line(READ, words * LANES, size))
@@ -205,6 +205,7 @@ def _updates(random: Random) -> Iterator[list[Command]]:
                 for store in _store(random, count, sink, WRITTEN + 4096 * number)
             ]
             yield [*loads, update, *stores, Halt()]
+    yield [*loads, Update(words=words, moments=1, momentum=0x3F000000), *_store(random, words), Halt()]
 
 
 def _reductions(random: Random) -> Iterator[list[Command]]:

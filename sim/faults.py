@@ -236,7 +236,7 @@ def impossible(command: Command) -> Iterator[tuple[Command, int]]:
         if command.options & PassOption.FROM_SUMS:
             yield from each(Unit.ARRAY, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
     elif isinstance(command, Update):
-        yield from each(Unit.VECTOR, words=[0], copies=[1 << len(UpdateCopy)], unscale=[-129, 128])
+        yield from each(Unit.VECTOR, words=[0], copies=[1 << len(UpdateCopy)], unscale=[-129, 128], moments=[2])
         if command.copies & PACKED_COPIES:
             yield from each(Unit.VECTOR, words=[command.words + 1], n=[0, 5], m=[0, 12])
 

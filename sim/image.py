@@ -5,18 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.machine.memory import Tensor
+from dataflow.machine.memory import MOMENTS, Tensor
 from hw.formats import FloatFormat
+from training.adamw import AdamW
 from training.layers.weighted import Weighted
 from training.model import Model
 from training.nm import Packed
 from training.numbers import Array, from_bits, to_bits
-from training.optimiser import Sgd
+from training.optimiser import Optimiser, Sgd
 
 Bytes = NDArray[np.uint8]
 
 
-def encode(tensor: Tensor, values: Array | Packed | tuple[Array, Array], storage: FloatFormat) -> Bytes:
+def encode(tensor: Tensor, values: Array | Packed | tuple[Array, ...], storage: FloatFormat) -> Bytes:
     """The bytes of a tensor.
 
     Parameters
@@ -24,7 +25,8 @@ def encode(tensor: Tensor, values: Array | Packed | tuple[Array, Array], storage
     tensor : Tensor
         Its kind and place.
     values : ndarray, Packed or (ndarray, ndarray)
-        Of as many elements as the tensor; packed weights with rows last; masters as weights and velocities.
+        Of as many elements as the tensor; packed weights with rows last; masters as weights and velocities, moments as both
+        sums.
     storage : FloatFormat
         Of storage and packed tensors.
     """
@@ -32,7 +34,7 @@ def encode(tensor: Tensor, values: Array | Packed | tuple[Array, Array], storage
     if tensor.kind == "packed":
         assert isinstance(values, Packed)
         parts = [to_bits(values.values, storage).astype(word), values.indices.astype(word)]
-    elif tensor.kind == "master":
+    elif tensor.kind in ("master", "moments"):
         assert isinstance(values, tuple)
         parts = [np.asarray(part, np.float32).view("<u4") for part in values]
     elif tensor.kind == "binary32":
@@ -54,21 +56,32 @@ def decode(tensor: Tensor, memory: Bytes, storage: FloatFormat) -> Array:
     return from_bits(np.frombuffer(part, f"<u{storage.width // 8}"), storage).reshape(tensor.shape)
 
 
-def write(memory: Bytes, tensor: Tensor, values: Array | Packed | tuple[Array, Array], storage: FloatFormat) -> None:
+def write(memory: Bytes, tensor: Tensor, values: Array | Packed | tuple[Array, ...], storage: FloatFormat) -> None:
     """Put a tensor in its place."""
     memory[tensor.offset : tensor.offset + tensor.size_bytes] = encode(tensor, values, storage)
 
 
-def weights(model: Model, optimiser: Sgd) -> Mapping[str, Array | Packed | tuple[Array, Array]]:
+def weights(model: Model, optimiser: Optimiser) -> Mapping[str, Array | Packed | tuple[Array, ...]]:
     """What a model and its optimiser hold, by the names of the program's tensors, rows last."""
-    held: dict[str, Array | Packed | tuple[Array, Array]] = {}
+    held: dict[str, Array | Packed | tuple[Array, ...]] = {}
     for name, parameter in model.parameters():
         layer, _, kind = name.rpartition(".")
-        velocity = optimiser.velocities.get(name, np.zeros_like(parameter.value))
-        pair = tuple(np.moveaxis(part, 0, -1) if kind == "weight" else part for part in (parameter.value, velocity))
-        held[f"{layer}.{'master' if kind == 'weight' else kind}"] = pair  # type: ignore[assignment]
+        place, zeros = f"{layer}.{'master' if kind == 'weight' else kind}", np.zeros_like(parameter.value)
+        master = parameter.value
+        if isinstance(optimiser, AdamW):
+            held |= {
+                place: _rows_last(kind, master)[0],
+                place + MOMENTS: _rows_last(kind, *optimiser.moments.get(name, (zeros, zeros))),
+            }
+        else:
+            assert isinstance(optimiser, Sgd)
+            held[place] = _rows_last(kind, master, optimiser.velocities.get(name, zeros))
     for name, module in model.modules.items():
         if isinstance(module, Weighted):
             held |= module.stored()
         held |= {f"{name}.{kind}": values for kind, values in module.statistics.items()}
     return held
+
+
+def _rows_last(kind: str, *arrays: Array) -> tuple[Array, ...]:
+    return tuple(np.moveaxis(array, 0, -1) if kind == "weight" else array for array in arrays)

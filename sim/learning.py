@@ -29,7 +29,7 @@ from training.journal import Journal
 from training.loop import Progress
 from training.model import Model
 from training.numbers import Array
-from training.optimiser import Optimiser, Sgd
+from training.optimiser import Optimiser
 from training.step import Outcome
 
 STEPS = "steps.jsonl"
@@ -153,8 +153,6 @@ class OnRtl:
 
     def _begin(self, model: Model, optimiser: Optimiser) -> StepsOnRtl:
         """Start the accelerator, with the model in its memory."""
-        if not isinstance(optimiser, Sgd):
-            raise InputError("the update engine has SGD with momentum: optimiser must be sgd")
         if self.path.exists():
             lines = [parse_json(line, str(self.path)) for line in read_text(self.path).splitlines()]
             self.history = [line for line in lines if line["step"] <= model.moment.step]

@@ -21,10 +21,11 @@ from hw.isa.functions import ACTIVATIONS
 from hw.ratio import Ratio
 from sim.whole_step import Dataflows, StepOnRtl, assemble_step, step_on_rtl
 from training import methods
+from training.adamw import AdamW
 from training.backend import ExactBackend
 from training.model import Model
 from training.numbers import Array, to_storage
-from training.optimiser import Sgd
+from training.optimiser import Optimiser, Sgd
 
 CONFIGS = (
     PRESETS["tiny"],
@@ -35,6 +36,7 @@ CONFIGS = (
         n2s_buffer_bytes=2048,
         output_buffer_bytes=1024,
         axi_data_bits=512,
+        adamw=True,
     ),
 )
 RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16)))
@@ -191,6 +193,7 @@ class Drawn:
     labels: NDArray[np.integer]
     timing: Memory
     dataflows: Dataflows
+    optimiser: Optimiser
 
 
 def draw(seed: int, config: AcceleratorConfig | None = None) -> Drawn:
@@ -211,14 +214,15 @@ def draw(seed: int, config: AcceleratorConfig | None = None) -> Drawn:
     def dataflows(product: Product) -> Dataflow | None:
         return drawn.setdefault((product.layer, product.stage), random.choice(stays))
 
+    optimiser = AdamW() if config.adamw and random.random() < 0.5 else Sgd()
     try:
-        assemble_step(config, model, Sgd(), 0.05, batch, dataflows)
+        assemble_step(config, model, optimiser, 0.05, batch, dataflows)
     except InputError:  # the buffers have no room for what was drawn
         drawn.update(dict.fromkeys(drawn))
-    return Drawn(config, model, images, labels, timing, dataflows)
+    return Drawn(config, model, images, labels, timing, dataflows, optimiser)
 
 
 def random_step(seed: int, config: AcceleratorConfig | None = None) -> StepOnRtl:
     """A step that is drawn from `seed`, on the RTL and compared, see `sim.whole_step.step_on_rtl`; on any, or on `config`."""
     one = draw(seed, config)
-    return step_on_rtl(one.config, one.model, Sgd(), one.images, one.labels, 0.05, one.timing, one.dataflows)
+    return step_on_rtl(one.config, one.model, one.optimiser, one.images, one.labels, 0.05, one.timing, one.dataflows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dataflow.machine.assemble import Assembled
 from dataflow.machine.loss import SHARE, TARGET
-from dataflow.machine.memory import KINDS, NEXT, Tensor
+from dataflow.machine.memory import KINDS, MOMENTS, NEXT, Tensor
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY16
 
@@ -20,10 +20,12 @@ ROLES = {
     "weight": "weights as dense products read them, of the masters' last update",
     "weight_forward": "weights as the forward product reads them, packed along input channels",
     "weight_backward": "weights as the input gradient's product reads them, packed along output channels",
-    "master": "weights and their velocities, which updates change",
-    "bias": "biases and their velocities, which updates change",
-    "scale": "factors of a normalisation and their velocities, which updates change",
-    "shift": "terms of a normalisation and their velocities, which updates change",
+    "master": "weights, which updates change",
+    "bias": "biases, which updates change",
+    "scale": "factors of a normalisation, which updates change",
+    "shift": "terms of a normalisation, which updates change",
+    "moments": "what AdamW remembers of the tensor that is so called without it, which updates change",
+    "ones": "a word of ones",
     "scale_gradient": "gradient of the loss by a normalisation's factors, times the loss scale",
     "shift_gradient": "gradient of the loss by a normalisation's terms, times the loss scale",
     "mean": "running means of a normalisation, for evaluation",
@@ -37,8 +39,8 @@ ROLES = {
     "totals": "sums that means are made of, or maxima, before they are rounded",
     "scaled": "gradients of windows, times their shares",
     "kept": "what an activation was applied to",
-    "token": "class token and its velocity, which updates change",
-    "position": "positions of tokens and their velocities, which updates change",
+    "token": "class token, which updates change",
+    "position": "positions of tokens, which updates change",
     "position_gradient": "gradient of the loss by positions, times the loss scale",
 }
 """By what stands behind the last dot of a tensor's name."""
@@ -87,7 +89,9 @@ def describe(config: AcceleratorConfig, assembled: Assembled, first: str, last: 
 
 def _held_after(tensors: Mapping[str, Tensor]) -> list[str]:
     """What the optimiser holds after a step: in its second place, if it has one."""
-    return [name for name, one in tensors.items() if one.kind == "master" and name + NEXT not in tensors]
+    trained = [name for name, one in tensors.items() if one.kind in ("master", "moments") or name + MOMENTS in tensors]
+    trained += [name + NEXT for name in trained if name + NEXT in tensors]
+    return [name for name in tensors if name in trained and name + NEXT not in tensors]
 
 
 def _more(config: AcceleratorConfig, tensor: Tensor, loss_scale: float) -> Iterator[tuple[str, Any]]:

@@ -22,10 +22,10 @@ from dataflow.machine.assemble import Assembled, assemble, binary32
 from dataflow.machine.executor import Execution, execute
 from dataflow.machine.memory import NEXT, Tensor
 from dataflow.machine.units.port import Memory as MemoryTiming
-from dataflow.machine.updates import Rates, at_rates
+from dataflow.machine.updates import ONES, Rates, at_rates
 from dataflow.pins import Choice
 from dataflow.program import Dataflow, Product
-from hw.config import AcceleratorConfig
+from hw.config import ADAMW, AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.commands import Command
 from hw.isa.encoding import encode as encode_program
@@ -35,13 +35,14 @@ from sim.image import Bytes, decode, weights, write
 from sim.image import encode as encode_tensor
 from sim.program import ProgramOnRtl, written_rows
 from sim.written import Journal, Row
+from training.adamw import AdamW
 from training.backend import ExactBackend
 from training.layers.weighted import Weighted
 from training.loss import cross_entropy, scaled_gradient
 from training.machine.executor import Executor
 from training.model import Model
 from training.numbers import Array
-from training.optimiser import Sgd
+from training.optimiser import Optimiser, Sgd
 from training.step import training_step
 
 Dataflows = Callable[[Product], Dataflow | None]
@@ -95,7 +96,7 @@ class StepOnRtl:
 def assemble_step(
     config: AcceleratorConfig,
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     learning_rate: float,
     batch: int,
     dataflows: Dataflows = as_scheduled,
@@ -113,6 +114,8 @@ def assemble_step(
     InputError
         Where the accelerator cannot do what the model needs.
     """
+    if isinstance(optimiser, AdamW) and not config.adamw:
+        raise InputError(f"{config.name} has no AdamW; a preset with {ADAMW} behind its name has, or a file with adamw = true")
     if optimiser.pruned_decay:
         raise InputError("the accelerator's updates have no decay of pruned weights; allowed: pruned_decay 0")
     network, method = model.network, model.method
@@ -126,10 +129,22 @@ def assemble_step(
     return assemble(network, program, config, rates_of(optimiser, learning_rate), loss=loss, exchanged=exchanged)
 
 
-def rates_of(optimiser: Sgd, learning_rate: float) -> Rates:
-    """The hyper-parameters of the optimiser's next step."""
+def rates_of(optimiser: Optimiser, learning_rate: float) -> Rates:
+    """The hyper-parameters of the optimiser's next step; `InputError` of one that the accelerator has not."""
+    unscale = -int(log2(optimiser.loss_scale.scale))
+    if isinstance(optimiser, AdamW):
+        factors = optimiser.factors(float(np.float32(learning_rate)), optimiser.steps + 1)
+        return Rates(
+            unscale=unscale,
+            weight_decay=binary32(factors.decay),
+            momentum=binary32(optimiser.betas[0]),
+            learning_rate=binary32(factors.rate),
+            squares=binary32(optimiser.betas[1]),
+            floor=binary32(factors.floor),
+        )
+    assert isinstance(optimiser, Sgd)
     return Rates(
-        unscale=-int(log2(optimiser.loss_scale.scale)),
+        unscale=unscale,
         weight_decay=binary32(float(optimiser.weight_decay)),
         momentum=binary32(float(optimiser.momentum)),
         learning_rate=binary32(learning_rate),
@@ -165,7 +180,7 @@ class StepsOnRtl:
     ----------
     config : AcceleratorConfig
         The accelerator.
-    model, optimiser : Model, Sgd
+    model, optimiser : Model, Optimiser
         They go on by each step.
     batch : int
         The most images of a step.
@@ -186,7 +201,7 @@ class StepsOnRtl:
         self,
         config: AcceleratorConfig,
         model: Model,
-        optimiser: Sgd,
+        optimiser: Optimiser,
         batch: int,
         *,
         timing: MemoryTiming = sat.DEFAULT_TIMING,
@@ -292,7 +307,7 @@ class StepsOnRtl:
 def step_on_rtl(
     config: AcceleratorConfig,
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     images: Array,
     labels: NDArray[np.integer],
     learning_rate: float,
@@ -307,7 +322,7 @@ def step_on_rtl(
 def step_in_numpy(
     config: AcceleratorConfig,
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     images: Array,
     labels: NDArray[np.integer],
     learning_rate: float,
@@ -333,7 +348,7 @@ def step_in_numpy(
 
 def _as_host(
     model: Model,
-    optimiser: Sgd,
+    optimiser: Optimiser,
     assembled: Assembled,
     images: Array,
     labels: NDArray[np.integer],
@@ -355,7 +370,7 @@ def _as_host(
 def _tensor_rows(
     config: AcceleratorConfig,
     assembled: Assembled,
-    trained: tuple[Model, Sgd],
+    trained: tuple[Model, Optimiser],
     capture: Mapping[str, Any],
     memory: Bytes,
     *,
@@ -367,22 +382,25 @@ def _tensor_rows(
     if not overflow:
         held = {name + NEXT if name + NEXT in tensors else name: values for name, values in held.items()}
     expected = {name: (tensors[name], values) for name, values in held.items()}
+    read = ("input", "output_gradient", *["weight_gradient"] * (ONES not in tensors))  # where AdamW puts directions
     for name, values in capture.items():
-        if name.rpartition(".")[2] in ("input", "output_gradient", "weight_gradient"):
+        if name.rpartition(".")[2] in read:
             tensor = assembled.memory[name]
             expected[name if tensor.steps else tensor.name] = tensor, values
     return [_compare(name, *pair, memory, config) for name, pair in expected.items()]
 
 
 def initial_memory(
-    config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Sgd, images: Array | None = None
+    config: AcceleratorConfig, assembled: Assembled, model: Model, optimiser: Optimiser, images: Array | None = None
 ) -> Bytes:
-    """What the host writes before the first step: weights and their copies, velocities; and the images, if there are any."""
+    """What the host writes before the first step: weights, their copies, what the optimiser remembers; images, if any."""
     storage, tensors = config.storage_format, assembled.memory.tensors
     _check_copies(model, tensors)
     held = {name: values for name, values in weights(model, optimiser).items() if name in tensors}
     if images is not None:
         held |= {assembled.memory[f"{_first(model)}.input"].name: model.backend.store(images)}
+    if ONES in tensors:
+        held[ONES] = np.ones(tensors[ONES].shape, np.float32)
     memory = np.zeros(assembled.memory.size_bytes, np.uint8)
     for name, values in held.items():
         write(memory, tensors[name], values, storage)

@@ -22,6 +22,7 @@ from training.identity import contents, read_files
 from training.journal import Journal
 from training.layers.dropout import with_dropout
 from training.loop import Options, Progress, check_fit, train
+from training.loss_scale import LossScale
 from training.methods.method import Method
 from training.model import Model
 from training.optimiser import Optimiser, Sgd
@@ -206,13 +207,13 @@ def load_network(name: str) -> tuple[Network, dict[str, Any]]:
     return importers.load(name).network, {}
 
 
-def build_optimiser(experiment: Experiment) -> Optimiser:
+def build_optimiser(experiment: Experiment, loss_scale: LossScale | None = None) -> Optimiser:
     """The experiment's optimiser; `InputError` names the allowed ones."""
-    pruned_decay = experiment.load_method().pruned_decay
+    decay, pruned_decay = experiment.weight_decay, experiment.load_method().pruned_decay
     if experiment.optimiser == "sgd":
-        return Sgd(momentum=experiment.momentum, weight_decay=experiment.weight_decay, pruned_decay=pruned_decay)
+        return Sgd(momentum=experiment.momentum, weight_decay=decay, pruned_decay=pruned_decay, loss_scale=loss_scale)
     if experiment.optimiser == "adamw":
-        return AdamW(weight_decay=experiment.weight_decay, pruned_decay=pruned_decay)
+        return AdamW(weight_decay=decay, pruned_decay=pruned_decay, loss_scale=loss_scale)
     raise InputError(f"unknown optimiser {experiment.optimiser!r}; allowed: sgd, adamw")
 
 

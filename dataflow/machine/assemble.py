@@ -91,7 +91,7 @@ def assemble(
 class _Assembler:
     def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool) -> None:
         self.network, self.program, self.config, self.rates = network, program, config, rates
-        self.places = places = Placement(network, program, config, exchanged=exchanged)
+        self.places = places = Placement(network, program, config, exchanged=exchanged, moments=rates.is_adamw)
         self.memory, self.layouts, self.layers = places.memory, places.layouts, places.layers
         self.made, self.normalised = places.made, places.normalised
         self.dependences = Dependences()
@@ -131,9 +131,7 @@ class _Assembler:
         last = [one.layer for one in commands if isinstance(one, Update) and self._in_place(one.layer)]
         if last:
             yield self.dependences.synchronised()
-        for name in last:
-            self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
-            yield from self._update_in_place(name)
+            yield from self._updates_in_place(last)
 
     def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
         """Commands, and the origin of each of their ``STORE.RESULTS``."""
@@ -454,16 +452,32 @@ class _Assembler:
         around = self._origin
         for layer, ratio, gradient in due:
             self._origin = Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")
-            names: Names = {Source.ELEMENTS: gradient, Source.FACTORS: layer.master.name, Sink.RESULTS: layer.updated.name}
-            yield from self.dependences.ordered(updates.emit(self.config, self.rates, ratio, layer), names)
+            for commands, names in updates.operations(self.config, self.memory, self.rates, ratio, layer, gradient):
+                yield from self.dependences.ordered(commands, names)
         self._origin = around
 
     def _in_place(self, name: str) -> bool:
         """Whether a layer's update comes last, without a second place."""
         return name in self.normalised or isinstance(self.layers[name], Embed)
 
-    def _update_in_place(self, name: str) -> Iterator[Command]:
-        """What a normalisation trains, and its running averages; or tokens and positions."""
+    def _updates_in_place(self, names: Iterable[str]) -> Iterator[Command]:
+        """What normalisations train, and their running averages; or tokens and positions."""
+        due = [(name, list(operations)) for name in names for operations in self._in_its_place(name)]
+        for number in range(3 if self.rates.is_adamw else 1):
+            if number:
+                yield self.dependences.synchronised()
+            for name, operations in due:
+                self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+                commands, _ = operations[number]
+                yield from (replace(command, conditional=True) for command in commands)
+        for name in filter(self.normalised.get, names):
+            self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+            for one in self.normalised[name].running():
+                for commands in one.operations(self.config):
+                    yield from commands
+
+    def _in_its_place(self, name: str) -> Iterator[Iterator[Operation]]:
+        """The updates of all that a layer trains, without a second place; the class token moves as the first position does."""
         tensors = self.memory.tensors
         if isinstance(self.layers[name], Embed):
             gradient = tensors[f"{name}.position_gradient"]
@@ -471,12 +485,8 @@ class _Assembler:
         else:
             pairs = [(kind, tensors[f"{name}.{kind}_gradient"]) for kind in ("shift", "scale")]
         for kind, gradient in pairs:
-            master = tensors[f"{name}.{kind}"]
-            for command in updates.emit(self.config, self.rates, DENSE, Layer(master, gradient, master)):
-                yield replace(command, conditional=True)
-        for one in self.normalised[name].running() if name in self.normalised else ():
-            for commands in one.operations(self.config):
-                yield from commands
+            layer = Layer.of(tensors, f"{name}.{kind}", gradient)
+            yield updates.operations(self.config, self.memory, self.rates, DENSE, layer, gradient.name)
 
     def _gradients(self, update: Update, products: list[Product]) -> Iterator[Command]:
         """A layer's gradients and its update."""
@@ -485,10 +495,10 @@ class _Assembler:
         if self._in_place(name):
             yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
             return
-        layer = Layer(
-            *(tensors[f"{name}.{kind}"] for kind in ("master", "weight_gradient", f"master{NEXT}")),
-            *(tensors.get(f"{name}.{kind}{NEXT}") for kind in ("weight", "weight_forward", "weight_backward")),
+        dense, forward, backward = (
+            tensors.get(f"{name}.{kind}{NEXT}") for kind in ("weight", "weight_forward", "weight_backward")
         )
+        layer = Layer.of(tensors, f"{name}.master", tensors[f"{name}.weight_gradient"], (dense, forward, backward))
         drain = Drain(steps=0, tensor=layer.gradient.name, options=PassOption.NOTE_OVERFLOW)
         singles = [single for product in products for single in product.singles()]
         for number, single in enumerate(singles):
@@ -504,8 +514,8 @@ class _Assembler:
             parts = [layer.part(group, len(singles)) for group in range(len(singles))] if layer.is_packed else [layer]
             self.due += [(part, update.ratio, layer.gradient.name) for part in parts]
         if self.places.has_bias(name):
-            bias = (tensors[f"{name}.{kind}"] for kind in ("bias", "bias_gradient", f"bias{NEXT}"))
-            self.due.append((Layer(*bias), update.ratio, f"{name}.bias_gradient"))
+            bias = Layer.of(tensors, f"{name}.bias", tensors[f"{name}.bias_gradient"])
+            self.due.append((bias, update.ratio, f"{name}.bias_gradient"))
 
     def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
         """The sums of a weight gradient, some columns at once, each time followed by their update."""

@@ -41,7 +41,7 @@ class BatchNormPasses(Normalised):
         """Places for what is beside its input and output: masters, running statistics, gradients, and numbers between."""
         channels, name = self._x.channels, self.layer.name
         for kind in ("scale", "shift"):
-            self.memory.add(f"{name}.{kind}", "master", (channels,))
+            self.memory.train(f"{name}.{kind}", (channels,))
             self.memory.add(f"{name}.{kind}_gradient", "binary32", (channels,))
         for kind in ("mean", "variance"):
             self.memory.add(f"{name}.{kind}", "binary32", (channels,))

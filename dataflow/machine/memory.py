@@ -42,9 +42,15 @@ KINDS = {
     ),
     "binary32": Kind(1, True, "a number", "C order, channels innermost"),
     "master": Kind(2, True, "a weight, then its velocity, binary32 each", "(*kernel, in, out)"),
+    "moments": Kind(
+        2, True, "of a weight's gradients, and of their squares, the discounted sum, binary32 each", "(*kernel, in, out)"
+    ),
     "pairs": Kind(2, True, "two factors of passes, binary32 each, or what they are made of", "C order, channels innermost"),
 }
 """By the name that `Tensor.kind` has."""
+
+MOMENTS = ".moments"
+"""Behind the name of what AdamW trains: what it remembers of it."""
 
 NEXT = ".next"
 """Behind the name of a tensor that a step updates: where it is after the step."""
@@ -120,6 +126,8 @@ class Memory:
         Whose storage format decides the sizes of elements.
     names : mapping of str to str
         Other names of tensors, as `Program.aliases` has them.
+    moments : bool
+        Whether what is trained has AdamW's moments beside it, instead of velocities.
 
     Attributes
     ----------
@@ -129,10 +137,10 @@ class Memory:
         Up to the end of the last one.
     """
 
-    def __init__(self, config: AcceleratorConfig, names: Mapping[str, str]) -> None:
+    def __init__(self, config: AcceleratorConfig, names: Mapping[str, str], *, moments: bool = False) -> None:
         storage = config.storage_format.width // 8
         self._bytes = {name: kind.numbers * (4 if kind.wide else storage) for name, kind in KINDS.items()}
-        self._group = config.max_group
+        self._group, self._moments = config.max_group, moments
         self._names = dict(names)
         self.tensors: dict[str, Tensor] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -155,6 +163,12 @@ class Memory:
             self.tensors[name] = tensor
             self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         return self[asked]
+
+    def train(self, name: str, shape: tuple[int, ...]) -> None:
+        """A place for masters, and for what the optimiser remembers of them."""
+        self.add(name, "binary32" if self._moments else "master", shape)
+        if self._moments:
+            self.add(name + MOMENTS, "moments", shape)
 
     def double(self, *, exchanged: bool) -> None:
         """A second place for every tensor so far, under its name and `NEXT`; `exchanged`: the first one is that."""

@@ -8,6 +8,7 @@ from dataflow.machine.layouts import Layouts
 from dataflow.machine.memory import Memory
 from dataflow.machine.passes import Chain, index_of, output_of, scaled_of, sums_of, totals_of
 from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
+from dataflow.machine.updates import ONES
 from dataflow.network import INPUT, BatchNorm, Network
 from dataflow.program import Program, Region, Stage, Update, Vector
 from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
@@ -26,6 +27,8 @@ class Placement:
         The step, and what it is for.
     exchanged : bool
         Which of both places of masters and copies is read, see `Memory.double`.
+    moments : bool
+        Whether AdamW updates.
 
     Attributes
     ----------
@@ -43,9 +46,11 @@ class Placement:
         By layer.
     """
 
-    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, *, exchanged: bool) -> None:
+    def __init__(
+        self, network: Network, program: Program, config: AcceleratorConfig, *, exchanged: bool, moments: bool
+    ) -> None:
         self.network, self.program, self.config, self.exchanged = network, program, config, exchanged
-        self.memory = Memory(config, program.aliases)
+        self.memory, self.moments = Memory(config, program.aliases, moments=moments), moments
         self.layers = {layer.name: layer for layer in network.layers}
         self.layouts = Layouts(network)
         self.made = self._makers()
@@ -68,10 +73,12 @@ class Placement:
                 if region := regions.get(f"{name}.{kind}"):
                     add(region.name, region.kind, region.shape, getattr(self.layers[name], "groups", 1))
             shape = regions[f"{name}.weight_gradient"].shape
-            add(f"{name}.master", "master", shape)
+            self.memory.train(f"{name}.master", shape)
             if self.has_bias(name):
-                add(f"{name}.bias", "master", shape[-1:])
+                self.memory.train(f"{name}.bias", shape[-1:])
         self.memory.double(exchanged=self.exchanged)
+        if self.moments:
+            add(ONES, "binary32", (self.config.vpu_lanes,))
         for command in self.program.commands:
             if isinstance(command, Vector):
                 self._join(command)
@@ -115,8 +122,8 @@ class Placement:
         for name in updated:
             if isinstance(self.layers[name], Embed):
                 shape = self.network.shapes[name]
-                add(f"{name}.position", "master", shape)
-                add(f"{name}.token", "master", shape[1:])
+                self.memory.train(f"{name}.position", shape)
+                self.memory.train(f"{name}.token", shape[1:])
                 add(f"{name}.position_gradient", "binary32", shape)
         for name in filter(self.has_bias, weighted):
             add(f"{name}.bias_gradient", "binary32", self.memory[f"{name}.bias"].shape)

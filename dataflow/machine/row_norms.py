@@ -47,7 +47,7 @@ class LayerNormPasses(Normalised):
         """Places for what is beside its input and output."""
         name, x = self.layer.name, self.memory[self.value]
         for kind in ("scale", "shift"):
-            self.memory.add(f"{name}.{kind}", "master", x.shape[-1:])
+            self.memory.train(f"{name}.{kind}", x.shape[-1:])
             self.memory.add(f"{name}.{kind}_gradient", "binary32", x.shape[-1:])
         for kind in ("normal", "scaled"):
             self.memory.add(f"{name}.{kind}", "storage", x.shape)

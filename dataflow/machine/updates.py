@@ -1,5 +1,9 @@
 """A weight update as commands: masters and gradients pass the lanes once, and leave as masters and as the next step's copies.
 
+With AdamW two operations come before it: the moments go on by the gradient, and the direction takes the gradient's place::
+
+    r ← g + β1 r, s ← β2 s + g²        g ← r · 1/√(1 · s + floor)        w ← w − η (g + λ w)
+
 The order of the words is that of `hw.pregenerate`: blocks of G input channels by G output channels, G being `max_group`. Lanes
 are output channels, input channels follow in time; in the backward copy, whose blocks have been turned, the other way round::
 
@@ -9,19 +13,22 @@ are output channels, input channels follow in time; in the backward copy, whose 
                 for each of the G input channels: a word
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from math import lcm, prod
 from typing import Any
 
-from dataflow.machine.memory import Tensor
+from dataflow.machine.by_channel import LINE, TIMES
+from dataflow.machine.dependences import Names, Operation
+from dataflow.machine.memory import MOMENTS, NEXT, Memory, Tensor
 from dataflow.machine.products import Tiling
-from dataflow.machine.walks import Step, loops, whole, words_of
+from dataflow.machine.walks import Step, in_words, loops, whole, words_of
 from hw.config import AcceleratorConfig
-from hw.isa.bits import UpdateCopy, union
-from hw.isa.commands import NO_LIMIT, Command, Counter, Load, Sink, Source, Store, Walk
+from hw.isa.bits import PassOption, UpdateCopy, union
+from hw.isa.commands import NO_LIMIT, Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Update as UpdateCommand
+from hw.isa.functions import Function
 from hw.isa.microarchitecture import RESULT_TILES
 from hw.ratio import Ratio
 
@@ -39,17 +46,53 @@ class Rates:
         Exponent of 1 / loss scale.
     weight_decay, momentum, learning_rate : int
         Bits of binary32.
+    squares : int, optional
+        Of AdamW, as `training.adamw.AdamW.factors` has its numbers: bits of β2, `momentum` being β1.
+    floor : int
+        Bits of what is added to the squares.
     """
 
     unscale: int
     weight_decay: int
     momentum: int
     learning_rate: int
+    squares: int | None = None
+    floor: int = 0
+
+    @property
+    def is_adamw(self) -> bool:
+        """Whether moments are kept, instead of velocities."""
+        return self.squares is not None
+
+    def at(self, command: Command) -> Command:
+        """A command with these hyper-parameters, if it has any."""
+        if isinstance(command, UpdateCommand) and self.squares is not None:
+            if command.moments:
+                rates = self.unscale, self.momentum, self.squares, 0
+            else:
+                rates = 0, self.weight_decay, 0, self.learning_rate
+            return _with(command, *rates)
+        if isinstance(command, UpdateCommand):
+            return _with(command, self.unscale, self.weight_decay, self.momentum, self.learning_rate)
+        if isinstance(command, Pass) and (command.steps, command.function, command.held) == _DIRECTION:
+            return replace(command, shift=self.floor)
+        return command
+
+
+def _with(command: UpdateCommand, unscale: int, weight_decay: int, momentum: int, learning_rate: int) -> Command:
+    return replace(command, unscale=unscale, weight_decay=weight_decay, momentum=momentum, learning_rate=learning_rate)
+
+
+ONES = "adamw.ones"
+"""A word of lanes, each 1."""
+
+_DIRECTION = (LINE | TIMES, Function.RECIPROCAL_ROOT, 0)
+"""Steps, function and held factors of the passes that make directions of moments; no others have c without holding it."""
 
 
 def at_rates(commands: Iterable[Command], rates: Rates) -> tuple[Command, ...]:
     """The commands of a step, with other hyper-parameters."""
-    return tuple(replace(command, **asdict(rates)) if isinstance(command, UpdateCommand) else command for command in commands)
+    return tuple(map(rates.at, commands))
 
 
 @dataclass(frozen=True)
@@ -64,6 +107,8 @@ class Layer:
         Where the masters go.
     dense, forward, backward : Tensor, optional
         The copies that are made: the dense one, (*kernel, groups, N, out), and (*kernel, groups, N, in).
+    moments, moved : Tensor, optional
+        Of AdamW: what it remembers, and where that goes.
     """
 
     master: Tensor
@@ -72,6 +117,33 @@ class Layer:
     dense: Tensor | None = None
     forward: Tensor | None = None
     backward: Tensor | None = None
+    moments: Tensor | None = None
+    moved: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        tensors: Mapping[str, Tensor],
+        master: str,
+        gradient: Tensor,
+        copies: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
+    ) -> "Layer":
+        """What is trained under a name, to its second place if it has one; `copies` in the order of the attributes."""
+
+        def following(name: str) -> Tensor | None:
+            return tensors.get(name + NEXT) or tensors.get(name)
+
+        moments = tensors.get(master + MOMENTS)
+        updated, moved = following(master), following(master + MOMENTS)
+        assert updated is not None
+        return cls(tensors[master], gradient, updated, *copies, moments, moved)
+
+    @property
+    def bytes_read(self) -> int:
+        """Of a weight, by all commands of its update."""
+        parts = [self.master, self.gradient]
+        parts += [self.moments, self.moments, self.gradient] if self.moments else []
+        return sum(part.element_bytes for part in parts)
 
     @property
     def is_packed(self) -> bool:
@@ -102,16 +174,51 @@ class Layer:
             dense=cut(self.dense, 1),
             forward=cut(self.forward, 1, ratio.m),
             backward=cut(self.backward, 3),
+            moments=cut(self.moments, 1),
+            moved=cut(self.moved, 1),
         )
 
     def flat_columns(self, start: int, count: int) -> "Layer":
         """The same, any of them, where there are no packed copies."""
-        tensors = (self.master, self.gradient, self.updated, self.dense)
-        return Layer(*(tensor and tensor.flat(2).cut(0, start, count) for tensor in tensors))  # type: ignore[arg-type]
+        parts = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return Layer(**{name: tensor and tensor.flat(2).cut(0, start, count) for name, tensor in parts.items()})
 
 
-def emit(config: AcceleratorConfig, rates: Rates, ratio: Ratio, layer: Layer) -> Iterator[Command]:
-    """An update, and all copies that there are places for."""
+def operations(
+    config: AcceleratorConfig, memory: Memory, rates: Rates, ratio: Ratio, layer: Layer, gradient: str
+) -> Iterator[Operation]:
+    """An update of what has the gradient of this name; what it depends on is by names."""
+    if layer.moments and layer.moved:
+        moved = f"{layer.moved.name} by {gradient}"
+        names: Names = {Source.ELEMENTS: gradient, Source.FACTORS: layer.moments.name, Sink.RESULTS: moved}
+        yield list(map(rates.at, _moments(config, layer.gradient, layer.moments, layer.moved))), names
+        names = {Source.ELEMENTS: ONES, Source.FACTORS: moved, Sink.RESULTS: gradient}
+        yield list(map(rates.at, _direction(config, memory[ONES], layer.moved, layer.gradient))), names
+    names = {Source.ELEMENTS: gradient, Source.FACTORS: layer.master.name, Sink.RESULTS: layer.updated.name}
+    yield list(map(rates.at, _update(config, ratio, layer))), names
+
+
+def _moments(config: AcceleratorConfig, gradient: Tensor, moments: Tensor, moved: Tensor) -> Iterator[Command]:
+    read = whole(gradient, config.wuve_lanes)
+    yield Load(source=Source.ELEMENTS, walk=read)
+    yield Load(source=Source.FACTORS, walk=whole(moments, config.wuve_lanes))
+    yield UpdateCommand(words=words_of(read), moments=1)
+    yield Store(sink=Sink.RESULTS, walk=whole(moved, config.wuve_lanes))
+
+
+def _direction(config: AcceleratorConfig, ones: Tensor, moments: Tensor, target: Tensor) -> Iterator[Command]:
+    """Where the weights go, in the gradient's place: a pass over pairs alone, whose elements are 1."""
+    lanes, written = config.vpu_lanes, whole(target, config.vpu_lanes)
+    words, (steps, function, _) = words_of(written), _DIRECTION
+    again = in_words(ones.offset, ones.element_bytes, lanes, [Step(lanes, 0)], [Step(words, 0)])
+    yield Load(source=Source.ELEMENTS, walk=again)
+    yield Load(source=Source.FACTORS, walk=whole(moments, lanes))
+    yield Pass(words=words, steps=steps, options=PassOption.SCALE_FACTOR, function=function)
+    yield Store(sink=Sink.RESULTS, walk=written)
+
+
+def _update(config: AcceleratorConfig, ratio: Ratio, layer: Layer) -> Iterator[Command]:
+    """An update of masters, and all copies that there are places for."""
     blocks = _Blocks(config, ratio, layer.master) if layer.is_packed else None
     walk = blocks.dense if blocks else partial(whole, lanes=config.wuve_lanes)
     yield Load(source=Source.ELEMENTS, walk=walk(layer.gradient))
@@ -121,7 +228,6 @@ def emit(config: AcceleratorConfig, rates: Rates, ratio: Ratio, layer: Layer) ->
         copies=union(bit for bit in UpdateCopy if getattr(layer, bit.key)),
         n=ratio.n if blocks else 1,
         m=ratio.m if blocks else 1,
-        **asdict(rates),
     )
     yield Store(sink=Sink.RESULTS, walk=walk(layer.updated))
     if layer.dense:
@@ -143,7 +249,7 @@ def columns_at_once(config: AcceleratorConfig, layer: Layer, tiling: Tiling, rou
     words = tiling.vectors or tiling.slots[0] * tile
     tiles = min(RESULT_TILES, 2 * config.result_buffer_words // words) // 2
     steps = tiles * rounds * tiling.rows * tile // config.macs_per_cycle
-    most = steps * config.axi_data_bytes // ((layer.master.element_bytes + layer.gradient.element_bytes) * outputs)
+    most = steps * config.axi_data_bytes // (layer.bytes_read * outputs)
     most = min(most, prod(kernel) * inputs // PARTS)
     if not layer.is_packed:
         return max(1, most // tile) * tile

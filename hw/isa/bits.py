@@ -41,7 +41,11 @@ class PassStep(Bits):
     GATE = 64, "x ← +0 where the mask is low: the gradient of a ReLU"
     MULTIPLY = 128, "x ← x · r, behind `residual`"
     ITSELF = 256, "r of `multiply` is x as it was before the function"
-    THIRD = 512, "r of `multiply` is c: a number of each of the `held` words of factors that come behind those of a and b"
+    THIRD = (
+        512,
+        "r of `multiply` is c: a number of each of the `held` words of factors that come behind those of a and b; or, "
+        "where none are held, the first number of each factor",
+    )
 
 
 def takes_residual(steps: int) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_third, union
+from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
@@ -91,7 +91,7 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
 
 def _held(command: Pass) -> Iterator[str]:
     by_row = command.options & PassOption.BY_ROW
-    yield from _within(command, int(takes_third(command.steps) or bool(by_row)), 1 if by_row else HELD_WORDS, "held")
+    yield from _within(command, int(bool(by_row)), 1 if by_row else HELD_WORDS, "held")
     if command.held:
         yield from _within(command, 1, 0xFFFF, "held_block")
         yield from _within(command, 1, LARGEST, "columns", "column_tile")
@@ -181,6 +181,11 @@ def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
     yield from _within(update, 1, 0xFFFFFFFF, "words")
     yield from _within(update, 0, union(UpdateCopy), "copies")
     yield from _within(update, -MOST_PLACES - 1, MOST_PLACES, "unscale")
+    if update.moments and not config.adamw:
+        yield f"moments must be 0, as {config.name} has no AdamW, not {update.moments}"
+    yield from _within(update, 0, 1, "moments")
+    if update.moments:
+        yield from _within(update, 0, 0, "copies")
     if not update.copies & PACKED_COPIES:
         return
     if update.m & (update.m - 1) or not 1 <= update.m <= config.max_group:

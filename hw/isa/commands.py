@@ -319,6 +319,9 @@ class Pass(Command):
 class Update(Command):
     """Update master weights (factors: weight, velocity) by gradients (elements), and make their copies.
 
+    With `moments`, factors are the discounted sums of a weight's gradients and of their squares instead, and go on by
+    ``s ← momentum · s + g²`` for the latter and ``r ← g + weight_decay · r`` for the former.
+
     Words come as `hw.pregenerate` takes them: lanes are output channels, blocks of max_group by max_group.
     """
 
@@ -331,6 +334,8 @@ class Update(Command):
     learning_rate: int = word("binary32")
     n: int = word("of the packed copies", 16, default=1)
     m: int = word("", 16, default=1)
+    moments: int = word("1: moments of AdamW, without copies; where the accelerator has it", 16)
+    spare: int = word("0", 16)
 
 
 COMMANDS: dict[Opcode, type[Command]] = {kind.OPCODE: kind for kind in (Halt, Sync, Load, Store, Product, Pass, Update)}

@@ -11,7 +11,7 @@ from hw.isa.microarchitecture import PAGE_BYTES
 IDENTITY = 0x4E4D5452
 """``NMTR``."""
 
-VERSION = 5
+VERSION = 6
 
 WATCHDOG_CYCLES = 1 << 20
 """After a reset; 5 ms at 200 MHz, longer than any memory takes to answer."""

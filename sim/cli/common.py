@@ -96,7 +96,7 @@ def config_option(default: str = "tiny") -> Callable[[F], F]:
         type=ConfigType(),
         default=default,
         show_default=True,
-        help="preset (tiny, small, medium, vcu1525) or a TOML file",
+        help="preset (tiny, small, medium, vcu1525), with AdamW if -adamw is behind it, or a TOML file",
     )
 
 
@@ -133,6 +133,21 @@ def scale_option(command: F) -> F:
 def scaled(model: str, scale: int) -> str:
     """The name of a model's narrow version."""
     return model if scale == 1 else f"{model}/{scale}"
+
+
+RATES = {"sgd": 0.1, "adamw": 0.003}
+"""Learning rates at the start of a training, where none is asked for."""
+
+
+def optimiser_option(command: F) -> F:
+    """``--optimiser``, or ``--optimizer``."""
+    return click.option("--optimiser", "--optimizer", default="sgd", show_default=True, help="sgd or adamw")(command)
+
+
+def learning_rate_option(command: F) -> F:
+    """``--learning-rate``, None where it is that of `RATES`."""
+    text = f"at the start of the schedule; default: {', '.join(f'{rate} for {name}' for name, rate in RATES.items())}"
+    return click.option("--learning-rate", type=float, help=text)(command)
 
 
 def data_options(command: F) -> F:

@@ -15,8 +15,11 @@ from hw.ratio import Ratios
 from sim.cli.common import (
     MOST_EPOCHS,
     MOST_SEED,
+    RATES,
     Count,
     config_option,
+    learning_rate_option,
+    optimiser_option,
     output_options,
     ratio_option,
     scale_option,
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from dataflow.machine.units.port import Memory
     from training.data import Data
     from training.model import Model
-    from training.optimiser import Sgd
+    from training.optimiser import Optimiser
 
 
 @click.command(name="cosim")
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=Count(MOST_EPOCHS), help="training before the first step: 3; with --until at most so many: 25")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of weights and batches")
 @click.option("--whole", is_flag=True, help="whole steps on the whole accelerator: memory, updates and packed copies, too")
+@optimiser_option
+@learning_rate_option
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products with --whole; default: the schedule's")
 @click.option("--latency", type=Count(10_000, least=0), help="of its memory, in cycles; by default the configuration's")
 @click.option("--interval", type=Count(1_000), help="cycles between beats of its memory; by default the configuration's")
@@ -61,8 +66,9 @@ if TYPE_CHECKING:
 @output_options("out/cosim")
 def command(
     config: AcceleratorConfig, data: str, model: str, scale: int, method: str, ratio: Ratios, steps: int, batch: int,
-    epochs: int | None, seed: int, whole: bool, dataflow: str | None, latency: int | None, interval: int | None,
-    until: float | None, resume: bool, wave: str | None, beside: Path | None, out: Path, as_json: bool,
+    epochs: int | None, seed: int, whole: bool, optimiser: str, learning_rate: float | None, dataflow: str | None,
+    latency: int | None, interval: int | None, until: float | None, resume: bool, wave: str | None, beside: Path | None,
+    out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Run every product of real training steps on the RTL; compare words with NumPy and cycles with the model.
 
@@ -78,37 +84,38 @@ def command(
       nmtrain cosim --config tiny --data digits --model cnn --method bdwp --ratio 2:8 --steps 1
       nmtrain cosim --model mlp --batch 8 --whole --latency 50 --interval 2
       nmtrain cosim --model resnet9 --scale 16 --data random --batch 2 --epochs 1 --whole
+      nmtrain cosim --config tiny-adamw --model mlp --optimiser adamw --whole
       nmtrain cosim --model mlp --whole --until 95 --out out/learned
     """
     from dataflow.machine.units.port import Memory
-    from training.experiment import Experiment, load_for, run
+    from training.experiment import Experiment, build_optimiser, load_for, run
     from training.loss_scale import LossScale
-    from training.optimiser import Sgd
 
     config.check_ratio(ratio)
     model = scaled(model, scale)
     _go_together(whole=whole, dataflow=dataflow, until=until, more=bool(resume or beside or wave))
+    rate = RATES.get(optimiser, RATES["sgd"]) if learning_rate is None else learning_rate
+    fields: dict[str, Any] = {"data": data, "model": model, "method": method, "ratio": ratio, "seed": seed}
+    fields |= {"optimiser": optimiser, "learning_rate": rate}
     if until is not None:
-        experiment = Experiment(
-            data=data, model=model, method=method, ratio=ratio, epochs=epochs or 25, batch=batch, seed=seed, exact=True,
-            storage=config.storage_format.name,
-        )  # fmt: skip
+        storage = config.storage_format.name
+        experiment = Experiment(**fields, epochs=epochs or 25, batch=batch, exact=True, storage=storage)
         return learn_on_rtl(
             config, experiment, Memory.of(config, latency, interval), until, beside, wave, out, resume=resume, as_json=as_json
         )
     epochs = epochs or 3
     with working(f"training {model} for {epochs} epochs"):
-        experiment = Experiment(data=data, model=model, method=method, ratio=ratio, epochs=epochs, seed=seed)
+        experiment = Experiment(**fields, epochs=epochs)
         trained, metrics = run(experiment)
         images = load_for(trained.network, experiment)
     head: dict[str, Any] = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio)}
     head |= {"batch": batch, "seed": seed}
-    optimiser = Sgd(pruned_decay=trained.method.pruned_decay, loss_scale=LossScale(metrics["loss_scale"]))
+    updates = build_optimiser(experiment, LossScale(metrics["loss_scale"]))
     if whole:
         return _whole(
             config,
             trained,
-            optimiser,
+            updates,
             images,
             steps,
             batch,
@@ -118,7 +125,7 @@ def command(
             out,
             as_json,
         )
-    return _products(config, trained, optimiser, images, steps, batch, head, out, as_json)
+    return _products(config, trained, updates, images, steps, batch, head, out, as_json)
 
 
 def _go_together(*, whole: bool, dataflow: str | None, until: float | None, more: bool) -> None:
@@ -132,8 +139,8 @@ def _go_together(*, whole: bool, dataflow: str | None, until: float | None, more
 
 
 def _products(
-    config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
-    out: Path, as_json: bool,
+    config: AcceleratorConfig, model: "Model", optimiser: "Optimiser", data: "Data", steps: int, batch: int,
+    head: dict[str, Any], out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Every product of some steps on the array."""
     import numpy as np
@@ -161,8 +168,8 @@ def _products(
 
 
 def _whole(
-    config: AcceleratorConfig, model: "Model", optimiser: "Sgd", data: "Data", steps: int, batch: int, head: dict[str, Any],
-    dataflow: str | None, timing: "Memory", out: Path, as_json: bool,
+    config: AcceleratorConfig, model: "Model", optimiser: "Optimiser", data: "Data", steps: int, batch: int,
+    head: dict[str, Any], dataflow: str | None, timing: "Memory", out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Whole steps on the whole accelerator."""
     import numpy as np

@@ -48,7 +48,9 @@ def learn_on_rtl(
     with alone_in(out):
         with stopping(journal), _line() as told:
             model, result = learn(config, experiment, timing, journal, until / 100, part, told)
-        head: dict[str, Any] = {name: getattr(experiment, name) for name in ("data", "model", "method", "batch", "seed")}
+        head: dict[str, Any] = {
+            name: getattr(experiment, name) for name in ("data", "model", "method", "batch", "seed", "optimiser")
+        }
         head |= {"config": config.name, "ratio": str(experiment.ratio), "until": until}
         result = head | result
         picture = draw_learning([result, *([other] if other else [])])

@@ -11,7 +11,18 @@ from hw.errors import InputError
 from hw.files import json_text, write_set, write_whole
 from hw.inputs import read_bytes
 from hw.ratio import Ratios
-from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, scale_option, scaled, show
+from sim.cli.common import (
+    MOST_SEED,
+    RATES,
+    Count,
+    config_option,
+    optimiser_option,
+    output_options,
+    ratio_option,
+    scale_option,
+    scaled,
+    show,
+)
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
@@ -42,12 +53,13 @@ def command() -> None:
 @click.option("--method", default="bdwp", show_default=True, help="dense or bdwp")
 @ratio_option(by_layer=True)
 @click.option("--batch", type=Count(4096), default=8, show_default=True, help="images of a step")
+@optimiser_option
 @click.option("--loss", is_flag=True, help="one program more, step.bin, that computes the loss's gradient itself")
 @click.option("--dataflow", type=click.Choice(["os", "ws"]), help="of all products; default: the schedule's")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of the weights and the images")
 @output_options("out/program")
 def step(
-    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratios, batch: int, loss: bool,
+    config: AcceleratorConfig, model: str, scale: int, method: str, ratio: Ratios, batch: int, optimiser: str, loss: bool,
     dataflow: str | None, seed: int, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a training step as two programs, and the memory that they start from.
@@ -61,6 +73,9 @@ def step(
 
     With --loss forward.bin computes the gradient, too, of softmax cross-entropy with targets in memory, and step.bin is both in
     one: a step without a stop for the host.
+
+    The programs are those of the first step. Later ones differ in the learning rate, and with AdamW in the decay and in what is
+    added to squares: fields of UPDATE and PASS that the host writes anew.
 
     \b
     Examples:
@@ -76,33 +91,34 @@ def step(
     from sim.whole_step import assemble_step, initial_memory
     from training import methods
     from training.backend import ExactBackend
+    from training.experiment import Experiment, build_optimiser
     from training.model import Model
     from training.numbers import to_storage
-    from training.optimiser import Sgd
 
     config.check_ratio(ratio)
     model = scaled(model, scale)
     network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
-    optimiser, stays = Sgd(), Dataflow(dataflow) if dataflow else None
+    updates = build_optimiser(Experiment(method=method, optimiser=optimiser))
+    stays, rate = Dataflow(dataflow) if dataflow else None, RATES[optimiser] / 2
 
     def assembled_for(*, exchanged: bool) -> "Assembled":
-        return assemble_step(config, trained, optimiser, 0.05, batch, lambda _: stays, loss=loss, exchanged=exchanged)
+        return assemble_step(config, trained, updates, rate, batch, lambda _: stays, loss=loss, exchanged=exchanged)
 
     assembled, behind = assembled_for(exchanged=False), assembled_for(exchanged=True)
     layers = next(iter(network.weighted())).name, network.layers[-1].name
-    described = describe(config, assembled, *layers, optimiser.loss_scale.scale)
+    described = describe(config, assembled, *layers, updates.loss_scale.scale)
     programs = {"forward": assembled.forward, "backward": assembled.backward}
     programs |= {"forward_next": behind.forward, "backward_next": behind.backward}
     programs |= {"step": assembled.step, "step_next": behind.step} if loss else {}
     result: dict[str, Any] = {"config": config.name, "model": model, "method": method, "ratio": str(ratio), "batch": batch}
-    result |= described
+    result |= {"optimiser": optimiser} | described
     result["programs"] = {name: {"commands": len(one), "bytes": len(encode(one))} for name, one in programs.items()}
     files: dict[str, str | bytes] = {f"{name}.bin": encode(commands) for name, commands in programs.items()}
     size = assembled.memory.size_bytes
     if size <= MOST_IMAGE_BYTES:
         images = to_storage(rng.standard_normal((batch, *network.input_shape)).astype(np.float32), storage)
-        files["memory.bin"] = initial_memory(config, assembled, trained, optimiser, images).tobytes()
+        files["memory.bin"] = initial_memory(config, assembled, trained, updates, images).tobytes()
     write_set(out, files | {"memory.json": json_text(result)})
     show(result, as_json=as_json)
     sizes = ", ".join(f"{name}.bin {one['commands']} commands" for name, one in result["programs"].items())

@@ -18,6 +18,7 @@ from sim.cli.common import (
     MOST_SEED,
     Count,
     data_options,
+    optimiser_option,
     output_options,
     ratio_option,
     scale_option,
@@ -68,7 +69,7 @@ SECONDS_BETWEEN_LINES = 60
 @click.option("--learning-rate", type=float, default=0.1, show_default=True, help="at the start of the schedule")
 @click.option("--schedule", default="cosine", show_default=True, help="of the learning rate: cosine, step or constant")
 @click.option("--warm-up", type=float, default=0.0, show_default=True, help="share of the training in which the rate rises")
-@click.option("--optimiser", default="sgd", show_default=True, help="sgd or adamw")
+@optimiser_option
 @click.option("--momentum", type=float, default=0.9, show_default=True, help="of the weight update")
 @click.option("--weight-decay", type=float, default=1e-4, show_default=True, help="of the weight update")
 @click.option("--label-smoothing", type=float, default=0.0, show_default=True, help="of the loss")

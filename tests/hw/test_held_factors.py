@@ -55,14 +55,20 @@ def check(passes, lanes=1, on=on_amaranth, **options):
     return traffics
 
 
+def streamed(count, steps=PAIRS | THIRD):
+    """A pass each of whose words has factors of its own."""
+    return Pass(words=count, steps=steps, options=BOTH)
+
+
 KINDS = st.sampled_from([PAIRS, THIRD, PAIRS | THIRD])
 CHANNELS = st.builds(channels, st.integers(1, 6), st.integers(1, 4), st.integers(1, 7), st.integers(1, 4), KINDS)
 ROWS = st.builds(rows, st.integers(1, 20), st.integers(1, 4), KINDS)
+STREAMED = st.builds(streamed, st.integers(1, 12), KINDS)
 
 
 @settings(max_examples=8, deadline=None)
 @given(
-    passes=st.lists(st.one_of(CHANNELS, ROWS), min_size=1, max_size=4),
+    passes=st.lists(st.one_of(CHANNELS, ROWS, STREAMED), min_size=1, max_size=4),
     lanes=st.sampled_from([1, 2]),
     stall=st.sampled_from([0.0, 0.4]),
     seed=st.integers(0, 1 << 30),
@@ -72,7 +78,14 @@ def test_any_sizes(passes, lanes, stall, seed):
 
 
 def test_all_of_the_memory_in_verilog():
-    passes = [channels(HELD_WORDS, 100, 3, 2), channels(1, 1, 5, 2), rows(11, 3), channels(7, 7, 3, 1), rows(8, 1, THIRD)]
+    passes = [
+        channels(HELD_WORDS, 100, 3, 2),
+        channels(1, 1, 5, 2),
+        rows(11, 3),
+        channels(7, 7, 3, 1),
+        rows(8, 1, THIRD),
+        streamed(9),
+    ]
     check(passes, 2, on=on_verilog, stall=0.2)
 
 
@@ -84,8 +97,9 @@ def test_a_word_a_cycle(step):
 
 
 def test_without_sizes_each_word_is_used_once():
+    """Its first number, which is all of these, is b and c."""
     (traffic,) = on_amaranth(HeldFactors(config(1)), [Phase({"i": [3, 1, 4]}, {"o": 3}, {"begin": 0, "held": 0})])
-    assert traffic["o"].words == [3, 1, 4]
+    assert traffic["o"].words == [number | number << 64 for number in (3, 1, 4)]
     assert traffic["o"].cycles == traffic["i"].cycles
 
 

@@ -11,6 +11,7 @@ from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, run, sp
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.wuve import WUVE
+from training.adamw import AdamW
 from training.layers.module import Parameter
 from training.loss_scale import LossScale
 from training.numbers import canonical, to_bits
@@ -19,8 +20,10 @@ from training.optimiser import Sgd
 RATES = {"unscale": -10, "pruned_decay": 2e-4, "weight_decay": 5e-4, "momentum": 0.9, "learning_rate": 0.1}
 
 
-def config(lanes=2, *, add=4, storage="binary16"):
-    return AcceleratorConfig(name="test", rows=1, columns=1, add_latency_cycles=add, wuve_lanes=lanes, storage=storage)
+def config(lanes=2, *, add=4, storage="binary16", adamw=False):
+    return AcceleratorConfig(
+        name="test", rows=1, columns=1, add_latency_cycles=add, wuve_lanes=lanes, storage=storage, adamw=adamw
+    )
 
 
 def bits(values):
@@ -29,7 +32,8 @@ def bits(values):
 
 def rates_word(rates):
     exponent, *numbers = (rates[name] for name in RATES)
-    return join_fields([(exponent & 0xFF, 8), *((bits(number), 32) for number in numbers)])
+    moments = [(rates["moments"], 1)] if "moments" in rates else []
+    return join_fields([(exponent & 0xFF, 8), *((bits(number), 32) for number in numbers), *moments])
 
 
 def words(lanes, columns):
@@ -54,9 +58,9 @@ def update(config, rates, weight, velocity, gradient, pruned):
     with np.errstate(all="ignore"):
         g = gradient * np.float32(2.0**unscale)
         g = np.where(pruned, g + pruned_decay * weight, g)
-        g = g + weight_decay * weight
-        v = canonical(momentum * velocity + g)
-        w = canonical(weight - learning_rate * v)
+        moments, sums = rates.get("moments"), g + weight_decay * weight
+        v = canonical(momentum * velocity + (g * g if moments else sums))
+        w = canonical(sums if moments else weight - learning_rate * v)
     return np.stack([bits(w), bits(v), to_bits(w, config.storage_format)], axis=1)
 
 
@@ -87,13 +91,17 @@ def check(config, rates, tensors, **options):
     storage=st.sampled_from(["binary16", "bfloat16", "float8_e4m3", "float8_e4m3fn", "float8_e5m2"]),
     stall=st.sampled_from([0.0, 0.4]),
     wild=st.booleans(),
+    moments=st.sampled_from([None, 0, 1]),
     seed=st.integers(0, 1 << 30),
 )
-def test_updates_are_numpys_bits(lanes, add, storage, stall, wild, seed):
+def test_updates_are_numpys_bits(lanes, add, storage, stall, wild, moments, seed):
+    """Of an engine without AdamW; of one with it, masters and moments."""
     rng = np.random.default_rng(seed)
-    some, draw, count = config(lanes, add=add, storage=storage), numbers if wild else tame, 60
+    adamw = moments is not None
+    some, draw, count = config(lanes, add=add, storage=storage, adamw=adamw), numbers if wild else tame, 60
     rates = {name: rng.choice([value, 0.0, 1.0, abs(float(tame(rng, 1)[0]))]) for name, value in RATES.items()}
     rates["unscale"] = int(rng.integers(-24, 25))
+    rates |= {"moments": moments} if adamw else {}
     check(some, rates, (*(draw(rng, count) for _ in range(3)), rng.integers(0, 2, count)), stall=stall)
 
 
@@ -115,9 +123,28 @@ def test_steps_are_those_of_the_trainers_optimiser():
     np.testing.assert_array_equal(results(one, traffic), np.concatenate(wanted))
 
 
-def test_the_verilogs_bits_under_stalls():
-    one, rng = config(1), np.random.default_rng(5)
-    check(one, RATES, (*(numbers(rng, 80) for _ in range(3)), rng.integers(0, 2, 80)), stall=0.4, on=on_verilog)
+def test_moments_are_those_of_the_trainers_optimiser():
+    """Three steps of a tensor: gradients' and squares' discounted sums, in the places of weights and velocities."""
+    one, rng = config(1, add=1, adamw=True), np.random.default_rng(1)
+    parameter, adamw = Parameter(tame(rng, 40)), AdamW(loss_scale=LossScale(1024.0))
+    rates = dict.fromkeys(RATES, 0.0) | {"unscale": -10, "weight_decay": adamw.betas[0], "momentum": adamw.betas[1]}
+    moments, steps, wanted = (np.zeros(40, np.float32),) * 2, [], []
+    for _ in range(3):
+        parameter.gradient = 1024 * tame(rng, 40)
+        steps.append((*moments, parameter.gradient, np.zeros(40, int)))
+        assert adamw.step([("w", parameter)], 0.1)
+        moments = adamw.moments["w"]
+        wanted.append(np.stack([bits(part) for part in moments], axis=1))
+    fed = sources(one, *(np.concatenate(column) for column in zip(*steps, strict=True)))
+    traffic = run(WUVE(one), fed, {"o": 120}, inputs={"rates": rates_word(rates | {"moments": 1})})
+    np.testing.assert_array_equal(results(one, traffic)[:, :2], np.concatenate(wanted))
+
+
+@pytest.mark.parametrize("moments", [None, 1])
+def test_the_verilogs_bits_under_stalls(moments):
+    one, rng = config(1, adamw=moments is not None), np.random.default_rng(5)
+    rates = RATES | ({"moments": moments} if moments else {})
+    check(one, rates, (*(numbers(rng, 80) for _ in range(3)), rng.integers(0, 2, 80)), stall=0.4, on=on_verilog)
 
 
 @pytest.mark.parametrize("add, on", [(1, on_amaranth), (4, on_amaranth), (4, on_verilog)])

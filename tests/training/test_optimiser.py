@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from hw.errors import InputError
+from hw.isa.functions import Function
 from training.adamw import AdamW
+from training.functions import apply
 from training.layers.module import Parameter
 from training.loss import cross_entropy
 from training.loss_scale import LossScale
@@ -57,15 +59,54 @@ def test_a_bad_gradient_skips_every_parameter_and_halves_the_scale(bad):
 
 def test_adamw_by_its_formula():
     parameter, rng = Parameter(np.ones(3)), np.random.default_rng(0)
-    optimiser = AdamW(weight_decay=0.5, loss_scale=LossScale(1.0))
-    weight, first, second = np.ones(3), 0.0, 0.0
+    optimiser = AdamW(weight_decay=0.5, epsilon=1e-3, loss_scale=LossScale(1.0))
+    (beta, gamma), weight, first, second = optimiser.betas, np.ones(3), 0.0, 0.0
     for step in range(1, 4):
         parameter.gradient = gradient = rng.standard_normal(3)
         optimiser.step([("w", parameter)], 0.25)
-        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        first, second = beta * first + (1 - beta) * gradient, gamma * second + (1 - gamma) * gradient**2
         weight = weight * (1 - 0.25 * 0.5)
-        weight = weight - 0.25 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        weight = weight - 0.25 * (first / (1 - beta**step)) / np.sqrt(second / (1 - gamma**step) + 1e-6)
         np.testing.assert_allclose(parameter.value, weight, rtol=1e-12)
+
+
+def test_adamw_by_bits():
+    """The order of `docs/arithmetic.md`, one NumPy scalar operation at a time."""
+    rng, number = np.random.default_rng(0), np.float32
+    parameter = Parameter(rng.standard_normal(20).astype(number))
+    optimiser = AdamW(weight_decay=0.01, loss_scale=LossScale(256.0))
+    beta, gamma = map(number, optimiser.betas)
+    weights, sums, squares = list(parameter.value), [number(0)] * 20, [number(0)] * 20
+    for step in range(1, 4):
+        parameter.gradient = (rng.standard_normal(20) * 256).astype(number)
+        rate, decay, floor = map(number, optimiser.factors(float(number(0.1)), step))
+        for i in range(20):
+            gradient = parameter.gradient[i] * number(1 / 256)
+            term, square = beta * sums[i], gradient * gradient
+            sums[i] = gradient + term
+            term = gamma * squares[i]
+            squares[i] = term + square
+            root = apply(Function.RECIPROCAL_ROOT, squares[i] + floor)
+            direction, term = sums[i] * root, decay * weights[i]
+            moved = rate * (direction + term)
+            weights[i] = weights[i] - moved
+        assert optimiser.step([("w", parameter)], 0.1)
+        assert parameter.value.dtype == number
+        assert parameter.value.tobytes() == np.array(weights).tobytes()
+        assert [part.tobytes() for part in optimiser.moments["w"]] == [np.array(part).tobytes() for part in (sums, squares)]
+
+
+def test_adamw_without_any_gradient_decays_alone():
+    parameter, optimiser = Parameter(np.ones(2, np.float32)), AdamW(weight_decay=0.5)
+    assert optimiser.step([("w", parameter)], 0.25)
+    np.testing.assert_array_equal(parameter.value, np.float32(1 - 0.125))
+
+
+def test_a_bad_gradient_leaves_adamw_as_it_was():
+    parameter, optimiser = Parameter(np.ones(2, np.float32)), AdamW()
+    parameter.gradient[1] = np.inf
+    assert not optimiser.step([("w", parameter)], 0.1)
+    assert optimiser.steps == 0 and optimiser.moments == {} and (parameter.value == 1).all()
 
 
 def test_the_scale_doubles_after_good_steps_in_a_row_up_to_a_limit():

@@ -186,15 +186,16 @@ def _widened(storage: FloatFormat, residual: NDArray[np.integer] | None) -> NDAr
 
 
 def run_update(config: AcceleratorConfig, update: Update, gradients: Words, masters: Words) -> dict[Sink, Words]:
-    """Masters after an update, and the copies that are asked for; words of lanes in the orders of `hw.pregenerate`."""
+    """Masters or moments after an update, and the copies that are asked for; words of lanes as `hw.pregenerate` has them."""
     weight, velocity = _number(masters), _number(masters >> np.uint64(32))
     decay, momentum, rate = (
         np.uint32(bits).view(np.float32) for bits in (update.weight_decay, update.momentum, update.learning_rate)
     )
     with np.errstate(all="ignore"):
-        gradient = _number(gradients) * np.float32(2.0**update.unscale) + decay * weight
-        velocity = canonical(momentum * velocity + gradient)
-        weight = canonical(weight - rate * velocity)
+        gradient = _number(gradients) * np.float32(2.0**update.unscale)
+        decayed = gradient + decay * weight
+        velocity = canonical(momentum * velocity + (gradient * gradient if update.moments else decayed))
+        weight = canonical(decayed if update.moments else weight - rate * velocity)
     copy = to_bits(weight, config.storage_format)
     given = {
         Sink.RESULTS: weight.view(np.uint32).astype(np.uint64) | velocity.view(np.uint32).astype(np.uint64) << np.uint64(32)
