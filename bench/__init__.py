@@ -6,6 +6,7 @@
     bench/accelerator.py  random programs, faults, AXI and cycles of the whole accelerator
     bench/learning.py  steps on the RTL beside NumPy, over the bare loop of the same Verilog
     bench/hostile.py   inputs that mean ill, to every command
+    bench/onnx_files.py  public ONNX files: how many are read, and their work against PyTorch's count
     bench/<name>.py    any module with a function ``figures()`` that yields `Figure`
     bench/__main__.py  runs them, prints the table, writes out/bench.json
 
