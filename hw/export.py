@@ -15,13 +15,14 @@ from amaranth.hdl import Shape, ShapeLike, Value
 from amaranth.lib import data, wiring
 
 from hw.array import Element
+from hw.boards.top import SerialBoard, check_serial
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.files import hash_files
 from hw.functions import FunctionUnit
 from hw.mac.dsp48e2 import MODELS
 from hw.modules import ModuleLibrary, port_name
-from hw.packaging import fusesoc_core, out_of_context, register_map, register_standards, verilog_file, vivado_ip
+from hw.packaging import fusesoc_core, out_of_context, register_map, register_standards, vcu1525, verilog_file, vivado_ip
 from hw.packaging.interfaces import with_interfaces
 from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.reductions import ReductionUnit
@@ -36,6 +37,8 @@ from hw.wuve import WUVE
 
 TOP = "stce"
 PACKAGING = Path(__file__).with_name("packaging")
+Definitions = dict[str, str]
+"""Verilog by module; those that a module places come before it."""
 HOST_FILES = ("nmtrain_host.py", "nmtrain.h")
 """Of the host's side, as they stand there."""
 
@@ -97,15 +100,18 @@ def export(config: AcceleratorConfig, element: Element = USPE) -> tuple[str, dic
     return _describe(STCE(config, element), config, TOP, TOP)
 
 
-def export_block(config: AcceleratorConfig, block: str, *, prefix: str = "", top: str = "") -> tuple[str, dict[str, Any]]:
+def export_block(
+    config: AcceleratorConfig, block: str, *, prefix: str = "", top: str = "", definitions: Definitions | None = None
+) -> tuple[str, dict[str, Any]]:
     """As `export`, of the one of `BLOCKS` that is named; `InputError` names them all, or says what `config` lacks.
 
     `prefix` stands before the name of each module; `top` is the name of the uppermost, in place of prefix and block.
+    `definitions` are its modules, where they are there already.
     """
     for option, name in (("prefix", prefix), ("top", top)):
         if not re.fullmatch(r"([A-Za-z_]\w*)?", name):
             raise InputError(f"{option} must be letters, digits and '_', no digit first, not {name!r}")
-    return _describe(find_block(config, block), config, block, top or prefix + block, prefix)
+    return _describe(find_block(config, block), config, block, top or prefix + block, prefix, definitions)
 
 
 def usual_prefix(config: AcceleratorConfig) -> str:
@@ -113,13 +119,21 @@ def usual_prefix(config: AcceleratorConfig) -> str:
     return re.sub(r"\W", "_", config.name) + "_"
 
 
-def export_folder(config: AcceleratorConfig, block: str, *, prefix: str | None = None, top: str = "") -> dict[str, str]:
+def export_folder(
+    config: AcceleratorConfig,
+    block: str,
+    *,
+    prefix: str | None = None,
+    top: str = "",
+    definitions: Definitions | None = None,
+) -> dict[str, str]:
     """All files of an export by name, as `hw.packaging` draws them; `prefix` is `usual_prefix` unless it is given.
 
     The manifest comes last, and says in ``files`` what SHA-256 each other file has: where it is as the files are, an export was
     written to its end.
     """
-    verilog, manifest = export_block(config, block, prefix=usual_prefix(config) if prefix is None else prefix, top=top)
+    prefix = usual_prefix(config) if prefix is None else prefix
+    verilog, manifest = export_block(config, block, prefix=prefix, top=top, definitions=definitions)
     top = manifest["top"]
     files = {
         f"{block}.v": verilog,
@@ -131,11 +145,36 @@ def export_folder(config: AcceleratorConfig, block: str, *, prefix: str | None =
         files[MODELS.name] = MODELS.read_text(encoding="utf-8")
     if block == "sat":
         files["package_ip.tcl"] = vivado_ip.script(config, block, manifest)
+        files["vcu1525.tcl"] = vcu1525.script(config, block, manifest["clock"], manifest["reset"])
+        files["vcu1525.xdc"] = vcu1525.constraints()
         files["registers.json"] = register_map.register_json(config)
         files["registers.h"] = register_map.register_header()
         files["registers.rdl"] = register_standards.register_rdl(config)
         files["registers.xml"] = register_standards.register_ipxact(config, files["registers.rdl"])
         files |= {name: (PACKAGING / name).read_text(encoding="utf-8") for name in HOST_FILES}
+    manifest["files"] = {name: _sha256(text) for name, text in files.items()}
+    return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
+
+
+def export_serial(config: AcceleratorConfig, baud: int, memory_bytes: int, *, prefix: str | None = None) -> dict[str, str]:
+    """As `export_folder`, of the whole accelerator, with a design around it: its memory, and a serial line for the host.
+
+    Raises
+    ------
+    InputError
+        If the configuration cannot have it, see `hw.boards.top.check_serial`.
+    """
+    prefix = usual_prefix(config) if prefix is None else prefix
+    check_sat(config)
+    divisor = check_serial(config, baud, memory_bytes)
+    top, sat = f"{prefix}serial", f"{prefix}sat"
+    design = _definitions(SerialBoard(config, memory_bytes, divisor), top, prefix)
+    count = [*design].index(sat) + 1  # the accelerator, and before it all that it places
+    inside, own = dict([*design.items()][:count]), dict([*design.items()][count:])
+    files = export_folder(config, "sat", prefix=prefix, definitions=inside)
+    manifest = json.loads(files.pop("manifest.json"))
+    files["serial.v"] = verilog_file.whole(own, verilog_file.header(config, "sat with memory and a serial line", top))
+    manifest["serial"] = {"top": top, "modules": list(own), "memory_bytes": memory_bytes, "baud": baud}
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
 
@@ -157,7 +196,7 @@ def modules_of(config: AcceleratorConfig, block: str) -> dict[str, str]:
     return _definitions(find_block(config, block), block)
 
 
-def _definitions(top: wiring.Component, name: str, prefix: str = "") -> dict[str, str]:
+def _definitions(top: wiring.Component, name: str, prefix: str = "") -> Definitions:
     """Verilog by module, with module `name` on top, which is the last."""
     library = ModuleLibrary(prefix)
     library.define(top, name)
@@ -165,10 +204,18 @@ def _definitions(top: wiring.Component, name: str, prefix: str = "") -> dict[str
 
 
 def _describe(
-    top: wiring.Component, config: AcceleratorConfig, block: str, name: str, prefix: str = ""
+    top: wiring.Component,
+    config: AcceleratorConfig,
+    block: str,
+    name: str,
+    prefix: str = "",
+    definitions: Definitions | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Verilog with module `name` on top, and its manifest."""
-    definitions = _definitions(top, name, prefix)
+    if definitions is None:
+        definitions = _definitions(top, name, prefix)
+    else:
+        definitions, top._MustUse__used = dict(definitions), True  # its elaboration is done
     if block == "sat":
         definitions[name] = with_interfaces(config, definitions[name], "clk", "rst")
     verilog = verilog_file.whole(definitions, verilog_file.header(config, block, name))

@@ -10,12 +10,14 @@
     loss_of(step["fc3.output"])
 
 A bus reaches the registers, by their offset, and the memory that the accelerator works in, by the address that the accelerator
-has for it. `DevMem`, `Uio`, `Xdma`, `Pynq` and `Simulation` are such buses; any object with the methods of `Bus` is one.
+has for it. `DevMem`, `Uio`, `Xdma`, `Pynq`, `Serial` and `Simulation` are such buses; so is any object with the methods
+of `Bus`.
 """
 
 import json
 import mmap
 import os
+import select
 import socket
 import struct
 import time
@@ -410,6 +412,76 @@ class Pynq:
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+class Serial:
+    """The design of ``nmtrain export --serial`` at the other end of a serial line.
+
+    A request is a letter, an address and a number of 4 bytes each, little endian, and data where it is a write of memory; the
+    answer to each is a number of 4 bytes, and the data of a read. A write's answer is the sum of its bytes.
+
+    Parameters
+    ----------
+    device : str
+        The line, such as ``/dev/ttyUSB0``.
+    memory_bytes : int
+        Length of the design's memory, which begins at address 0.
+    baud : int
+        Bits a second.
+    patience : float
+        Seconds that an answer may take to begin.
+    """
+
+    CHUNK_BYTES = 4096
+    """Of a write: its sum tells whether bytes were lost on the way."""
+
+    def __init__(self, device: str, memory_bytes: int, baud: int = 1_000_000, patience: float = 2.0) -> None:
+        import termios  # of POSIX alone
+        import tty
+
+        self.memory, self.memory_bytes, self._patience, self._device = 0, memory_bytes, patience, device
+        self._line = os.open(device, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._line)
+        settings = termios.tcgetattr(self._line)
+        settings[4] = settings[5] = getattr(termios, f"B{baud}")
+        termios.tcsetattr(self._line, termios.TCSANOW, settings)
+        termios.tcflush(self._line, termios.TCIOFLUSH)
+
+    def read32(self, offset: int) -> int:
+        return self._ask(b"r", offset)
+
+    def write32(self, offset: int, value: int) -> None:
+        self._ask(b"w", offset, value)
+
+    def read(self, address: int, count: int) -> bytes:
+        return self._take(self._ask(b"R", address, count))
+
+    def write(self, address: int, data: bytes) -> None:
+        for start in range(0, len(data), self.CHUNK_BYTES):
+            part = data[start : start + self.CHUNK_BYTES]
+            if self._ask(b"W", address + start, len(part), part) != sum(part):
+                raise ConnectionError(f"{self._device}: bytes changed on the way to {address + start:#x}")
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Leave the line."""
+        os.close(self._line)
+
+    def _ask(self, kind: bytes, address: int, number: int = 0, data: bytes = b"") -> int:
+        request = struct.pack("<cII", kind, address, number) + data
+        while request:
+            request = request[os.write(self._line, request) :]
+        return int(struct.unpack("<I", self._take(4))[0])
+
+    def _take(self, count: int) -> bytes:
+        parts = b""
+        while len(parts) < count:
+            if not select.select([self._line], [], [], self._patience)[0]:
+                raise ConnectionError(f"{self._device}: no answer for {self._patience} s")
+            parts += os.read(self._line, count - len(parts))
+        return parts
 
 
 class Simulation:

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from peakrdl_ipxact import IPXACTExporter
-from systemrdl import RDLCompiler
-
 from hw.config import AcceleratorConfig
 from hw.isa.registers import REGISTERS, Field, Register, after_reset, constants
 from hw.packaging import VENDOR
@@ -65,6 +62,9 @@ def _register(register: Register, reset: int, fixed: bool) -> Iterator[str]:
 
 def register_ipxact(config: AcceleratorConfig, rdl: str) -> str:
     """IP-XACT of the registers that are in `rdl`."""
+    from peakrdl_ipxact import IPXACTExporter  # slow to import
+    from systemrdl import RDLCompiler
+
     with tempfile.TemporaryDirectory() as folder:
         source, written = Path(folder) / "registers.rdl", Path(folder) / "registers.xml"
         source.write_text(rdl, encoding="utf-8")

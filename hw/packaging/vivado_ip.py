@@ -1,8 +1,6 @@
 """The script that has Vivado package the accelerator as an IP."""
 
 from importlib.metadata import version
-from pathlib import Path
-from string import Template
 from typing import Any
 
 from hw.config import AcceleratorConfig
@@ -10,18 +8,14 @@ from hw.dma.port import masters
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS
 from hw.isa.registers import ADDRESS_BITS
 from hw.packaging import PART, VENDOR
-
-
-class _Tcl(Template):
-    """A template whose marks are not those of Tcl's variables."""
-
-    delimiter = "@"
+from hw.packaging.templates import fill
 
 
 def script(config: AcceleratorConfig, block: str, manifest: dict[str, Any]) -> str:
     """``package_ip.tcl``, with the ports of `manifest` that belong to the AXI interfaces mapped one by one."""
     ports = [port["name"] for port in manifest["ports"]]
-    return _Tcl(Path(__file__).with_name("package_ip.tcl").read_text(encoding="utf-8")).substitute(
+    return fill(
+        "package_ip.tcl",
         top=manifest["top"],
         block=block,
         clock=manifest["clock"],

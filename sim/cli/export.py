@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.files import write_set
 from sim.cli.common import config_option, output_options, show
 from sim.console import log, working
@@ -21,22 +22,40 @@ from sim.console import log, working
 )
 @click.option("--prefix", help="before the name of each module; default: the configuration's name and _")
 @click.option("--top", default="", help="name of the uppermost module; default: prefix and block")
+@click.option("--serial", type=int, metavar="BAUD", help="of sat: also a design around it, with memory and a serial line")
+@click.option("--memory", type=int, default=1 << 18, show_default=True, metavar="BYTES", help="with --serial: of its memory")
 @output_options("out/export")
-def command(config: AcceleratorConfig, block: str, prefix: str | None, top: str, out: Path, as_json: bool) -> None:
+def command(
+    config: AcceleratorConfig,
+    block: str,
+    prefix: str | None,
+    top: str,
+    serial: int | None,
+    memory: int,
+    out: Path,
+    as_json: bool,
+) -> None:
     """Write an accelerator, or one block of it, as a folder for an FPGA project.
 
     Its Verilog, each distinct module once; a FuseSoC core; constraints for Vivado; a manifest of parameters, ports and files.
-    Of sat also a script that has Vivado package it as an IP with AXI interfaces, and the registers as JSON and as a C header.
+    Of sat also scripts that have Vivado package it as an IP with AXI interfaces and make a project for the VCU1525, and the
+    registers as JSON, SystemRDL, IP-XACT and a C header.
 
     \b
     Example:
       nmtrain export --config small --out out/export
       nmtrain export --block wuve
+      nmtrain export --config tiny --serial 1000000 --memory 65536
     """
-    from hw.export import export_folder
+    from hw.export import export_folder, export_serial
 
+    if serial is not None and (top or block != "sat"):
+        raise InputError("--serial is of the whole accelerator: it goes with neither --block nor --top")
     with working(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
-        files = export_folder(config, block, prefix=prefix, top=top)
+        if serial is None:
+            files = export_folder(config, block, prefix=prefix, top=top)
+        else:
+            files = export_serial(config, serial, memory, prefix=prefix)
     write_set(out, files)
     manifest = json.loads(files["manifest.json"])
     show(manifest, as_json=as_json)

@@ -55,7 +55,7 @@ def test_the_manifest_comes_last_and_names_all_files_by_hash():
     assert last == "manifest.json"
     assert {*names} == {
         "sat.v", "sat.core", "sat_ooc.xdc", "sat_ooc.tcl", "package_ip.tcl", "registers.json", "registers.h",
-        "registers.rdl", "registers.xml",
+        "registers.rdl", "registers.xml", "vcu1525.tcl", "vcu1525.xdc",
         "nmtrain_host.py", "nmtrain.h"
     }  # fmt: skip
     hashes = {name: hashlib.sha256(sat_folder()[name].encode()).hexdigest() for name in names}

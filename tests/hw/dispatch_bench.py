@@ -1,0 +1,115 @@
+"""A cocotb bench to read and copy: a program's words in, and at each of the dispatcher's streams the commands of its unit."""
+
+import cocotb
+from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
+
+from hw.isa.commands import Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
+from hw.isa.encoding import encode
+from sim.kit import StreamSink, StreamSource, at_random, check_words, reset, within
+
+WALK_BITS, PLACEMENT_BITS, PRODUCT_BITS, UPDATE_BITS = 1184, 224, 800, 192
+UNITS = [f"walk_{one.name.lower()}" for one in (*Source, *Sink) if one is not Source.FETCH]
+STREAMS = [*UNITS, "place_weights", "place_activations", "product", "tiles", "work"]
+LEVELS = {"quiet": 1, "settled": 1, "fetched": 0, "overflow": 0, "stored": 0, "begins": 0}
+"""What the rest of the accelerator says: all is idle, and the program's words are coming."""
+
+
+def walk(base):
+    return Walk(base=base, u=(Loop(count=7), *(Loop(),) * 3))
+
+
+PROGRAM = [
+    Load(source=Source.WEIGHTS, walk=walk(0x100), group=4, shares=2, share_words=8),
+    Load(source=Source.ELEMENTS, walk=walk(0x200)),
+    Product(outer=3, rounds=9),
+    Store(sink=Sink.RESULTS, walk=walk(0x300)),
+    Pass(words=5),
+    Update(words=6),
+    Load(source=Source.GATE, walk=walk(0x400)),
+    Halt(),
+]
+
+
+def words(program):
+    data = encode(program)
+    return [int.from_bytes(data[place : place + 4], "little") for place in range(0, len(data), 4)]
+
+
+def body(command):
+    """A command's fields as a number: its words behind the header, the first one lowest."""
+    return int.from_bytes(encode([command])[4:], "little")
+
+
+def low(number, bits):
+    return number & (1 << bits) - 1
+
+
+async def begin(dut, pause=0.0):
+    """A design after a reset, with a program under way; its input, and all that it gives."""
+    for name, level in LEVELS.items():
+        getattr(dut, name).value = level
+    source = StreamSource(dut, "i", pause=at_random(pause, seed=1))
+    sinks = {name: StreamSink(dut, name, pause=at_random(pause, seed=seed)) for seed, name in enumerate(STREAMS)}
+    await reset(dut)
+    dut.begins.value = 1
+    await FallingEdge(dut.clk)
+    dut.begins.value = 0
+    return source, sinks
+
+
+@cocotb.test
+async def hands_commands_to_their_units(dut):
+    source, sinks = await begin(dut, pause=0.4)
+    source.start(words(PROGRAM))
+    await within(RisingEdge(dut.done), 5000, dut.clk, "done")
+    weights, elements, product, store, step, update, gate, _ = PROGRAM
+    due = {
+        "walk_weights": [low(body(weights), WALK_BITS)],
+        "place_weights": [low(body(weights) >> WALK_BITS, PLACEMENT_BITS)],
+        "walk_elements": [low(body(elements), WALK_BITS)],
+        "walk_gate": [low(body(gate), WALK_BITS)],
+        "walk_results": [low(body(store), WALK_BITS)],
+        "product": [low(body(product), PRODUCT_BITS)],
+        "work": [body(step) << 1, body(update) << 1 | 1],
+    }
+    first, second = sinks["work"].words
+    sinks["work"].words = [first, low(second, 1 + UPDATE_BITS)]  # what is above has no meaning in the shorter command
+    for name, sink in sinks.items():
+        check_words(sink.words, due.get(name, []))
+    assert int(dut.commands.value) == len(PROGRAM)
+
+
+@cocotb.test
+async def loads_wait_for_what_they_read(dut):
+    source, sinks = await begin(dut)
+    source.start(words([Load(source=Source.ELEMENTS, walk=walk(0), after=2), Load(source=Source.GATE, walk=walk(0)), Halt()]))
+    await sinks["walk_gate"].take(1)
+    for stored in (1, 2):
+        await ClockCycles(dut.clk, 50)
+        assert not sinks["walk_elements"].words, f"{stored - 1} of 2 results are stored"
+        await FallingEdge(dut.clk)
+        dut.stored.value = 1
+        await FallingEdge(dut.clk)
+        dut.stored.value = 0
+    await sinks["walk_elements"].take(1, limit_cycles=20)
+
+
+@cocotb.test
+async def stops_at_what_is_no_command(dut):
+    source, sinks = await begin(dut)
+    taken = source.start([*words(PROGRAM[1:2]), 0x0100007F, *words(PROGRAM[2:])])
+    await within(RisingEdge(dut.illegal), 500, dut.clk, "illegal")
+    await ClockCycles(dut.clk, 50)
+    assert not taken.done()
+    assert not sinks["product"].words
+    assert int(dut.commands.value) == 2
+    taken.cancel()
+
+
+@cocotb.test
+async def tells_of_a_program_without_an_end(dut):
+    source, _ = await begin(dut)
+    await source.start(words(PROGRAM[:-1]))
+    assert not int(dut.endless.value)
+    dut.fetched.value = 1
+    await within(RisingEdge(dut.endless), 100, dut.clk, "endless")
