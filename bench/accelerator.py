@@ -12,12 +12,12 @@ from rich.progress import track
 
 from bench import Figure
 from dataflow import zoo
+from dataflow.exact import RATES
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Conv, Layer, Network, Relu
-from dataflow.over_machine import RATES
 from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of
 from hw.ratio import DENSE, Ratio

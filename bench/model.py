@@ -1,4 +1,4 @@
-"""The cycle model: speedups and utilisation of the five networks, and what an estimate costs to make."""
+"""The machine: speedups and utilisation of the five networks, and what a report costs to make."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import Figure
 from dataflow import studies, zoo
-from dataflow.estimate import estimate
+from dataflow.report import report
 from dataflow.techniques import NAMES
 from hw.config import PRESETS
 from hw.ratio import Ratio
@@ -59,7 +59,7 @@ def _growth() -> Iterator[Figure]:
 def _networks() -> Iterator[Figure]:
     """Speedups and utilisation, each and in the mean."""
     results: list[dict[str, Any]] = [
-        estimate(zoo.load(name), CONFIG, method="bdwp", sparse_stages=studies.BOTH, ratio=RATIO, batch=BATCH) for name in FIVE
+        report(zoo.load(name), CONFIG, method="bdwp", sparse_stages=studies.BOTH, ratio=RATIO, batch=BATCH) for name in FIVE
     ]
     means = (
         ("speedup, matrix products", "speedup_over_dense", "gemm", "ratio", ">= 1.90"),

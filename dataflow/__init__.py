@@ -2,22 +2,20 @@
 
 ::
 
-    zoo ──> network ──> lower ────────────> program ──> jobs ──> model ──> timeline ──> estimate
-                          │                    │          │         ├ pieces      what units hand to each other
-                          ├ geometry, products │          │         ├ servers     memory channel and lanes
-                          │   three products a │          │         └ repetition  fast-forward
-                          │   layer, as views  │          ├ schedule, footprint   blocks that fit the buffers
-                          ├ forward, backward  │          ├ costs    lanes and bytes of what is not a product
-                          │   passes between   │          └ timing   steps of the array
-                          └ choices            │
-                              dataflow, tile,  ├──> bounds   what no executor can beat
-                              loop order, split└──> views    the same views on NumPy arrays
-                              interleave                     array   a sequence of products on the array alone
+    zoo ──> network ──> lower ────────────> program ──> machine ──────────────────> exact ──> report
+                          │                    │          assemble   commands         │         studies
+                          ├ geometry, products │          units      every cycle      └ timeline
+                          │   three products a │
+                          │   layer, as views  ├──> bounds   what no executor can beat
+                          ├ forward, backward  └──> views    the same views on NumPy arrays
+                          │   passes between
+                          └ choices            timing   steps of the array
+                              dataflow, tile   array    a sequence of products on the array alone
 
     importers   ONNX and SCALE-Sim files ──> network (layers of tokens, rearrange and axes beside those of network)
-    pins        choices that a schedule file gives          techniques  what an ablation switches off, selection
-    energy      joules by a published table                 studies     one question asked of several networks
-    workloads   sizes of a network
+    pins        choices that a schedule file gives          techniques  what an ablation switches off
+    work        what commands do, counted                   energy      that, times joules of a table
+    workloads   sizes of a network                          assumptions  what a report rests on
 
 Imports only the plain configuration of `hw`.
 """

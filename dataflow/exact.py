@@ -1,6 +1,7 @@
-"""A step on the machine, whose cycles are the RTL's, told as the step model tells its own: where the array's cycles go."""
+"""A step on the machine, whose cycles are the RTL's: where the array's cycles go, layer by layer, and what was done in them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dataflow.machine.assemble import Assembled, Origin, assemble
@@ -12,9 +13,12 @@ from dataflow.network import Network
 from dataflow.program import Program
 from dataflow.stages import Stage
 from dataflow.timeline import Slice, Timeline, slices
+from dataflow.work import Plan, Run, array_steps, counts, runs
 from hw.config import AcceleratorConfig
-from hw.isa.checks import check_sat
 from hw.isa.encoding import encode
+
+Key = tuple[str, Stage]
+START = Moment(0, 0, 0, 0, 0, 0)
 
 RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
 """Cycles do not depend on them."""
@@ -24,9 +28,8 @@ RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
 class MachineResult:
     """What a step took on the machine.
 
-    An operation's cycles are those from when the one before it was complete, all of its writes answered, to when it was.
-    What the array waited for in them is what the accelerator's counters say; cycles of vector work and of updates in which no
-    product was complete are theirs, whatever the array did.
+    Between two operations that complete, all of their writes answered, the array computes as many steps as it can have done
+    there, waits as the accelerator's counters say, and else waits for the operation that completes next.
 
     Parameters
     ----------
@@ -41,7 +44,13 @@ class MachineResult:
     counters : dict of str to int
         The accelerator's performance counters, added up over both programs.
     bytes_of : dict of (str, Stage) to int
-        Of each product, beats of its cycles in bytes.
+        Of each product, see `dataflow.work.Run`.
+    work : dict of str to int
+        Of the commands, see `dataflow.work.counts`.
+    plans : dict of (str, Stage) to Plan
+        How each product runs.
+    program : str
+        Digest of the programs and of the accelerator that runs them.
     """
 
     cycles: int
@@ -49,11 +58,14 @@ class MachineResult:
     busy: dict[str, int]
     memory_bytes: int
     counters: dict[str, int]
-    bytes_of: dict[tuple[str, Stage], int]
+    bytes_of: dict[Key, int]
+    work: dict[str, int]
+    plans: dict[Key, Plan]
+    program: str
 
     @property
     def slices(self) -> tuple[Slice, ...]:
-        """As of the step model's result; of other units, the cycles of their operations."""
+        """Those of the array; of other units, the cycles of their operations."""
         spans = (span for span in self.timeline.spans if span.cause in ("vector", "update"))
         return tuple(slices(self.timeline.spans, ((x.cause, x.start, x.end, x.cause, x.layer, x.stage) for x in spans)))
 
@@ -72,7 +84,6 @@ def run_on_machine(network: Network, program: Program, config: AcceleratorConfig
     InputError
         Where the accelerator cannot be built, or cannot do what the program asks.
     """
-    check_sat(config)
     assembled = assemble(network, program, config, RATES)
     executed = [known(config, commands, Memory.of(config)) for commands in (assembled.forward, assembled.backward)]
     return told(config, assembled, executed)
@@ -80,40 +91,86 @@ def run_on_machine(network: Network, program: Program, config: AcceleratorConfig
 
 def told(config: AcceleratorConfig, assembled: Assembled, executed: list[Execution]) -> MachineResult:
     """What the programs of a step took, operation by operation."""
-    timeline, bytes_of = Timeline(), dict[tuple[str, Stage], int]()
-    start = updating = 0
-    for execution, operations in zip(executed, assembled.origins, strict=True):
-        before = Moment(0, 0, 0, 0, 0, 0)
-        for moment, operation in zip(execution.moments, operations, strict=True):
-            _spend(timeline, start, before, moment, operation)
-            key = operation.layer, operation.stage
-            beats = (moment.beats - before.beats) * (operation.kind == "product")
-            bytes_of[key] = bytes_of.get(key, 0) + beats * config.axi_data_bytes
-            updating += (moment.vector_busy - before.vector_busy) * (operation.kind == "update")
-            before = moment
-        start += execution.cycles
-        if operations:
-            timeline.add(start, "idle", operations[-1].layer, operations[-1].stage)
+    timeline, bytes_of, plans = Timeline(), dict[Key, int](), dict[Key, Plan]()
+    updating = 0
+    halves = (assembled.forward, assembled.backward)
+    for execution, commands, origins in zip(executed, halves, assembled.origins, strict=True):
+        made = runs(commands)
+        for run in made:
+            key = _key(origins[run.drains[-1]])
+            bytes_of[key] = bytes_of.get(key, 0) + run.bytes
+            plans.setdefault(key, Plan.of(run.product))
+        _spend(config, timeline, execution, origins, made)
+        for before, moment, origin in zip((START, *execution.moments), execution.moments, origins, strict=False):
+            updating += (moment.vector_busy - before.vector_busy) * (origin.kind == "update")
     counters = {name: sum(one.counters[name] for one in executed) for name in executed[0].counters}
     directions = counters["read_beats"], counters["write_beats"]
-    interval = Memory.of(config).interval_cycles
     busy = {
         "array": counters["array_busy"],
-        "memory": max(directions) * interval // config.dram_channels,
+        "memory": max(directions) * Memory.of(config).interval_cycles // config.dram_channels,
         "vector": counters["vector_busy"] - updating,
         "update": updating,
     }
-    return MachineResult(start, timeline, busy, sum(directions) * config.axi_data_bytes, counters, bytes_of)
+    return MachineResult(
+        cycles=sum(execution.cycles for execution in executed),
+        timeline=timeline,
+        busy=busy,
+        memory_bytes=sum(directions) * config.axi_data_bytes,
+        counters=counters,
+        bytes_of=bytes_of,
+        work=counts(config, (*assembled.forward, *assembled.backward)),
+        plans=plans,
+        program=digest(config, assembled),
+    )
 
 
-def _spend(timeline: Timeline, start: int, before: Moment, moment: Moment, operation: Origin) -> None:
-    """The cycles between two moments, on what the array did in them."""
-    end = start + moment.cycle
-    if operation.kind == "product":
-        left = end - max(timeline.end, start)
-        for cause, counter in (("operands", "array_waits_operands"), ("memory", "array_waits_room"), ("compute", "array_busy")):
+def _key(origin: Origin) -> Key:
+    return origin.layer, origin.stage
+
+
+def _spend(
+    config: AcceleratorConfig, timeline: Timeline, execution: Execution, origins: Sequence[Origin], made: Sequence[Run]
+) -> None:
+    """The cycles of a program, from one completed operation to the next, on what the array did in them."""
+    start, before, moments = timeline.end, START, execution.moments
+    computed, following = _computed(config, moments, made), 0
+    keys = [_key(origins[run.drains[-1]]) for run in made]
+    for place, (moment, origin) in enumerate(zip(moments, origins, strict=True)):
+        shares = [(keys[number], steps) for number, steps in computed[place]]
+        while following < len(made) - 1 and made[following].drains[-1] < place:
+            following += 1
+        own = shares[0][0] if shares else keys[following] if made else _key(origin)
+        left = start + moment.cycle - timeline.end - sum(steps for _, steps in shares)
+        for cause, counter in (("operands", "array_waits_operands"), ("memory", "array_waits_room")):
             cycles = min(getattr(moment, counter) - getattr(before, counter), left)
-            timeline.add(timeline.end + cycles, cause, operation.layer, operation.stage)
+            timeline.add(timeline.end + cycles, cause, *own)
             left -= cycles
-    rest = {"product": "fill_drain", "vector": "vector", "update": "update"}[operation.kind]
-    timeline.add(end, rest, operation.layer, operation.stage)
+        for key, steps in shares:
+            timeline.add(timeline.end + steps, "compute", *key)
+        rest = {"product": "fill_drain", "vector": "vector", "update": "update"}[origin.kind]
+        timeline.add(start + moment.cycle, rest, origin.layer, origin.stage)
+        before = moment
+    if origins:
+        timeline.add(start + execution.cycles, "idle", *_key(origins[-1]))
+
+
+def _computed(config: AcceleratorConfig, moments: Sequence[Moment], made: Sequence[Run]) -> list[list[tuple[int, int]]]:
+    """In the cycles before each moment, how many steps of which products the array has done.
+
+    How many steps a product has, its command says. They are before its last sums are stored, in cycles in which the array was
+    busy, and those of products follow each other: they are put where they are latest.
+    """
+    cycles = [moment.cycle - before.cycle for before, moment in zip((START, *moments), moments, strict=False)]
+    busy = [moment.array_busy - before.array_busy for before, moment in zip((START, *moments), moments, strict=False)]
+    free = [min(pair) for pair in zip(cycles, busy, strict=True)]
+    shares: list[list[tuple[int, int]]] = [[] for _ in moments]
+    place = len(moments) - 1
+    for number in reversed(range(len(made))):
+        steps, place = array_steps(config, made[number].product), min(place, made[number].drains[-1])
+        while steps and place >= 0:
+            done = min(steps, free[place])
+            if done:
+                shares[place].insert(0, (number, done))
+            free[place], steps = free[place] - done, steps - done
+            place -= bool(steps)
+    return shares

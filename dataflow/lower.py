@@ -16,7 +16,6 @@ from dataflow.passes import Pass
 from dataflow.pins import Choice, Pins, check
 from dataflow.program import Product, Program, Region, Stage, Update
 from dataflow.pruning import layer_ratios
-from dataflow.selection import select_late
 from dataflow.sizes import Sizes
 from dataflow.techniques import ALL, Techniques
 from dataflow.tokens import MatMul
@@ -179,7 +178,7 @@ class _Lowering:
         if not phases:
             return ()
         lead = self._choose(max(phases, key=lambda phase: phase.macs))
-        made = {field: getattr(lead, field) for field in ("dataflow", "interleave", "order", "split")}
+        made = {field: getattr(lead, field) for field in ("dataflow", "interleave")}
         return tuple(replace(phase, **made) for phase in phases)
 
     def _weight_gradient(self, layer: Layer) -> tuple[Product, Update]:
@@ -205,7 +204,7 @@ class _Lowering:
         used = {name for step in steps if isinstance(step, Product) for name in step.regions}
         used |= {name for name, region in self.regions.items() if region.layer in backward.propagated}
         regions = {name: region for name, region in self.regions.items() if name in used}
-        program = Program(
+        return Program(
             network=self.network.name,
             batch=self.batch,
             ratio=self.ratio,
@@ -216,7 +215,6 @@ class _Lowering:
             aliases=self._aliases(forward, backward),
             techniques=self.techniques,
         )
-        return program if self.techniques.pregenerate else select_late(program)
 
     def _aliases(self, forward: Forward, backward: Backward) -> dict[str, str]:
         aliases = {f"{layer.name}.input": forward.tensors[layer.inputs[0]] for layer in self.network.weighted()}

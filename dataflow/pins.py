@@ -3,8 +3,7 @@
 ::
 
     {"schedule": 1, "network": "resnet18", "config": "vcu1525",
-     "choices": [{"layer": "conv1", "stage": "forward", "dataflow": "os", "interleave": [1, 4], "order": "keep weights",
-                  "split": 2}, ...]}
+     "choices": [{"layer": "conv1", "stage": "forward", "dataflow": "os", "interleave": [1, 4]}, ...]}
 
 Products that the file does not name are scheduled as usual; so is each choice that an entry leaves out.
 """
@@ -20,15 +19,9 @@ from hw.errors import InputError
 from hw.files import write_json
 from hw.inputs import parse_json, read_text, shown
 
-ORDERS = ("keep weights", "keep activations", "stream")
-"""Loop orders of a product."""
-
-SPLITS = (2, 3, 4, 1)
-"""Shares that an operand buffer may be split into; what comes first is preferred among equals."""
-
 T = TypeVar("T")
 
-FIELDS = ("layer", "stage", "dataflow", "interleave", "order", "split")
+FIELDS = ("layer", "stage", "dataflow", "interleave")
 
 
 @dataclass(frozen=True)
@@ -37,23 +30,19 @@ class Choice:
 
     dataflow: Dataflow | None = None
     interleave: tuple[int, int] | None = None
-    order: str | None = None
-    split: int | None = None
 
 
 Pins = Mapping[tuple[str, Stage], Choice]
 
 
 def save(path: Path, network: str, config: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write the choices in `rows`, the layers of a result of `dataflow.estimate`."""
+    """Write the choices in `rows`, the layers of a result of `dataflow.report`."""
     choices = [
         {
             "layer": row["name"],
             "stage": row["stage"],
             "dataflow": row["dataflow"],
             "interleave": [int(part) for part in row["interleave"].split("x")],
-            "order": row["order"],
-            "split": row["split"],
         }
         for row in rows
     ]
@@ -92,10 +81,8 @@ def _entry(where: str, entry: Any, config: AcceleratorConfig) -> tuple[tuple[str
             raise InputError(f"{where}: unknown field {shown(name)}; allowed: {', '.join(FIELDS)}")
     stage = _one_of(where, "stage", str(entry.get("stage")), tuple(map(str, Stage)))
     dataflow = _one_of(where, "dataflow", entry["dataflow"], tuple(map(str, Dataflow))) if "dataflow" in entry else None
-    order = _one_of(where, "order", entry["order"], ORDERS) if "order" in entry else None
-    split = _one_of(where, "split", entry["split"], sorted(SPLITS)) if "split" in entry else None
     interleave = _interleave(where, entry["interleave"], config) if "interleave" in entry else None
-    return (entry["layer"], Stage(stage)), Choice(Dataflow(dataflow) if dataflow else None, interleave, order, split)
+    return (entry["layer"], Stage(stage)), Choice(Dataflow(dataflow) if dataflow else None, interleave)
 
 
 def _one_of(where: str, name: str, value: T, allowed: Sequence[T]) -> T:

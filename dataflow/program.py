@@ -115,10 +115,6 @@ class Product:
         Useful multiply-accumulates of the whole batch: kept elements of the real shape, paddings not counted.
     dataflow : Dataflow
         What stays in the array.
-    order : str
-        Loop order, one of `dataflow.pins.ORDERS`: which operand is kept on the chip.
-    split : int
-        Shares of each operand buffer: one is computed from while the others are loaded.
     """
 
     layer: str
@@ -130,8 +126,6 @@ class Product:
     macs: int
     interleave: tuple[int, int] = (1, 1)
     dataflow: Dataflow = Dataflow.OUTPUT_STATIONARY
-    order: str = "stream"
-    split: int = 2
 
     def __post_init__(self) -> None:
         (m, kept), (n, k), out = self.weights.shape, self.activations.shape, self.output.shape
@@ -265,8 +259,6 @@ class Update:
         Of the packed copies.
     dense_copy : bool
         Whether a dense copy in the storage format is written, because some stage reads it.
-    reads, writes : tuple of str
-        Tensors of a selection that stands by itself, right before the product that reads the packed copy.
     """
 
     layer: str
@@ -274,8 +266,6 @@ class Update:
     packed: tuple[int, ...] = ()
     ratio: Ratio = DENSE
     dense_copy: bool = False
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
 
 
 __all__ = ["Command", "Dataflow", "Loop", "MatrixView", "Product", "Program", "Region", "Stage", "Update", "Vector"]

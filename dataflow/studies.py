@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any
 
-from dataflow.estimate import StepRun, run_step
 from dataflow.network import Network
+from dataflow.report import StepRun, run_step
 from dataflow.stages import Stage
 from dataflow.techniques import ALL, NAMES, Techniques, without
 from hw.config import AcceleratorConfig
@@ -33,7 +33,7 @@ NOTES = {
 
 RATIOS = (Ratio(2, 4), Ratio(2, 8), Ratio(2, 16))
 CHANNEL_BYTES_PER_SECOND = (4.8e9, 9.6e9, 19.2e9, 38.4e9, 76.8e9)
-BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
+BATCHES = (1, 8, 64, 512)
 
 
 def headline(networks: Sequence[Network], config: AcceleratorConfig, *, ratio: Ratio, batch: int) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""The three techniques that can be switched off, to see what each is worth."""
+"""The techniques that a program can do without, to see what each is worth.
+
+Pre-generation is none of them: the accelerator packs weights while it updates them, and only then.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -13,16 +16,11 @@ class Techniques:
     ----------
     interleave : bool
         Several outputs share a USPE's accumulator pipeline. Without, each addition waits for the one before it.
-    pregenerate : bool
-        Packed weights are written while the updated weight is in hand. Without, they are selected from dense weights right
-        before the product that reads them, once its activations are there.
     schedule : bool
-        Tiles, loop orders and overlap are chosen for each product. Without, every product streams squarest tiles and starts
-        when the one before has left the array.
+        What stays in the array, and the tiles, are chosen for each product. Without, sums stay, in the squarest tiles.
     """
 
     interleave: bool = True
-    pregenerate: bool = True
     schedule: bool = True
 
 

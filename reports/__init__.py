@@ -2,7 +2,7 @@
 
 ::
 
-    result (plain data) ──> estimate ──> sections ──┐
+    result (plain data) ──> step ──────> sections ──┐
                                           │ tables  ├──> html.render ──> report.html, one file, opens offline
     co-simulation, accuracy, curves ──> sections ───┘
                        │ charts (SVG), units, colours

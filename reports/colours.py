@@ -28,7 +28,9 @@ METHODS = ("#7a8590", "#2f6db5", "#c2506c", "#2a9d8a", "#8d6fb8", "#e2902c")
 
 ENERGY = {
     "multiply_accumulate": "#2f6db5",
+    "links": "#7a8590",
     "buffers": "#2a9d8a",
+    "output_buffer": "#b8a13c",
     "memory": "#e2902c",
     "vector": "#8d6fb8",
     "update": "#c2506c",
@@ -37,7 +39,9 @@ ENERGY = {
 
 ENERGY_NAMES = {
     "multiply_accumulate": "multiply-accumulates",
-    "buffers": "buffers",
+    "links": "links",
+    "buffers": "operand buffers",
+    "output_buffer": "output buffer",
     "memory": "memory",
     "vector": "vector",
     "update": "update",

@@ -42,7 +42,7 @@ def render(title: str, sections: Sequence[Section], *, subtitle: str = "", badge
     sections : sequence of Section
         In reading order.
     badge : str
-        A word beside the title, such as ``"estimated"``.
+        A word beside the title, such as ``"cycle-exact"``.
     footer : str
         How the page was made.
     """

@@ -1,4 +1,4 @@
-"""Plots of an estimate, for slides and papers."""
+"""Plots of a report, for slides and papers."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -138,7 +138,7 @@ def _energy(result: Result) -> Figure:
             left += joules[key]
     axes.set_yticks([0, 1], ["dense", method_name(result)])
     axes.invert_yaxis()
-    axes.set_xlabel("joules of a training step (estimated)")
+    axes.set_xlabel("joules of a training step (counts times a table)")
     patches = [Patch(color=colour, label=ENERGY_NAMES[key]) for key, colour in ENERGY.items()]
     figure.legend(handles=patches, loc="outside upper center", ncols=len(ENERGY), frameon=False, fontsize=9)
     return figure

@@ -1,8 +1,7 @@
-"""Sections of a page on an estimated training step, from the result object of `dataflow.estimate`."""
+"""Sections of a page on a training step, from the result object of `dataflow.report`."""
 
 from typing import Any
 
-from dataflow.over_machine import worth
 from reports.charts import Point, roofline, roofline_position
 from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
 from reports.html import Section, fill
@@ -11,9 +10,11 @@ from reports.units import TIMES, grouped, percent, si
 
 Result = dict[str, Any]
 
+WORTH = "Cycle-exact: of the very commands that the accelerator runs, on the machine that equals its RTL in each cycle."
+
 
 def assumed(result: Result) -> Section:
-    """What was assumed: the machine and the batch."""
+    """The accelerator, its memory and the batch."""
     machine = result["accelerator"]
     channels = machine["dram_channels"]
     buffers = "+".join(f"{machine[f'{name}_buffer_bytes'] / 2**20:.3g}" for name in ("w2e", "n2s", "output"))
@@ -27,7 +28,7 @@ def assumed(result: Result) -> Section:
         ("batch", grouped(result["batch"])),
         ("network", f"{si(result['network']['parameters'])} parameters"),
     ]
-    return Section("What was assumed", fill("facts.html", facts=facts, sentences=result["assumptions"]))
+    return Section("What was run", fill("facts.html", facts=facts, sentences=result["assumptions"]))
 
 
 def headline(result: Result) -> Section:
@@ -44,7 +45,7 @@ def headline(result: Result) -> Section:
     ]
     keys = ("name", "value", "unit", "note")
     body = fill("headline.html", figures=[dict(zip(keys, figure, strict=True)) for figure in figures])
-    return Section("In short", body, worth(result))
+    return Section("In short", body, WORTH)
 
 
 def where_time_goes(result: Result) -> Section:
@@ -137,12 +138,39 @@ def energy(result: Result) -> Section:
         for name, joules in (bars if result["sparse_stages"] else bars[1:])
     ]
     lead = (
-        f"Estimated by {known['source']}: operations, buffer reads and memory traffic, without leakage and clocks;"
+        f"Counts of the program and of the accelerator's counters, times {known['source']}, without leakage and clocks:"
         f" {known['images_per_joule']:,.1f} images and {known['effective_gops_per_watt']:,.0f} effective G operations a joule."
     )
+    columns = [
+        Column("what", "sparse step", "what is counted"),
+        Column("count", "count", "", grouped),
+        Column("table", "line", "of the table"),
+        Column("each", "each", "pJ", lambda each: f"{1e12 * each:.3g}"),
+        Column("joules", "energy", "J", lambda energy: f"{energy:.3g}"),
+    ]
     whole = max(joules["step"] for _, joules in bars)
     body = fill("bars.html", rows=rows, whole=whole, kind="step", keys=list(ENERGY), stall=False)
-    return Section("Energy, estimated", body, lead)
+    return Section("Energy, by a table", body + table(columns, known["terms"], caption="What joules are spent on"), lead)
+
+
+def validation(result: Result) -> Section:
+    """Parts of the program that were played on the RTL."""
+    found = result["validated"]
+    columns = [
+        Column("name", "layer"),
+        Column("stage", "stage", write=NAMES.__getitem__),
+        Column("samples", "samples", "", grouped),
+        Column("rtl_cycles", "RTL", "cycles", grouped),
+        Column("model_cycles", "machine", "cycles", grouped),
+        Column("words_different", "different", "words", grouped),
+    ]
+    rows = [row | {"flag": bool(row["words_different"] or row["rtl_cycles"] != row["model_cycles"])} for row in found["layers"]]
+    lead = (
+        f"{found['samples']} parts of this very program, cut to a few tiles, on the RTL with random numbers:"
+        f" {grouped(found['words_different'])} of {grouped(found['words_compared'])} words differ from NumPy's;"
+        f" {grouped(found['rtl_cycles'])} cycles on the RTL, {grouped(found['model_cycles'])} on the machine."
+    )
+    return Section("The RTL beside its models", table(columns, rows, caption="Parts of the program on the RTL"), lead)
 
 
 def layer_table(result: Result) -> Section:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dataflow.timeline import Slice
 
-TRACKS = ("array", "memory", "vector", "update")
+TRACKS = ("array", "vector", "update")
 """From top to bottom."""
 
 

@@ -1,4 +1,4 @@
-"""The whole in one run: train, schedule, play on the RTL, estimate."""
+"""The whole in one run: train, schedule, play on the RTL, report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataflow import zoo
-from dataflow.estimate import estimate
+from dataflow.report import report
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from sim.cosim import check_steps, summary
@@ -35,15 +35,15 @@ class Scale:
     array : str
         Preset whose Verilog plays.
     workload, accelerator : str
-        Estimated, with 512 samples a step.
+        Whose whole training step the report is of, at the same batch.
     """
 
     model: str = "cnn"
     epochs: int = 25
     batch: int = 32
     array: str = "tiny"
-    workload: str = "resnet18"
-    accelerator: str = "vcu1525"
+    workload: str = "cnn"
+    accelerator: str = "medium"
 
 
 def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``accuracy`` by method, ``training`` (the metrics of each), ``cosim`` and ``estimate``.
+        ``accuracy`` by method, ``training`` (the metrics of each), ``cosim`` and ``report``.
     """
     training, trained = {}, {}
     for number, name in enumerate(METHODS):
@@ -86,16 +86,15 @@ def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
     cosim = {"config": config.name, "model": scale.model, "method": "bdwp", "ratio": str(RATIO), "batch": scale.batch}
     cosim |= summary(list(checks))
 
-    told(f"estimating {scale.workload} on {scale.accelerator}", 0.9)
+    told(f"running a step of {scale.workload} on {scale.accelerator}", 0.9)
     stages = methods.load("bdwp").sparse_stages
-    estimated = estimate(
+    reported = report(
         zoo.load(scale.workload),
         PRESETS[scale.accelerator],
         method="bdwp",
         sparse_stages=stages,
         ratio=RATIO,
-        batch=512,
-        machine=False,
+        batch=scale.batch,
     )
     accuracy = {name: metrics["test_accuracy"] for name, metrics in training.items()}
-    return {"accuracy": accuracy, "training": training, "cosim": cosim, "estimate": estimated}
+    return {"accuracy": accuracy, "training": training, "cosim": cosim, "report": reported}

@@ -27,7 +27,7 @@ from hw.formats import FloatFormat
 from hw.isa.bits import PassOption
 from hw.isa.commands import ADDRESS_BITS, Command, Load, Pass, Product, Source, Store, Walk
 from hw.isa.encoding import encode
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 from sim import sat
 from sim.cuts import Limits, cut
 from sim.difference import told_apart
@@ -107,7 +107,7 @@ def draw(
     config: AcceleratorConfig,
     *,
     sparse_stages: frozenset[Stage],
-    ratio: Ratio,
+    ratio: Ratios,
     batch: int,
     samples: int,
     seed: int,

@@ -23,8 +23,8 @@ from dataflow.network import MaxPool, Network
 from dataflow.program import Product, Program, Stage, Update, Vector
 from dataflow.tokens import Embed, MatMul
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
+from hw.isa.checks import check_sat
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
 from hw.ratio import DENSE, Ratio
 
@@ -83,8 +83,9 @@ def assemble(
     Raises
     ------
     InputError
-        Where the accelerator cannot do what the program asks, or its buffers have no room.
+        Where the accelerator cannot be built, cannot do what the program asks, or its buffers have no room.
     """
+    check_sat(config)
     return _Assembler(network, program, config, rates, exchanged=exchanged).run(loss=loss)
 
 
@@ -100,7 +101,6 @@ class _Assembler:
         self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
 
     def run(self, *, loss: bool) -> Assembled:
-        self._check()
         self.places.place()
         split = next(
             (
@@ -141,15 +141,6 @@ class _Assembler:
             if isinstance(command, Store) and command.sink is Sink.RESULTS:
                 origins.append(self._origin)
         return made, tuple(origins)
-
-    def _check(self) -> None:
-        """`InputError` names what cannot be told to the accelerator."""
-        for command in self.program.commands:
-            if isinstance(command, Update) and command.writes:
-                raise InputError(
-                    f"layer {command.layer!r}: the accelerator packs weights only while it updates them; {command.writes[0]} is"
-                    " selected by itself, as the technique 'pregenerate' is left out"
-                )
 
     def _section(self, commands: Iterable[Product | Vector | Update]) -> Iterator[Command]:
         pending: list[Product] = []

@@ -219,8 +219,7 @@ class Tiling:
         units = -(-product.kept // unit)
         room = config.weight_buffer_words // 2 // slot_rows, config.activation_buffer_words // 2 // lines
         most = min(room[0] * config.max_group // unit, room[1])
-        if most < 1 or slot_rows * columns > config.result_buffer_words:
-            raise InputError(f"{product.layer}, {product.stage}: the buffers of {config.name} have no room for a tile")
+        _check_room(config, product, (slot_rows * -(-unit // config.max_group), lines, slot_rows * columns))
         part_units = _part_units(product, unit, units, most)
         parts = -(-units // part_units)
         tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
@@ -249,6 +248,31 @@ class Tiling:
             weights_held=weights_held,
             activations_held=activations_held,
         )
+
+    def weight_elements(self, product: Product) -> int:
+        """How many are loaded."""
+        return product.m * product.kept * (1 if self.weights_held else self.tiles_n)
+
+    def activation_elements(self, product: Product) -> int:
+        """How many are loaded."""
+        return product.n * self.parts * self.part_words * self.group * (1 if self.activations_held else self.tiles_m)
+
+
+def _check_room(config: AcceleratorConfig, product: Product, words: tuple[int, int, int]) -> None:
+    """`InputError` unless there is room for two shares of so many words of weights and activations, and two tiles of sums."""
+    width = config.storage_format.width
+    bits = (
+        config.rows * config.max_group * (width + config.index_bits),
+        config.columns * config.max_group * width,
+        32 * config.rows,
+    )
+    names = ("w2e_buffer_bytes", "n2s_buffer_bytes", "output_buffer_bytes")
+    for name, word_bits, count in zip(names, bits, words, strict=True):
+        least, given = -(-2 * count * word_bits // 8), getattr(config, name)
+        if given < least:
+            what = "two tiles of sums" if name == names[2] else "two shares of one group for a tile"
+            where = f"{product.layer}, {product.stage}"
+            raise InputError(f"{where}: {name} of {config.name} must be at least {least}, {what}, not {given}")
 
 
 def _slots_used(config: AcceleratorConfig, product: Product) -> int:
@@ -382,12 +406,16 @@ def _padded(loops: tuple[Loop, ...], tiles: int, tile: int) -> tuple[Loop, ...]:
     return (replace(loop, size=tiles * tile),)
 
 
+def cut(config: AcceleratorConfig, product: Product, shape: tuple[int, ...]) -> tuple[Window | None, Tiling]:
+    """How a single product whose activations are in a tensor of this shape is cut, with windows where there can be."""
+    window = Window.of(config, product, shape)
+    tiling = Tiling.of_window(config, product, window) if window else None
+    return (window, tiling) if tiling else (None, Tiling.of(config, product))
+
+
 def begin(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
     """The operands of a single product, windows of which the array cuts itself where it can."""
-    window = Window.of(config, product, memory[product.activations.region].shape)
-    tiling = Tiling.of_window(config, product, window) if window else None
-    if not tiling:
-        window, tiling = None, Tiling.of(config, product)
+    window, tiling = cut(config, product, memory[product.activations.region].shape)
     load = _load(
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,

@@ -233,3 +233,7 @@ def check_sat(config: AcceleratorConfig) -> None:
         raise InputError(f"vpu_lanes must be a power of two from 2 on in the whole accelerator, not {lanes[0]}")
     if config.rows % lanes[0]:
         raise InputError(f"rows must be a multiple of vpu_lanes in the whole accelerator, not {config.rows} and {lanes[0]}")
+    least = 8 * config.rows * config.columns
+    if config.output_buffer_bytes < least:
+        given = config.output_buffer_bytes
+        raise InputError(f"output_buffer_bytes of {config.name} must be at least {least}, two tiles of sums, not {given}")

@@ -8,7 +8,7 @@ import click
 from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
 from hw.files import json_text, write_set
-from hw.ratio import Ratio
+from hw.ratio import Ratios
 from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log, working
 
@@ -23,13 +23,13 @@ MOST_SAMPLES = 100_000
 @scale_option
 @config_option()
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
-@ratio_option()
+@ratio_option(by_layer=True)
 @click.option("--batch", type=Count(MOST_BATCH), default=512, show_default=True, help="samples of a step")
 @click.option("--samples", type=Count(MOST_SAMPLES), default=40, show_default=True, help="parts of the program to play")
 @click.option("--seed", type=Count(MOST_SEED, least=0), default=0, show_default=True, help="of what is drawn, and its numbers")
 @output_options("out/validate")
 def command(
-    workload: str, scale: int, config: AcceleratorConfig, method: str, ratio: Ratio, batch: int, samples: int, seed: int,
+    workload: str, scale: int, config: AcceleratorConfig, method: str, ratio: Ratios, batch: int, samples: int, seed: int,
     out: Path, as_json: bool,
 ) -> int:  # fmt: skip
     """Play parts of WORKLOAD's program on the RTL: what the report's cycles rest on.
@@ -45,12 +45,13 @@ def command(
       nmtrain validate resnet18 --config small --samples 40
     """
     from dataflow import importers
+    from dataflow.stages import Stage
     from sim.validate import compare, draw, table
     from training import methods
 
     config.check_ratio(ratio)
     network = importers.load(scaled(workload, scale)).network
-    stages = methods.load(method).sparse_stages
+    stages = methods.load(method).sparse_stages - {Stage.WEIGHT_GRADIENT}
     with working(f"drawing {samples} parts of {network.name}") as said:
         program, drawn = draw(network, config, sparse_stages=stages, ratio=ratio, batch=batch, samples=samples, seed=seed)
         compared = []

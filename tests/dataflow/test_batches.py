@@ -6,11 +6,10 @@ import pytest
 from dataflow import zoo
 from dataflow.axes import Axis, AxisConv, AxisPool, Combine
 from dataflow.lower import lower
-from dataflow.model import run
 from dataflow.network import INPUT, Conv, Linear, Network, Relu
 from dataflow.program import Product, Stage, Vector
 from dataflow.rearrange import Concat
-from dataflow.schedule import schedule
+from dataflow.timing import tile
 from dataflow.tokens import MatMul
 from dataflow.views import gather, scatter
 from hw.config import PRESETS
@@ -73,9 +72,9 @@ def test_depthwise_uses_one_row_of_the_array():
     forward = next(p for p in program.products if p.layer == "c" and p.stage is Stage.FORWARD)
     assert (forward.count, forward.m, forward.n, forward.k) == (64, 1, 512 * 35, 9)
     assert forward.ratio.is_dense  # one channel is no group of eight
-    plan = schedule(VCU1525, forward, dict(program.regions))
+    steps = forward.count * tile(VCU1525, forward.m, forward.n, forward.kept, forward.interleave, forward.dataflow).steps
     # 1 of 32 rows, and 9 terms in the 32 rounds that a tile takes at least
-    assert forward.macs / plan.steps / 1024 == pytest.approx(1 / 32 * 9 / 32, rel=0.01)
+    assert forward.macs / steps / 1024 == pytest.approx(1 / 32 * 9 / 32, rel=0.01)
 
 
 def test_grouped_channels_that_fill_groups_are_pruned():
@@ -148,8 +147,8 @@ def test_networks_of_odd_layers_run():
     network = Network(name="net", input_shape=(9, 4, 3), layers=layers)
     assert network.shapes["a"] == (4, 4, 8)
     assert network.shapes["both"] == (2, 4, 16)
-    result = run(lower(network, TINY, batch=2, ratio=Ratio(2, 8), sparse_stages=BOTH), TINY)
-    assert sum(result.timeline.by_cause().values()) == result.cycles
+    program = lower(network, TINY, batch=2, ratio=Ratio(2, 8), sparse_stages=BOTH)
+    assert {product.layer for product in program.products} == {"a", "b", "c"}
 
 
 def test_a_pool_whose_last_window_hangs_over():

@@ -7,7 +7,6 @@ import pytest
 
 from dataflow import zoo
 from dataflow.bounds import bounds
-from dataflow.estimate import describe, run_both
 from dataflow.exact import RATES
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
@@ -16,7 +15,9 @@ from dataflow.machine.known import known
 from dataflow.machine.units.port import Memory
 from dataflow.network import INPUT, Flatten, Linear, Network, Relu
 from dataflow.program import Stage
+from dataflow.report import describe, run_both
 from hw.config import PRESETS
+from hw.errors import InputError
 from hw.isa.commands import Halt, Load, Pass, Source, Store, Sync, Walk
 from hw.ratio import Ratio
 
@@ -60,7 +61,8 @@ def test_the_memory_is_the_configurations(rate, interval):
     assert Memory.of(config, 5, 2) == Memory(5, 2)
 
 
-def test_what_the_accelerator_cannot_do_is_estimated():
+def test_what_cannot_be_built_has_no_report():
+    """As `nmtrain export` refuses it."""
     network = Network(
         name="odd",
         input_shape=(4, 4),
@@ -71,12 +73,12 @@ def test_what_the_accelerator_cannot_do_is_estimated():
             Linear(name="fc2", inputs=("relu",), out_features=4),
         ),
     )
-    config = replace(TINY, rows=3)
-    sparse, dense = run_both(network, config, **GIVEN)
-    result = describe(network, sparse, dense, method="bdwp")
-    assert result["estimated"] is True
-    assert "exact" not in result
-    assert "rows must be a multiple of vpu_lanes" in result["over_machine"]["reason"]
+    with pytest.raises(InputError, match="rows must be a multiple of vpu_lanes in the whole accelerator, not 3 and 4"):
+        run_both(network, replace(TINY, rows=3), **GIVEN)
+    for field, least in (("output_buffer_bytes", 8 * 4 * 4), ("w2e_buffer_bytes", 320), ("n2s_buffer_bytes", 256)):
+        with pytest.raises(InputError, match=f"{field} of tiny must be at least {least}, .*, not {least - 1}$"):
+            run_both(network, replace(TINY, **{field: least - 1}), **GIVEN)
+        assert run_both(network, replace(TINY, **{field: least}), **GIVEN)[0].result.cycles > 0
 
 
 def test_what_has_been_executed_is_read_again(tmp_path, monkeypatch):

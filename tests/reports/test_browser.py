@@ -3,21 +3,21 @@
 import browser
 import pytest
 
+from dataflow import report as steps
 from dataflow import zoo
-from dataflow.estimate import estimate
 from dataflow.program import Stage
 from dataflow.studies import bandwidth, batches
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from reports import studies
-from reports.estimate import page
+from reports.step import page
 
 pytestmark = pytest.mark.skipif(browser.find() is None, reason="no Chromium is installed")
 BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
 LAPTOP, PHONE = 1366, 390
 SECTIONS = [
-    "What was assumed", "In short", "Where the time goes", "Layer by layer", "How well the array is used", "Roofline",
-    "Memory traffic", "Energy, estimated", "Every product",
+    "What was run", "In short", "Where the time goes", "Layer by layer", "How well the array is used", "Roofline",
+    "Memory traffic", "Energy, by a table", "Every product",
 ]  # fmt: skip
 
 SMALLEST = """Math.min(...[...document.querySelectorAll('main *, header *')]
@@ -36,9 +36,8 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    config = PRESETS["vcu1525"]
-    given = {"method": "bdwp", "sparse_stages": BOTH, "ratio": Ratio(2, 8), "machine": False}
-    result = estimate(zoo.load("resnet18"), config, batch=64, **given)
+    given = {"method": "bdwp", "sparse_stages": BOTH, "ratio": Ratio(2, 8)}
+    result = steps.report(zoo.load("resnet18/16"), PRESETS["small"], batch=2, **given)
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(result, command="nmtrain report resnet18"), encoding="utf-8")
     return path, result
@@ -75,6 +74,25 @@ def test_nothing_hangs_over_the_side(shown):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = "[...document.querySelectorAll('h1,h2,p,.headline div,.bar,svg')].filter(e => e.getBoundingClientRect().right >"
     assert page.evaluate(f"{outside} {width} + 1).length") == 0
+
+
+@pytest.mark.parametrize("width", [1400, 1920])
+def test_the_widest_table_is_whole_on_a_wide_screen(chromium, report, tmp_path, width):
+    """With the figures of a ResNet-50 of 512 images."""
+    _, result = report
+    large = {
+        "macs": 118_380_036_096,
+        "cycles": 131_072_000,
+        "dense_cycles": 131_072_000,
+        "n": 6_422_528,
+        "memory_bytes": 9_876_543_210,
+    }
+    stalls = {"operand_stall_cycles": 12_345_678, "memory_stall_cycles": 12_345_678}
+    rows = [row | large | stalls | {"name": f"layer{place}.10.conv1"} for place, row in enumerate(result["layers"])]
+    path = tmp_path / "wide.html"
+    path.write_text(page(result | {"layers": rows}), encoding="utf-8")
+    chromium.open(path, width)
+    assert chromium.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth + 1)")
 
 
 def test_text_is_large_enough(shown):

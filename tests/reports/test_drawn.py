@@ -7,8 +7,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from dataflow import zoo
-from dataflow.estimate import GEMM, estimate
 from dataflow.program import Stage
+from dataflow.report import GEMM, report
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from reports import plots, sections
@@ -23,7 +23,7 @@ FAINT = 0.42
 
 @pytest.fixture(scope="module")
 def result():
-    return estimate(zoo.load("cnn"), PRESETS["tiny"], method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=4)
+    return report(zoo.load("cnn"), PRESETS["tiny"], method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=4)
 
 
 def axes_of(figure):

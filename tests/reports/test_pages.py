@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 import pytest
 
 from dataflow import zoo
-from dataflow.estimate import estimate
 from dataflow.program import Stage
+from dataflow.report import report
 from hw.config import PRESETS
 from hw.ratio import DENSE, Ratio
 from reports import demo, html
 from reports.causes import causes
-from reports.estimate import layers_csv, page, write
+from reports.step import layers_csv, page, write
 from reports.tables import Column, table
 
 BOTH = frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT})
@@ -23,7 +23,7 @@ VOID = {"meta", "path", "circle", "br", "img"}
 
 @pytest.fixture(scope="module")
 def result():
-    return estimate(zoo.load("cnn"), PRESETS["tiny"], method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=4)
+    return report(zoo.load("cnn"), PRESETS["tiny"], method="bdwp", sparse_stages=BOTH, ratio=Ratio(2, 8), batch=4)
 
 
 class Outline(HTMLParser):
@@ -55,7 +55,7 @@ class Outline(HTMLParser):
 def test_page_is_whole_and_offline(result):
     text = page(result, command="nmtrain report cnn")
     outline = Outline(text)
-    assert outline.headings[0] == "What was assumed"
+    assert outline.headings[0] == "What was run"
     assert len(outline.headings) == 9
     assert not outline.loads
     assert "http" not in text
@@ -72,7 +72,7 @@ def test_every_cycle_has_its_cause(result):
 
 
 def test_dense_page_shows_one_bar():
-    dense = estimate(zoo.load("mlp"), PRESETS["tiny"], method="dense", sparse_stages=frozenset(), ratio=DENSE, batch=2)
+    dense = report(zoo.load("mlp"), PRESETS["tiny"], method="dense", sparse_stages=frozenset(), ratio=DENSE, batch=2)
     assert dense["speedup_over_dense"] == {"gemm": 1, "step": 1, "ideal": 1}
     assert page(dense).count('<div class="bars step">') == 2  # cycles and joules, one bar each
     Outline(page(dense))

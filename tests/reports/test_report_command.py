@@ -64,7 +64,7 @@ def test_buffers_too_small_are_named(tmp_path):
     (tmp_path / "mine.toml").write_text("rows = 8\ncolumns = 8\noutput_buffer_bytes = 100\n")
     done = nmtrain("mlp", "--config", "mine.toml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "output_buffer_bytes of mine must be at least 2048" in done.stderr
+    assert "output_buffer_bytes of mine must be at least 512, two tiles of sums, not 100" in done.stderr
 
 
 def test_a_large_batch_takes_no_more_memory(tmp_path):

@@ -19,7 +19,7 @@ def test_the_demo_writes_its_report(tmp_path, capsys, monkeypatch):
     assert set(result["accuracy"]) == {"dense", "bdwp"}
     assert result["cosim"]["words_different"] == 0
     assert result["cosim"]["rtl_cycles"] == result["cosim"]["model_cycles"]
-    assert {"step", "gemm"} <= set(result["estimate"]["speedup_over_dense"])
+    assert {"step", "gemm"} <= set(result["report"]["speedup_over_dense"])
     page = (tmp_path / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page

@@ -6,12 +6,10 @@ import pytest
 from stream_bench import on_amaranth, on_verilog, run
 
 from dataflow.array import ArrayUnit
-from dataflow.costs import update_cost, vector_cost
-from dataflow.operations import Operand
-from dataflow.program import Dataflow, Stage, Update, Vector
-from hw.config import AcceleratorConfig
+from dataflow.program import Dataflow
+from hw.config import SELECT_LATENCY_CYCLES, TURN_LATENCY_CYCLES, AcceleratorConfig
 from hw.pregenerate import Pregenerate
-from hw.ratio import DENSE, Ratio
+from hw.ratio import Ratio
 from hw.sore import SORE
 from hw.vpu import VPU
 from hw.wuve import WUVE
@@ -41,32 +39,29 @@ def span(traffic, first, last):
     return traffic[last].cycles[-1] - traffic[first].cycles[0]
 
 
-def costs_span(cost):
-    """The same by the model: a word a cycle, and the last one's way."""
-    return cost.cycles - 1 + cost.latency_cycles
+def expected(words, *latencies):
+    """The same by the configuration: a word a cycle, and the last one's way."""
+    return words - 1 + sum(latencies)
 
 
 @pytest.mark.parametrize("config, on", [(DOT, on_amaranth), (DEEP, on_amaranth), (DEEP, on_verilog)])
 def test_a_pass_of_the_vector_engine(config, on):
     traffic = run(VPU(config), {"i": list(range(30))}, {"o": 30}, inputs={"steps": 0}, on=on)
-    target = Operand("l.output", "l", 0)
-    vector = Vector(layer="l", stage=Stage.FORWARD, fused=False, elements=60, operations=(), target=target)
-    assert span(traffic, "i", "o") == costs_span(vector_cost(config, vector))
+    assert span(traffic, "i", "o") == expected(30, config.vpu_latency_cycles)
 
 
 @pytest.mark.parametrize("config", [DOT, DEEP])
 def test_an_update(config):
     words = {"i_master": [0] * 30, "i_gradient": [0] * 30}
     traffic = run(WUVE(config), words, {"o": 30}, inputs={"rates": 0})
-    assert span(traffic, "i_master", "o") == costs_span(update_cost(config, Update(layer="l", elements=60)))
+    assert span(traffic, "i_master", "o") == expected(30, config.wuve_latency_cycles)
 
 
 @pytest.mark.parametrize("ratio", [Ratio(1, 2), Ratio(2, 4)])
 def test_a_selection_by_itself(ratio):
     word = ratio.n << 32 | ratio.m << 35
     traffic = run(SORE(DOT), {"i": [word] * 32}, {"o": 32 // ratio.m * ratio.n})
-    update = Update(layer="l", elements=0, packed=(64 * ratio.n // ratio.m,), ratio=ratio, reads=("a",), writes=("b",))
-    assert span(traffic, "i", "o") == costs_span(update_cost(DOT, update))
+    assert span(traffic, "i", "o") == expected(32, SELECT_LATENCY_CYCLES, ratio.n - 1)
 
 
 @pytest.mark.parametrize("config", [DOT, DEEP])
@@ -77,9 +72,7 @@ def test_an_update_that_makes_both_packed_copies(config, ratio):
     packed = 64 * ratio.n // ratio.m
     sinks = {"o_master": 32, "o_forward": packed // 2, "o_backward": packed // 2}
     traffic = run(Pregenerate(config), words, sinks, inputs={"rates": 0, "ratio": ratio.n | ratio.m << 3})
-    both = Update(layer="l", elements=64, packed=(packed, packed), ratio=ratio)
-    assert span(traffic, "i_master", "o_backward") == costs_span(update_cost(config, both))
-    forward = Update(layer="l", elements=64, packed=(packed,), ratio=ratio)
-    assert span(traffic, "i_master", "o_forward") == costs_span(update_cost(config, forward))
-    alone = Update(layer="l", elements=64, ratio=DENSE)
-    assert span(traffic, "i_master", "o_master") == costs_span(update_cost(config, alone))
+    forward = expected(32, config.forward_copy_latency_cycles, ratio.n - 1)
+    assert span(traffic, "i_master", "o_backward") == forward + TURN_LATENCY_CYCLES + config.turned_block_words - 1
+    assert span(traffic, "i_master", "o_forward") == forward
+    assert span(traffic, "i_master", "o_master") == expected(32, config.wuve_latency_cycles)

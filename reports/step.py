@@ -1,4 +1,4 @@
-"""An estimate's page and files."""
+"""A report's page and files."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from reports.html import Section, render
 
 
 def parts(result: dict[str, Any]) -> list[Section]:
-    """The sections of a result of `dataflow.estimate`."""
+    """The sections of a result of `dataflow.report`."""
     makers = (
         sections.assumed,
         sections.headline,
@@ -26,7 +26,7 @@ def parts(result: dict[str, Any]) -> list[Section]:
         sections.energy,
         sections.layer_table,
     )
-    return [make(result) for make in makers]
+    return [make(result) for make in (*makers, *([sections.validation] if "validated" in result else []))]
 
 
 def _where_time_goes(result: dict[str, Any]) -> Section:
@@ -36,12 +36,12 @@ def _where_time_goes(result: dict[str, Any]) -> Section:
 
 
 def page(result: dict[str, Any], *, command: str = "") -> str:
-    """The HTML page of a result of `dataflow.estimate`."""
+    """The HTML page of a result of `dataflow.report`."""
     return render(
         f"{result['workload']} on {result['config']}",
         parts(result),
         subtitle=f"one training step, {sections.method_name(result)}, batch {result['batch']}",
-        badge="cycle-exact" if result.get("exact") else "estimated",
+        badge="cycle-exact",
         footer=f"Made by: {command}" if command else "",
     )
 
@@ -64,7 +64,7 @@ def write(
 
     Returns their paths.
     """
-    from reports.plots import draw  # matplotlib takes longer to import than the estimate to make
+    from reports.plots import draw  # matplotlib takes longer to import than most reports to make
 
     files: dict[str, str | bytes] = {
         "report.html": html,

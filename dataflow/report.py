@@ -1,45 +1,38 @@
-"""A training step's cycles as a result object: a method beside dense training on the same accelerator, same counting."""
+"""A training step as a result object: a method beside dense training on the same accelerator, both cycle by cycle."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from dataflow.assumptions import assumptions
 from dataflow.bounds import bounds
-from dataflow.energy import SOURCE, energy
+from dataflow.energy import HOROWITZ, Table, as_rows, joules, terms
 from dataflow.exact import MachineResult, run_on_machine
-from dataflow.jobs import Job, jobs
 from dataflow.lower import lower
-from dataflow.model import Result, run
 from dataflow.network import Network
-from dataflow.over_machine import over_machine
 from dataflow.pins import Pins
 from dataflow.program import Product, Program, Stage
 from dataflow.techniques import ALL, Techniques
 from dataflow.timeline import CAUSES, PRODUCT
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.ratio import DENSE, Ratios
 
 GEMM = tuple(str(stage) for stage in Stage)
 """Stages that matrix products make up."""
 
+Said = Callable[[str], None]
+"""Told what is being done."""
+
 
 @dataclass(frozen=True)
 class StepRun:
-    """A program and what it took."""
+    """A program and what it took on the machine."""
 
     program: Program
-    jobs: tuple[Job, ...]
-    result: Result | MachineResult
+    result: MachineResult
     config: AcceleratorConfig
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the machine ran its commands, and not the step model its program."""
-        return isinstance(self.result, MachineResult)
 
     @cached_property
     def cycles(self) -> dict[str, int]:
@@ -57,7 +50,7 @@ class StepRun:
         return sum(product.macs for product in self.program.products)
 
 
-def estimate(
+def report(
     network: Network,
     config: AcceleratorConfig,
     *,
@@ -67,19 +60,10 @@ def estimate(
     batch: int,
     techniques: Techniques = ALL,
     pins: Pins | None = None,
-    machine: bool = True,
 ) -> dict[str, Any]:
-    """Estimate a training step; arguments as in `run_both`, the result as in `describe`."""
-    sparse, dense = run_both(
-        network,
-        config,
-        sparse_stages=sparse_stages,
-        ratio=ratio,
-        batch=batch,
-        techniques=techniques,
-        pins=pins,
-        machine=machine,
-    )
+    """Run a training step; arguments as in `run_both`, the result as in `describe`."""
+    given: dict[str, Any] = {"sparse_stages": sparse_stages, "ratio": ratio, "batch": batch}
+    sparse, dense = run_both(network, config, techniques=techniques, pins=pins, **given)
     return describe(network, sparse, dense, method=method)
 
 
@@ -92,9 +76,9 @@ def run_both(
     batch: int,
     techniques: Techniques = ALL,
     pins: Pins | None = None,
-    machine: bool = True,
+    said: Said = lambda text: None,
 ) -> tuple[StepRun, StepRun]:
-    """Run a training step and its dense twin, on the machine if it can run both, else on the step model.
+    """Run a training step and its dense twin on the machine.
 
     Parameters
     ----------
@@ -104,28 +88,23 @@ def run_both(
         As in `lower`, for the dense step as well.
     pins
         As in `lower`, for the step itself; its dense twin has the best schedule of its own.
-    machine
-        Whether the machine runs them where it can.
+    said
+        Told what is being run.
+
+    Raises
+    ------
+    InputError
+        Where the accelerator cannot be built, or cannot do what the step asks.
     """
+    said(f"running a step of {network.name}")
     sparse = run_step(network, config, sparse_stages, ratio, batch, techniques=techniques, pins=pins)
     if not sparse.program.sparse_stages:
-        [only] = _on_machine(network, sparse) if machine else [sparse]
-        return only, only
-    dense = run_step(network, config, frozenset(), DENSE, batch, techniques=techniques)
-    if machine:
-        sparse, dense = _on_machine(network, sparse, dense)
-    return sparse, dense
+        return sparse, sparse
+    said(f"running a dense step of {network.name}")
+    return sparse, run_step(network, config, frozenset(), DENSE, batch, techniques=techniques)
 
 
-def _on_machine(network: Network, *steps: StepRun) -> tuple[StepRun, ...]:
-    """The steps with what the machine says of them, or as they are where it cannot run one."""
-    try:
-        return tuple(replace(step, result=run_on_machine(network, step.program, step.config)) for step in steps)
-    except InputError:
-        return steps
-
-
-def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) -> dict[str, Any]:
+def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str, table: Table = HOROWITZ) -> dict[str, Any]:
     """A step beside its dense twin as plain data, for JSON; cycles, bytes and joules are of one step of the whole batch.
 
     Parameters
@@ -136,6 +115,8 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         Of `run_both`.
     method : str
         What the result calls the set of sparse stages.
+    table : Table
+        Of energies.
     """
     config, batch = sparse.config, sparse.program.batch
     return {
@@ -144,10 +125,10 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         "method": method,
         "ratio": str(sparse.program.ratio),
         "batch": batch,
-        **({"exact": True} if sparse.is_exact else {"estimated": True}),
-        **({} if sparse.is_exact else {"over_machine": over_machine(network, sparse.program, config)}),
-        **({"counters": sparse.result.counters} if isinstance(sparse.result, MachineResult) else {}),
-        "assumptions": assumptions(config, exact=sparse.is_exact),
+        "exact": True,
+        "program": sparse.result.program,
+        "counters": sparse.result.counters,
+        "assumptions": assumptions(config, table),
         "techniques": asdict(sparse.program.techniques),
         "accelerator": _machine(config),
         "network": {
@@ -169,7 +150,7 @@ def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str) 
         "utilization": _utilization(sparse),
         "dense_utilization": _utilization(dense),
         "throughput": _throughput(sparse, dense, batch),
-        "energy": _energy(sparse, dense),
+        "energy": _energy(sparse, dense, table),
         "memory_bytes": {"step": sparse.result.memory_bytes, "dense_step": dense.result.memory_bytes},
         "busy_cycles": sparse.result.busy,
         "bound_cycles": bounds(sparse.program, config),
@@ -185,9 +166,9 @@ def run_step(
     batch: int,
     **given: Any,  # noqa: ANN401 (as `lower` has it)
 ) -> StepRun:
-    """Lower a step and run it on the model; further arguments as in `lower`."""
+    """Lower a step and run it on the machine; further arguments as in `lower`."""
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
-    return StepRun(program, tuple(jobs(config, program)), run(program, config), config)
+    return StepRun(program, run_on_machine(network, program, config), config)
 
 
 def _utilization(step: StepRun) -> dict[str, float]:
@@ -212,18 +193,21 @@ def _throughput(sparse: StepRun, dense: StepRun, batch: int) -> dict[str, float]
     }
 
 
-def _energy(sparse: StepRun, dense: StepRun) -> dict[str, Any]:
-    """Joules of both steps, by a published table."""
-    joules, dense_joules = (energy(step.config, step.program, step.jobs, step.result.memory_bytes) for step in (sparse, dense))
-    seconds = sparse.result.cycles / sparse.config.clock_hz
+def _energy(sparse: StepRun, dense: StepRun, table: Table) -> dict[str, Any]:
+    """Joules of both steps, and of which counts and constants they are."""
+    parts, dense_parts = (
+        terms(step.config, step.macs, step.result.work, step.result.memory_bytes, table) for step in (sparse, dense)
+    )
+    spent = joules(parts)
     return {
         "estimated": True,
-        "source": SOURCE,
-        "joules": joules,
-        "dense_joules": dense_joules,
-        "images_per_joule": sparse.program.batch / joules["step"],
-        "effective_gops_per_watt": 2 * dense.macs / joules["step"] / 1e9,
-        "average_watts": joules["step"] / seconds,
+        "source": table.source,
+        "joules": spent,
+        "dense_joules": joules(dense_parts),
+        "terms": as_rows(parts),
+        "images_per_joule": sparse.program.batch / spent["step"],
+        "effective_gops_per_watt": 2 * dense.macs / spent["step"] / 1e9,
+        "average_watts": spent["step"] * sparse.config.clock_hz / sparse.result.cycles,
     }
 
 
@@ -237,10 +221,9 @@ def _layers(sparse: StepRun, dense: StepRun) -> Iterator[dict[str, Any]]:
 
 def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
     spans = step.result.timeline.by_product()
-    costs = {(job.layer, job.stage): job for job in step.jobs if job.unit == "array"}
     for key, group in groupby(step.program.products, key=lambda product: (product.layer, product.stage)):
         products = tuple(group)
-        causes, job = spans[key], costs[key]
+        causes, plan = spans[key], step.result.plans[key]
         cycles = sum(causes[cause] for cause in PRODUCT)
         macs = sum(product.macs for product in products)
         yield {
@@ -256,21 +239,14 @@ def _rows(step: StepRun) -> Iterator[dict[str, Any]]:
             "memory_stall_cycles": causes["memory"],
             "waiting_cycles": sum(causes[cause] for cause in CAUSES if cause not in PRODUCT),
             "macs": macs,
-            "memory_bytes": _bytes(step, job),
+            "memory_bytes": step.result.bytes_of[key],
             "utilization": macs / cycles / step.config.macs_per_cycle,
-            "order": products[0].order,
-            "split": products[0].split,
+            "order": plan.order,
+            "split": plan.split,
             "repeats": products[0].count,
             "dataflow": str(products[0].dataflow),
             "interleave": "x".join(map(str, products[0].interleave)),
         }
-
-
-def _bytes(step: StepRun, job: Job) -> int:
-    """Traffic of a product: counted where the machine ran it."""
-    if isinstance(step.result, MachineResult):
-        return step.result.bytes_of[job.layer, job.stage]
-    return sum(plan.load_bytes for _, plan in job.products) + job.cost.bytes
 
 
 def _shape(products: tuple[Product, ...]) -> dict[str, int | float]:
