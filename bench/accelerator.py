@@ -22,7 +22,7 @@ from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of
 from hw.ratio import DENSE, Ratio
 from sim.faults import backward_program, check_faults
-from sim.random_steps import random_step
+from sim.random_steps import CONFIGS, MORE_CONFIGS, random_step
 from sim.synthesis import summary, synthesise
 from sim.whole_step import StepOnRtl, step_on_rtl
 from training import methods
@@ -129,9 +129,12 @@ def _whole_step(config: AcceleratorConfig, name: str, batch: int, memory: Memory
 
 
 def _random_steps() -> Iterator[Figure]:
+    """On one configuration after the other: formats, ports and buffers."""
+    every = (*CONFIGS, *MORE_CONFIGS)
+    chosen = [every[seed % len(every)] for seed in range(RANDOM_STEPS)]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
-        steps = list(track(pool.map(random_step, range(RANDOM_STEPS)), "random steps", RANDOM_STEPS))
-    where = f"{2 * len(steps)} programs of random networks' steps"
+        steps = list(track(pool.map(random_step, range(RANDOM_STEPS), chosen), "random steps", RANDOM_STEPS))
+    where = f"{2 * len(steps)} programs of random networks' steps on {', '.join(config.name for config in every)}"
     compared = sum(row["bytes_compared"] for step in steps for program in step.programs for row in program.rows)
     yield Figure("bytes compared", compared / 1e6, "MB", where)
     yield Figure("bytes that differ", sum(step.different for step in steps), "bytes", where, "<= 0")

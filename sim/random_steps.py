@@ -39,6 +39,14 @@ CONFIGS = (
         adamw=True,
     ),
 )
+"""Where steps are drawn for."""
+
+MORE_CONFIGS = (
+    replace(PRESETS["tiny"], name="brief", storage="bfloat16", dram_channels=2),
+    replace(PRESETS["tiny"], name="byte", storage="float8_e5m2", axi_data_bits=128, adamw=True),
+)
+"""Of other formats and ports."""
+
 RATIOS = tuple(Ratio(n, m) for n, m in ((1, 4), (2, 4), (1, 8), (2, 8), (4, 8), (1, 16), (2, 16), (4, 16)))
 
 

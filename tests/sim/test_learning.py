@@ -2,7 +2,10 @@
 where it is not."""
 
 import json
+import os
 import re
+import signal
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -123,6 +126,25 @@ def test_it_moves_between_numpy_and_the_rtl(experiment, by_numpy, tmp_path):
     model, result = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True))
     assert same(model, by_numpy[0])
     assert [one["step"] for one in result["history"]] == [2, 3, 5, 6], "those that the RTL did"
+
+
+def test_a_host_that_is_killed_goes_on_from_its_checkpoint(experiment, by_numpy, tmp_path):
+    """By SIGKILL in the second epoch: the checkpoint is that of the first one."""
+
+    def host():
+        def told(where):
+            if where.step == STEPS_AN_EPOCH + 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity), told=told)
+
+    process = get_context("fork").Process(target=host)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    model, result = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True))
+    assert same(model, by_numpy[0])
+    assert [one["step"] for one in result["history"]] == list(range(1, 2 * STEPS_AN_EPOCH + 1))
 
 
 def test_a_step_that_overflows_is_skipped_by_both(experiment, tmp_path, monkeypatch):
