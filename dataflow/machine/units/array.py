@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataflow.machine.units.clock import Clock, Fifo, Meter, Unit
+from dataflow.machine.units.clock import HAND_OUT, Clock, Fifo, Meter, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
 from dataflow.machine.units.stationary import Passing
@@ -387,7 +387,7 @@ class TileLoops(Unit):
         self._block += 1
         if self._block == blocks.total:
             self._blocks, self._free_at = None, self.clock.now + 1
-        self.clock.marked |= 2
+        self.clock.marked |= HAND_OUT
         self.wake()
         return None
 
@@ -425,7 +425,7 @@ class Sequencer(Unit):
     def state(self, out: State) -> None:
         out.thing(self._tile)
         out.same(self._slot)
-        out.same(self._in_group)
+        out.same(self._in_group if self._tile is not None and self._tile.slot_columns == 1 else 0)  # which else changes nothing
         out.same(len(self._drains))
         for step in self._drains:
             out.same(step - self._steps)

@@ -1,11 +1,16 @@
 """Time: units step in the cycles in which they are awake, and meet in FIFOs."""
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 import simpy
 
 from dataflow.machine.units.state import State
+
+ROW: Final = 1
+HAND_OUT: Final = 2
+LANDMARK: Final = 4
+"""Marks of a cycle: a row of a walk begins, a part is handed out, a row begins that few are like."""
 
 
 class Meter:
@@ -56,9 +61,11 @@ class Clock:
     units, fifos, meters : list
         All that there are, as they make themselves known.
     marked : int
-        Set by units at which the state may be one that was there before: 2 when a part is handed out, 1 when a row begins.
+        Marks, set by units where the state may be one that was there before.
     look : callable
-        Called at the beginning of a cycle after one that was marked.
+        Called at the beginning of a cycle after one that was marked, and from `look_at` on until that is set anew.
+    look_at : int
+        The cycle from which on it is called where none is marked.
     """
 
     def __init__(self) -> None:
@@ -67,7 +74,7 @@ class Clock:
         self.units: list[Unit] = []
         self.fifos: list[Fifo] = []
         self.meters: list[Meter] = []
-        self.marked = 0
+        self.marked = self.look_at = 0
         self.look: Callable[[], None] | None = None
         self.awake: list[Unit] = []
         self.later: dict[int, list[Unit]] = {}
@@ -117,7 +124,7 @@ class Clock:
                     if unit.due != now:
                         unit.due = now
                         awake.append(unit)
-            if self.marked and self.look is not None:
+            if (self.marked or now >= self.look_at) and self.look is not None:
                 self.look()
                 self.marked = 0
             for unit in awake:

@@ -10,7 +10,8 @@ Numbers = NDArray[np.int64]
 WINDOW = 4096
 """Rows whose kinds are found at a time."""
 KEPT_WINDOWS = 256
-_ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+MOST_LANDMARKS = 256
+"""In a window; where more rows are alike, what comes again soon is found without."""
 
 
 class Rows:
@@ -23,8 +24,11 @@ class Rows:
         self.total = total
         self._windows: dict[int, Numbers] = {}
         self._window, self._first, self._kinds = -1, 0, np.empty(0, np.int64)
+        self.landmarks: set[int] = set()  # of the window in which a row was last asked for
         self._contents: list[Any] = []
         self._of_content: dict[Any, int] = {}
+        self._outlines: list[int] = []
+        self._of_outline: dict[Any, int] = {}
         self._of_key: dict[bytes, int] = {}
         self._equal: dict[int, tuple[int, int, bool]] = {}
 
@@ -36,6 +40,10 @@ class Rows:
         """The content of a row: what can be compared, and hashed."""
         raise NotImplementedError
 
+    def outline(self, content: Any) -> Any:  # noqa: ANN401
+        """What is seen of a row from afar; landmarks are where this changes, if it does."""
+        return content
+
     def kind(self, number: int) -> int:
         """A number that rows of the same content have in common."""
         if number // WINDOW != self._window:
@@ -45,6 +53,12 @@ class Rows:
     def content(self, number: int) -> Any:  # noqa: ANN401
         """What a row is."""
         return self._contents[self.kind(number)]
+
+    def same(self, start: int, other: int, count: int) -> bool:
+        """Whether so many rows from `start` on are equal to those from `other` on, which is not before it."""
+        return start == other or (
+            other + count <= self.total and self._until(start, other - start, start + count) == start + count
+        )
 
     def periods(self, start: int, step: int, most: int) -> int:
         """How often, `most` at most, the rows from `start` on, `step` of them, come again behind themselves, and then some one.
@@ -80,6 +94,20 @@ class Rows:
     def _turn(self, window: int) -> None:
         self._kinds = self._kinds_of(window)
         self._window, self._first = window, window * WINDOW
+        outlines = np.array(self._outlines, np.int64)[self._kinds]
+        self.landmarks = self._landmarks(outlines) or self._landmarks(self._kinds)
+
+    def _landmarks(self, kinds: Numbers) -> set[int]:
+        """Rows before which the kind changes in a way that is rare in a window, but comes again: as where images begin."""
+        starts = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
+        if len(starts) < 3:
+            return set()
+        lengths, later = np.diff(starts), starts[1:]
+        ways = np.stack([lengths, kinds[later - 1], kinds[later]], axis=1)
+        _, way, counts = np.unique(ways, axis=0, return_inverse=True, return_counts=True)
+        found = [later[way.ravel() == number] for number in np.flatnonzero((counts > 1) & (counts <= MOST_LANDMARKS))]
+        apart = [places for places in found if places[-1] - places[0] >= len(kinds) // 2]  # not of a few images alone
+        return set((self._first + min(apart, key=len)).tolist()) if apart else set()
 
     def _kinds_of(self, window: int) -> Numbers:
         kinds = self._windows.get(window)
@@ -105,6 +133,8 @@ class Rows:
                 kind = self._of_content.setdefault(content, len(self._contents))
                 if kind == len(self._contents):
                     self._contents.append(content)
+                    outline = self._of_outline.setdefault(self.outline(content), len(self._of_outline))
+                    self._outlines.append(outline)
                 self._of_key[key] = kind
             found[place] = kind
         return np.repeat(found, np.diff(np.append(starts, len(numbers))))

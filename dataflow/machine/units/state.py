@@ -108,16 +108,12 @@ class State:
 
     def periods(self, before: list[int], most: int) -> int:
         """How often, `most` at most, what happened since the same phase with the values `before` happens again, exactly."""
-        values, kinds = self.values, self._kinds
-        for place, kind in enumerate(kinds):
-            if kind != TOWARD or self._owners[place] is None:
-                continue
-            step, left = values[place] - before[place], self._ends[place] - values[place]
-            if step:
-                same_item = before[place + 1] == values[place + 1]
-                if not same_item or (step > 0) != (left > 0):
+        values = self.values
+        for place, kind in enumerate(self._kinds):
+            if kind == TOWARD and self._owners[place] is not None and values[place] != before[place]:
+                if before[place + 1] != values[place + 1]:
                     return 0
-                most = min(most, (abs(left) - 1) // abs(step))
+                most = min(most, self._left(place, values[place] - before[place]))
         for place, rows in enumerate(self._rows):
             if rows is not None and most > 0:
                 step = values[place] - before[place]
@@ -125,10 +121,30 @@ class State:
                     most = rows.periods(before[place], step, most) if step > 0 else 0
         return max(most, 0)
 
-    def move(self, before: list[int], periods: int) -> None:
-        """Go on by so many periods."""
+    def periods_as(self, before: list[int], after: list[int], most: int) -> int:
+        """As `periods`, of what once happened between the values `before` and `after`, from the same phase to itself."""
+        for place, kind in enumerate(self._kinds):
+            step = after[place] - before[place]
+            if kind == TOWARD and self._owners[place] is not None and step:
+                most = min(most, self._left(place, step))
+        for place, rows in enumerate(self._rows):
+            if rows is not None and most > 0:
+                step, value = after[place] - before[place], self.values[place]
+                if step and not rows.same(before[place], value, step + 1):
+                    return 0
+                if step:
+                    most = 1 + rows.periods(value, step, most - 1)
+        return max(most, 0)
+
+    def _left(self, place: int, step: int) -> int:
+        """How often something can go on by `step` and stay short of its end."""
+        left = self._ends[place] - self.values[place]
+        return (abs(left) - 1) // abs(step) if (step > 0) == (left > 0) else 0
+
+    def move(self, before: list[int], after: list[int], periods: int) -> None:
+        """Go on by so many periods, in each of which values go from `before` to `after`."""
         for place, owner in enumerate(self._owners):
-            step = (self.values[place] - before[place]) * periods
+            step = (after[place] - before[place]) * periods
             if owner is not None and step:
                 name = self._names[place]
                 if isinstance(name, str):

@@ -163,10 +163,11 @@ class VectorUnit(Unit):
         self._reductions, self._held = Reductions(config.vector_latency_cycles), False
         self._packers = {Sink.FORWARD: Packer(), Sink.BACKWARD: Packer()}
         self._forked = [False, False, False]
+        self._copies: tuple[bool, ...] = (False, False, False)
         self._turned_in, self._turned_out = 0, 0  # words into and out of the transposer
 
     def state(self, out: State) -> None:
-        out.thing(self._work)  # which says what _operands are
+        out.thing(self._work)  # which says what _operands and _copies are
         out.time(self._free_at)
         out.same(self._ends)
         out.toward(self, "_to_come", 0, self._works)
@@ -230,6 +231,7 @@ class VectorUnit(Unit):
             self._pipeline, self._factors = Pipeline(self.latencies[1]), None
             self._operands = [inputs[Source.ELEMENTS], inputs[Source.FACTORS]]
             packed = work.words // work.m * work.n
+            self._copies = tuple(bool(work.copies & copy) for copy in UpdateCopy)
             for copy, sink, words in zip(UpdateCopy, COPY_SINKS, (work.words, packed, packed), strict=True):
                 self._left[sink] = words if work.copies & copy else 0
             return
@@ -303,13 +305,15 @@ class VectorUnit(Unit):
 
     def _update(self, work: Update) -> bool:
         """A cycle of an update; whether anything moved."""
-        room = {sink: fifo.ready for sink, fifo in self.sinks.items()}
+        sinks, (dense, packed, turns) = self.sinks, self._copies
+        room, room_copy = sinks[Sink.RESULTS].ready, sinks[Sink.COPY].ready
+        room_forward, room_backward = sinks[Sink.FORWARD].ready, sinks[Sink.BACKWARD].ready
         forward, backward = self._packers[Sink.FORWARD], self._packers[Sink.BACKWARD]
         blocks = self._turned_in // self.block_words - self._turned_out // self.block_words
         ready = (
-            room[Sink.RESULTS] and (room[Sink.COPY] or not work.copies & UpdateCopy.DENSE),
-            not work.copies & UpdateCopy.FORWARD or forward.ready(work.m, room[Sink.FORWARD]),
-            not work.copies & UpdateCopy.BACKWARD or blocks != 2,
+            room and (room_copy or not dense),
+            not packed or forward.ready(work.m, room_forward),
+            not turns or blocks != 2,
         )
         offers = self._pipeline.offers
         goes = [offers and free and not done for free, done in zip(ready, self._forked, strict=True)]
@@ -317,19 +321,19 @@ class VectorUnit(Unit):
         gives = all(self._forked)
         if goes[0]:
             self._give(Sink.RESULTS)
-            if work.copies & UpdateCopy.DENSE:
+            if dense:
                 self._give(Sink.COPY)
-        turned = blocks != 0 and backward.ready(work.m, room[Sink.BACKWARD])
+        turned = blocks != 0 and backward.ready(work.m, room_backward)
         moves = turned or any(goes)
-        for sink, packer, takes in (
-            (Sink.FORWARD, forward, bool(goes[1] and work.copies & UpdateCopy.FORWARD)), (Sink.BACKWARD, backward, turned),
+        for sink, packer, takes, free in (
+            (Sink.FORWARD, forward, goes[1] and packed, room_forward), (Sink.BACKWARD, backward, turned, room_backward),
         ):  # fmt: skip
-            packs = bool(packer.left) and room[sink]
+            packs = bool(packer.left) and free
             moves |= packs
             packer.step(work.n, work.m, takes=takes, gives=packs)
             if packs:
                 self._give(sink)
-        self._turned_in += bool(goes[2] and work.copies & UpdateCopy.BACKWARD)
+        self._turned_in += goes[2] and turns
         self._turned_out += turned
         if gives or not offers:
             self._pipeline.advance(gives=gives, takes=self._take())

@@ -1,11 +1,11 @@
 """The walker: chunks of a walk, one a cycle."""
 
 from math import lcm, prod
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dataflow.machine.units.clock import Clock, Fifo, Unit
+from dataflow.machine.units.clock import LANDMARK, ROW, Clock, Fifo, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
 from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Loop, Walk
@@ -13,7 +13,12 @@ from hw.isa.microarchitecture import PAGE_BYTES
 
 WORD = 1 << ADDRESS_BITS
 
-OUTSIDE, END_OF_BEAT, END_OF_WORD, END_OF_BLOCK, LAST, ASKS = (1 << bit for bit in range(6))
+OUTSIDE: Final = 1
+END_OF_BEAT: Final = 2
+END_OF_WORD: Final = 4
+END_OF_BLOCK: Final = 8
+LAST: Final = 16
+ASKS: Final = 32
 """Bits of a chunk: those of `hw.walker.chunk_layout` that have to do with time, and whether a request comes with it."""
 
 SEGMENT_ELEMENTS = 4096
@@ -199,6 +204,10 @@ class WalkRows(Rows):
             again = digit == run
         return tuple(chunks), tuple(requests)
 
+    def outline(self, content: Row) -> tuple[bool, ...]:
+        """Which chunks are outside."""
+        return tuple(bool(chunk & OUTSIDE) for chunk in content[0])
+
     def _of_run(self, guard: int) -> tuple[int, int]:
         """The first digit of a run that is inside as far as the run itself says, and the one behind the last."""
         if not self.walk.run_guard:
@@ -259,7 +268,7 @@ class Walker(Unit):
     def _begin(self, rows: WalkRows) -> None:
         self._chunk = 0
         self._chunks, self._requests = rows.content(self._number)
-        self.clock.marked |= 1
+        self.clock.marked |= LANDMARK if self._number in rows.landmarks else ROW
 
     def _offer(self, rows: WalkRows) -> None:
         chunk = self._chunks[self._chunk]

@@ -4,19 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from dataflow.machine import compiled
 from hw.cache import keep
 
-EXECUTIONS = f"""
-import json, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+EXECUTIONS = """
+import json
 from dataflow.machine.executor import execute
 from dataflow.machine.units import clock
-from test_fast_forward import random_programs
+from sim.random_programs import random_programs
 found = []
 for seed in range(100, 103):
     config, programs, memory = random_programs(seed)

@@ -1,66 +1,26 @@
 """What is skipped is what would have been stepped: cycles and every counter are the same with and without skipping."""
 
 import ast
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
-from random import Random
 
+import numpy as np
 import pytest
 
 import dataflow.machine.units as units
-from dataflow.lower import lower
-from dataflow.machine.assemble import assemble
-from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
-from dataflow.machine.updates import Rates
-from dataflow.pins import Choice
-from dataflow.program import Dataflow
-from dataflow.stages import Stage
+from dataflow.machine.units.walker import WalkRows
 from dataflow.zoo.chain import Chain
-from hw.config import PRESETS
-from hw.errors import InputError
-from hw.ratio import DENSE, Ratio
-from sim.random_steps import CONFIGS, RATIOS, random_network
-
-RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
-WIDE = replace(
-    PRESETS["tiny"], name="wide", rows=8, columns=8, axi_data_bits=256, axi_burst_beats=32, axi_fifo_beats=128, dram_channels=2
-)
-SHORT = replace(PRESETS["tiny"], name="short", axi_burst_beats=4, axi_fifo_beats=16, output_buffer_bytes=16384)
-
-
-def programs(network, config, batch, ratio, dataflows=(None,), random=None):
-    """Both programs of a step; products keep what is drawn of `dataflows` in the array."""
-    options = {
-        "batch": batch,
-        "ratio": ratio,
-        "sparse_stages": frozenset() if ratio.is_dense else frozenset({Stage.FORWARD, Stage.INPUT_GRADIENT}),
-    }
-    program = lower(network, config, **options)
-    drawn = {(one.layer, one.stage): random.choice(dataflows) if random else None for one in program.products}
-    pins = {name: Choice(dataflow=dataflow) for name, dataflow in drawn.items() if dataflow}
-    assembled = assemble(network, lower(network, config, pins=pins, **options) if pins else program, config, RATES)
-    return assembled.forward, assembled.backward
-
-
-def random_programs(seed):
-    random = Random(seed)
-    while True:
-        ratio = random.choice((DENSE, *RATIOS))
-        network, batch = random_network(random, ratio), random.randint(1, 4)
-        config = random.choice((*CONFIGS, PRESETS["small"], WIDE, SHORT))
-        dataflows = random.choice([(None,), (Dataflow.WEIGHT_STATIONARY,), tuple(Dataflow)])
-        try:
-            found = programs(network, config, batch, ratio, dataflows, random)
-        except InputError:  # the buffers have no room for what was drawn
-            continue
-        return config, found, Memory(random.randint(1, 60), random.randint(1, 3))
+from hw.isa.commands import Load, Source
+from hw.ratio import Ratio
+from sim.random_programs import WIDE, both_ways, programs, random_programs
 
 
 def compared(config, commands, memory):
     """Of a program that is stepped and skipped: the latter's result."""
-    skipped, stepped = execute(config, commands, memory), execute(config, commands, memory, skip=False)
+    skipped, stepped = both_ways(config, commands, memory)
     assert skipped == stepped
+    assert [moment[:-1] for moment in skipped.moments] == [moment[:-1] for moment in stepped.moments]
     assert stepped.stepped == stepped.cycles
     return skipped
 
@@ -79,6 +39,47 @@ def test_much_of_a_larger_batch_is_skipped():
     found = [compared(WIDE, commands, Memory(20, 1)) for commands in programs(network, WIDE, 24, Ratio(2, 8))]
     cycles, stepped = (sum(getattr(one, name) for one in found) for name in ("cycles", "stepped"))
     assert stepped < 0.9 * cycles
+
+
+def test_gradients_of_padded_images_are_skipped():
+    """The port is busy all the time, and images are no round number of rows: states return where images begin."""
+    chain = Chain().conv("conv1", 16, 3).relu().conv("conv2", 16, 3).global_pool("mean")
+    network = chain.linear("out", 10).network("stack", (7, 7, 16))
+    found = compared(WIDE, programs(network, WIDE, 96, Ratio(2, 8))[1], Memory(20, 1))
+    assert found.stepped < 0.5 * found.cycles
+
+
+def rows_of_windows(size, batch):
+    """Of the windows that a weight gradient reads of padded images, and what each row is."""
+    network = Chain().conv("conv1", 8, 3).linear("out", 2).network("one", (size, size, 16))
+    walks = [
+        command.walk
+        for command in programs(network, WIDE, batch, Ratio(2, 8))[1]
+        if isinstance(command, Load) and command.source == Source.ACTIVATIONS
+    ]
+    rows = WalkRows(walks[-1], WIDE.axi_data_bytes, 8)
+    return rows, [rows.content(number) for number in range(rows.total)]
+
+
+def test_landmarks_are_where_images_begin():
+    """Of 7 x 7 pixels each."""
+    rows, _ = rows_of_windows(7, 80)
+    rows.kind(0)
+    assert len(rows.landmarks) >= 16
+    assert len({number % 49 for number in rows.landmarks}) == 1
+
+
+def test_rows_are_the_same_as_others():
+    random = np.random.default_rng(0)
+    rows, contents = rows_of_windows(3, 40)
+    found = Counter()
+    for _ in range(400):
+        start, images, count = (int(random.integers(1, most)) for most in (len(contents), 30, 40))
+        other = start + 9 * images
+        same = other + count <= len(contents) and contents[start : start + count] == contents[other : other + count]
+        found[same] += 1
+        assert rows.same(start, other, count) == (same or start == other)
+    assert found[True] > 10 and found[False] > 10
 
 
 FOLDER = Path(units.__file__).parent
