@@ -18,9 +18,11 @@ from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, chunk_words, is_skewed
 from hw.ratio import Ratio
 
-MOST_SHARES = 4
-"""Of a buffer: more are of no use, since the loads of all but one of them are on their way already."""
+MOST_SHARES, MANY_SHARES = 4, 16
+"""Of a buffer, where a share is a whole reduction, and where it is a part: more are of no use, as their loads are under way."""
 
+EARLY_PARTS, EARLY_ROUNDS = 8, 64
+"""Parts that a reduction has even if fewer would fit, each of some kept elements at least: the array begins with the first."""
 
 MANY_PARTS = 16
 """Of a reduction: of so many, a sixteenth more, or a last one that is shorter, cost less than a hundredth."""
@@ -199,10 +201,11 @@ class Tiling:
         return None
 
     @classmethod
-    def of(cls, config: AcceleratorConfig, product: Product) -> "Tiling":
-        """The fewest parts that leave room for two shares; operands are held where a buffer has room for all that is.
+    def of(cls, config: AcceleratorConfig, product: Product, *, early: bool = True) -> "Tiling":
+        """Parts that leave room for two shares; operands are held where a buffer has room for all that is.
 
-        Where weights stay, tiles are equal shares of the columns, as many as fit partial sums and half of each buffer.
+        There are some parts even if fewer had room, so that the array begins `early`. Where weights stay, tiles are equal
+        shares of the columns, as many as fit partial sums and half of each buffer.
 
         Raises
         ------
@@ -220,6 +223,8 @@ class Tiling:
         room = config.weight_buffer_words // 2 // slot_rows, config.activation_buffer_words // 2 // lines
         most = min(room[0] * config.max_group // unit, room[1])
         _check_room(config, product, (slot_rows * -(-unit // config.max_group), lines, slot_rows * columns))
+        if early and not stationary:
+            most = min(most, max(-(-units // EARLY_PARTS), -(-EARLY_ROUNDS // unit)))
         part_units = _part_units(product, unit, units, most)
         parts = -(-units // part_units)
         tiles_m, tiles_n = -(-product.m // rows), -(-product.n // columns)
@@ -227,6 +232,7 @@ class Tiling:
         weight_words, activation_words = (slot_rows * weight_line, weight_line), (lines * part_units, part_units)
         weights = config.weight_buffer_words // weight_words[0]
         activations = config.activation_buffer_words // activation_words[0]
+        shares = min(MOST_SHARES * parts, MANY_SHARES)
         weights_held = tiles_n > 1 and tiles_m * parts <= weights
         activations_held = tiles_m > 1 and parts <= activations
         return cls(
@@ -243,8 +249,8 @@ class Tiling:
             group_rounds=group_rounds,
             weight_words=weight_words,
             activation_words=activation_words,
-            weight_shares=tiles_m * parts if weights_held else min(MOST_SHARES, weights),
-            activation_shares=min(activations, parts * 2) if activations_held else min(MOST_SHARES, activations),
+            weight_shares=tiles_m * parts if weights_held else min(shares, weights),
+            activation_shares=min(activations, parts * 2) if activations_held else min(shares, activations),
             weights_held=weights_held,
             activations_held=activations_held,
         )
@@ -371,7 +377,7 @@ def begin_batch(config: AcceleratorConfig, memory: Memory, product: Product) -> 
         Where the buffers have no room for all of the reduction.
     """
     single = replace(next(product.singles()), dataflow=Dataflow.OUTPUT_STATIONARY)
-    tiling = Tiling.of(config, single)
+    tiling = Tiling.of(config, single, early=False)
     if tiling.parts > 1:
         raise InputError(f"{product.layer}, {product.stage}: the buffers of {config.name} have no room for {product.k} terms")
     count, tiles = product.count, -(-single.n // tiling.columns)
