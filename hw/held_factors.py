@@ -24,6 +24,7 @@ HELD = data.StructLayout(
         "pairs": 1,
         "third": 1,
         "by_row": 1,
+        "times": 32,
         "block": 16,
         "columns": COUNT_BITS,
         "column_tile": COUNT_BITS,
@@ -42,7 +43,8 @@ class HeldFactors(wiring.Component):
 
         i ──► memory ──┬─► o     by channel: for each tile of columns, for each block of words (a tile of rows), for each
                        │                     column of the tile: the words of the block; then all of it again
-                       └─► o     by row: one lane's numbers in all lanes, `block` times; behind the last lane, new ones
+                       └─► o     by row: one lane's numbers in all lanes, `block` times; behind the last lane the first
+                                 one again, `times` in all, or new ones
 
     Parameters
     ----------
@@ -121,14 +123,16 @@ class HeldFactors(wiring.Component):
     def _advance(self, m: Module, place: Signal, following: Signal, lane: Signal, used: Signal) -> Value:
         """What comes next; whether that would be factors of other rows."""
         held = self.held
-        base, word = Signal(ADDRESS_BITS), Signal(held.block.shape())
+        base, word, time = Signal(ADDRESS_BITS), Signal(held.block.shape()), Signal(held.times.shape())
         column, columns_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
         ends = (place + 1 == base + held.block) | (place + 1 == held.words)
         last = (column + 1 == held.column_tile) | (column + 1 == columns_left)
         row_ends = word + 1 == held.block
-        renewed = held.by_row & row_ends & (lane == self.lanes - 1)
+        lanes_end = held.by_row & row_ends & (lane == self.lanes - 1)
+        renewed = lanes_end & (time + 1 >= held.times)
         with m.If(used & held.by_row):
-            m.d.sync += [word.eq(Mux(row_ends, 0, word + 1)), lane.eq(Mux(renewed, 0, lane + row_ends))]
+            m.d.sync += [word.eq(Mux(row_ends, 0, word + 1)), lane.eq(Mux(lanes_end, 0, lane + row_ends))]
+            m.d.sync += time.eq(Mux(renewed, 0, time + lanes_end))
         with m.Elif(used):
             m.d.comb += following.eq(Mux(ends, base, place + 1))
             m.d.sync += column.eq(column + ends)
@@ -140,5 +144,5 @@ class HeldFactors(wiring.Component):
                     m.d.comb += following.eq(0)
                     m.d.sync += [base.eq(0), columns_left.eq(Mux(more, columns_left - held.column_tile, held.columns))]
         with m.If(self.begin):
-            m.d.sync += [base.eq(0), word.eq(0), lane.eq(0), column.eq(0), columns_left.eq(held.columns)]
+            m.d.sync += [base.eq(0), word.eq(0), lane.eq(0), time.eq(0), column.eq(0), columns_left.eq(held.columns)]
         return renewed

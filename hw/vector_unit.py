@@ -120,7 +120,7 @@ class VectorUnit(wiring.Component):
         copies = Mux(work.update, update.copies.dense, reducing & step.options.places)
         self._give(m, work.update, reducing, copies, (vpu, reductions, engine), sinks)
 
-        legal = Mux(work.update, is_update(self.config, update), is_pass(step))
+        legal = Mux(work.update, is_update(self.config, update), is_pass(self.config, step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
         m.d.comb += [
             self.i.ready.eq(~active),
@@ -207,6 +207,7 @@ class VectorUnit(wiring.Component):
             held.pairs.eq((options.shift_factor | options.scale_factor) & (steps.scale | steps.shift)),
             held.third.eq(steps.multiply & steps.third),
             held.by_row.eq(options.by_row),
+            held.times.eq(Mux(options.across, step.terms, 1)),
             held.block.eq(step.held_block),
             held.columns.eq(step.columns),
             held.column_tile.eq(step.column_tile),
@@ -220,6 +221,8 @@ class VectorUnit(wiring.Component):
         m.d.comb += [
             reductions.sizes.largest.eq(step.options.largest),
             reductions.sizes.in_turn.eq(step.options.in_turn),
+            reductions.sizes.across.eq(step.options.across),
+            reductions.sizes.last_lanes.eq(step.last_lanes),
             reductions.sizes.groups.eq(step.groups),
             reductions.sizes.terms.eq(step.terms),
             reductions.i.valid.eq(reducing & vpu.o.valid),

@@ -6,8 +6,8 @@ from amaranth.lib import data
 from hw.config import AcceleratorConfig
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
-from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS
-from hw.parts.layouts import is_count
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS, lanes_summed
+from hw.parts.layouts import is_count, is_within
 from hw.sore import kept_slots
 from hw.vector import PLACES_BITS
 
@@ -35,14 +35,16 @@ def is_update(config: AcceleratorConfig, update: data.View) -> Value:
     return (update.words != 0) & (update.copies.undefined == 0) & places & packs & moments
 
 
-def is_pass(step: data.View) -> Value:
+def is_pass(config: AcceleratorConfig, step: data.View) -> Value:
     """Whether the VPU and the reduction unit can do it."""
     places = ~step.options.largest | (step.terms <= MOST_PLACES)
     in_turn = ~step.options.in_turn | (step.groups >= PARTIAL_SUMS)
+    last = is_within(step.last_lanes, 1, lanes_summed(config.vpu_lanes)) & (step.groups == config.vpu_lanes)
+    across = ~step.options.across | last & ~step.options.in_turn & ~step.options.places
     counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
     reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
     known = (step.options.undefined == 0) & (step.steps.undefined == 0) & (step.function <= max(Function))
-    return (step.words != 0) & counted & known & ((step.groups == 0) | reduces) & _holds(step)
+    return (step.words != 0) & counted & known & across & ((step.groups == 0) | reduces) & _holds(step)
 
 
 def _holds(step: data.View) -> Value:

@@ -215,6 +215,10 @@ def _reductions(random: Random) -> Iterator[list[Command]]:
             words, results = groups * terms * count, groups * count
             step = Pass(words=words, steps=WIDEN, options=option, groups=groups, terms=terms, results=results)
             yield [Load(source=Source.ELEMENTS, walk=_line(READ, words * LANES, 1)), step, *_store(random, results), Halt()]
+    for terms, last in ((1, 1), (20, LANES)):
+        sizes = {"groups": LANES, "terms": terms, "results": 2, "last_lanes": last}
+        step = Pass(words=2 * LANES * terms, steps=WIDEN, options=PassOption.ACROSS, **sizes)
+        yield [Load(source=Source.ELEMENTS, walk=_line(READ, step.words * LANES, 1)), step, *_store(random, 2), Halt()]
 
 
 def _play_stops(memory: Bytes) -> None:

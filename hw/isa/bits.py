@@ -77,6 +77,7 @@ class PassOption(Bits):
     PLACES = 64, "places of maxima leave for STORE.COPY as well"
     AT_PLACE = 128, "`gate` lets x pass where the gate's number is the place that is counted"
     BY_ROW = 256, "a lane of held factors is a row's, whose `held_block` words it serves; otherwise each lane is a channel's"
+    ACROSS = 512, "reductions are over lanes, too: a term is a word of each of as many rows as there are lanes, a result a word"
 
 
 class UpdateCopy(Bits):

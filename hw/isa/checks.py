@@ -9,7 +9,7 @@ from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, S
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
-from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
+from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS, lanes_summed
 from hw.isa.reductions import MOST_PLACES as MOST_TERMS
 from hw.ratio import MAX_KEPT, Ratio
 
@@ -84,7 +84,7 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
         yield from _within(command, 0, max(Function), "function")
         yield from _within(command, 1, 0xFFFF, "place_words", "place_columns", "place_rows")
         yield from _held(command)
-        yield from _reductions(command)
+        yield from _reductions(config, command)
     elif isinstance(command, Update):
         yield from _update(config, command)
 
@@ -97,13 +97,18 @@ def _held(command: Pass) -> Iterator[str]:
         yield from _within(command, 1, LARGEST, "columns", "column_tile")
 
 
-def _reductions(command: Pass) -> Iterator[str]:
+def _reductions(config: AcceleratorConfig, command: Pass) -> Iterator[str]:
     yield from _within(command, 0, MOST_GROUPS, "groups")
     if command.groups:
         if command.options & PassOption.IN_TURN:
             yield from _within(command, PARTIAL_SUMS, MOST_GROUPS, "groups")
         yield from _within(command, 1, MOST_TERMS if command.options & PassOption.LARGEST else 0xFFFFFFFF, "terms")
         yield from _within(command, 1, 0xFFFFFFFF, "results")
+    if command.options & PassOption.ACROSS:
+        yield from _within(command, config.vpu_lanes, config.vpu_lanes, "groups")
+        yield from _within(command, 1, lanes_summed(config.vpu_lanes), "last_lanes")
+        if command.options & (PassOption.IN_TURN | PassOption.PLACES):
+            yield "options must not have in_turn or places beside across"
 
 
 def _walk(walk: Walk) -> Iterator[str]:

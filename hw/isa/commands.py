@@ -312,7 +312,7 @@ class Pass(Command):
     place_row_step: int = word("from one row to the next", 16)
     held: int = word(f"0: a word of factors for each word; else words, at most {HELD_WORDS}, that are used again", 16)
     held_block: int = word("held factors by channel: words of a tile of rows; by row: words that a row's serve", 16, default=1)
-    spare: int = word("0", 16)
+    last_lanes: int = word("`across`: lanes of a row's last word that count, the first ones", 16)
 
 
 @dataclass(frozen=True, kw_only=True)

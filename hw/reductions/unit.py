@@ -8,18 +8,37 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.delay_line import delay
-from hw.formats import BINARY32
-from hw.isa.reductions import ACCUMULATOR_WORDS, MOST_GROUPS, PARTIAL_SUMS, PLACE_BITS, result_cycles
+from hw.formats import BINARY32, lowest_bits
+from hw.isa.reductions import (
+    ACCUMULATOR_WORDS,
+    MOST_GROUPS,
+    PARTIAL_SUMS,
+    PLACE_BITS,
+    lanes_summed,
+    partial_sums,
+    result_cycles,
+)
 from hw.modules import place
 from hw.ram import place_ram
 from hw.reductions.lane import PARTIAL, ReductionLane
+from hw.reductions.rows import Rows
 
 ADDRESS_BITS = (ACCUMULATOR_WORDS - 1).bit_length()
 LEVELS = PARTIAL_SUMS.bit_length() - 1
 
-SIZES = data.StructLayout({"largest": 1, "in_turn": 1, "groups": MOST_GROUPS.bit_length(), "terms": 32})
-"""Of maxima, else sums; whether there is one partial result of each; words of channels, 1 to `hw.isa.reductions.MOST_GROUPS`,
-from 16 on where `in_turn` is set; terms of each, from 1 on."""
+SIZES = data.StructLayout(
+    {
+        "largest": 1,
+        "in_turn": 1,
+        "across": 1,
+        "groups": MOST_GROUPS.bit_length(),
+        "terms": 32,
+        "last_lanes": PARTIAL_SUMS.bit_length(),
+    }
+)
+"""Of maxima, else sums; whether there is one partial result of each; whether lanes are put together, too; words of channels, 1
+to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; terms of each, from 1 on;
+lanes of a row's last word that count."""
 
 
 class _Fold(NamedTuple):
@@ -37,6 +56,11 @@ class ReductionUnit(wiring.Component):
     A term is `groups` words, one of each word of channels. Term i goes to partial result i mod 16, in ascending order; then
     result j + 8 is added to j, j + 4 to j, j + 2 and j + 1, as far as there are terms. With `in_turn` all of them go to partial
     result 0, and nothing is folded. The results are a term's words again, and what follows is the next reduction.
+
+    `across` lanes the words of a term are of different rows. Element i of a row goes to partial result i mod 16, too: that of
+    its lane, in one of as many words as that takes. A tree of lanes puts these together::
+
+        words 0 of all rows;  words 1 of all rows;  …  ─► partial results of each row ─► tree ─► a word: lane n is row n
 
     Parameters
     ----------
@@ -97,9 +121,12 @@ class ReductionUnit(wiring.Component):
                 Value.cast(lane.partial).eq(memory.read_data[bits]),
                 memory.write_data[bits].eq(lane.o),
             ]
-        m.d.comb += Value.cast(self.o.payload).eq(memory.read_data)
+        rows = Rows(m, platform, self.config, self.sizes.largest, memory.read_data)
+        m.d.comb += Value.cast(self.o.payload).eq(Mux(self.sizes.across, rows.results, memory.read_data))
         fold = _Fold(Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS + 1), Signal(ADDRESS_BITS), Signal())
         given = Signal(ADDRESS_BITS)
+        with m.If(self.sizes.across):
+            m.d.comb += [self.o.valid.eq(rows.there), rows.taken.eq(self.o.ready)]
         with m.FSM():
             with m.State("take"):
                 m.d.comb += memory.read_address.eq(address)
@@ -108,6 +135,8 @@ class ReductionUnit(wiring.Component):
                 m.d.sync += [fold.low.eq(0), fold.half.eq(fold.half >> 1)]
                 with m.If(fold.half < self.sizes.groups):
                     m.next = "read"
+                    with m.If(self.sizes.across):
+                        m.next = "rows"
                 with m.Elif(fold.half < fold.end):
                     m.d.sync += fold.half.eq(fold.half)
                     m.next = "fold"
@@ -124,6 +153,13 @@ class ReductionUnit(wiring.Component):
                     with m.If(high + 1 == fold.end):
                         m.d.sync += [fold.end.eq(fold.half), fold.half.eq(fold.half >> 1)]
                         m.next = "wait"
+            with m.State("rows"):
+                m.d.comb += [memory.read_address.eq(given), rows.reads.eq((given != 0) | ~rows.busy)]
+                with m.If(rows.reads):
+                    m.d.sync += given.eq(given + 1)
+                    with m.If(given == lanes - 1):
+                        m.d.sync += given.eq(0)
+                        m.next = "take"
             with m.State("read"):
                 m.d.comb += memory.read_address.eq(given)
                 m.next = "give"
@@ -140,18 +176,25 @@ class ReductionUnit(wiring.Component):
         """Terms as they come; the partial result of each comes out of the memory a cycle later."""
         group, term, slot = Signal(SIZES["groups"].shape), Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)
         m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot)]
-        m.d.comb += first.eq(term < Mux(self.sizes.in_turn, 1, PARTIAL_SUMS))
-        halves = Cat(Const(0, LEVELS - 1), self.sizes.groups)
-        for number in range(self.config.vpu_lanes):
-            m.d.sync += terms[number].as_value().eq(Cat(self.i.payload[number], term[:PLACE_BITS]))
+        lanes, in_turn, across = self.config.vpu_lanes, self.sizes.in_turn, self.sizes.across
+        summed, words = lanes_summed(lanes), partial_sums(lanes, in_turn=False, across=True)
+        m.d.comb += first.eq(term < Mux(in_turn, 1, Mux(across, words, PARTIAL_SUMS)))
+        halves = Mux(across, lanes * words // 2, Cat(Const(0, LEVELS - 1), self.sizes.groups))
+        last_term, lane_bits = term + 1 == self.sizes.terms, summed.bit_length() - 1
+        nothing = Mux(self.sizes.largest, lowest_bits(BINARY32), 0)
+        for number in range(lanes):
+            left_out = across & (Const(int(number >= summed), 1) | last_term & (number >= self.sizes.last_lanes))
+            place = Mux(across, Cat(Const(number % summed, lane_bits), term[: PLACE_BITS - lane_bits]), term[:PLACE_BITS])
+            m.d.sync += terms[number].as_value().eq(Cat(Mux(left_out, nothing, self.i.payload[number]), place))
         with m.If(self.i.valid):
             m.d.sync += [group.eq(group + 1), slot.eq(slot + 1)]
             with m.If(first):
                 m.d.sync += fold.end.eq(slot + 1)
             with m.If(group + 1 == self.sizes.groups):
                 m.d.sync += [group.eq(0), term.eq(term + 1)]
-                with m.If(self.sizes.in_turn | (term[:LEVELS] == PARTIAL_SUMS - 1)):
+                again = Mux(across, Cat(Const(1, 1), term[: words.bit_length() - 1]).all(), term[:LEVELS].all())
+                with m.If(in_turn | again):
                     m.d.sync += slot.eq(0)
-                with m.If(term + 1 == self.sizes.terms):
-                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(Mux(self.sizes.in_turn, 0, halves))]
+                with m.If(last_term):
+                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(Mux(in_turn, 0, halves))]
                     m.next = "wait"

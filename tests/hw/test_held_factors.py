@@ -1,5 +1,7 @@
 """Held factors in Amaranth's simulator and Verilog: each comes once, and is used as NumPy's executor says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,6 +35,13 @@ def rows(count, block, steps=PAIRS | THIRD):
     return Pass(words=count, steps=steps, options=BOTH | PassOption.BY_ROW, held=1, held_block=block)
 
 
+def repeated(blocks, terms, lanes, block=1, steps=PAIRS | THIRD):
+    """A pass over blocks of as many rows as lanes, part after part of all of them."""
+    return replace(
+        rows(blocks * terms * lanes * block, block, steps), options=BOTH | PassOption.BY_ROW | PassOption.ACROSS, terms=terms
+    )
+
+
 def check(passes, lanes=1, on=on_amaranth, **options):
     """Factors of one pass after another, each drawn at random, against what NumPy's executor uses."""
     rng, phases, due = np.random.default_rng(len(passes)), [], []
@@ -40,6 +49,7 @@ def check(passes, lanes=1, on=on_amaranth, **options):
         fields = {"words": step.held, "block": step.held_block, "columns": step.columns, "column_tile": step.column_tile}
         kinds = {"uses": step.words, "pairs": int(bool(step.steps & PAIRS)), "third": int(bool(step.steps & THIRD))}
         kinds["by_row"] = int(bool(step.options & PassOption.BY_ROW))
+        kinds["times"] = step.terms if step.options & PassOption.ACROSS else 1
         held = HELD.const(fields | kinds).as_bits()
         taken = rng.integers(0, 1 << 63, (words_of(config(lanes), step, Source.FACTORS), lanes), dtype=np.uint64)
         used = factors_of(step, (step.words, lanes), taken)
@@ -86,6 +96,7 @@ def test_all_of_the_memory_in_verilog():
         rows(8, 1, THIRD),
         streamed(9),
     ]
+    passes += [repeated(3, 4, 2), rows(5, 2), repeated(1, 3, 2, 2, THIRD)]
     check(passes, 2, on=on_verilog, stall=0.2)
 
 

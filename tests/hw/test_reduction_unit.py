@@ -9,7 +9,7 @@ from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, split_f
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
-from hw.isa.reductions import MOST_GROUPS, result_cycles
+from hw.isa.reductions import MOST_GROUPS, across_cycles, lanes_summed, partial_sums, result_cycles
 from hw.reductions import SIZES, ReductionUnit
 from sim.streams import Phase
 from training.reductions import largest_term, sum_terms
@@ -88,4 +88,53 @@ def test_terms_in_turn(groups, terms, largest):
     """All go to one partial result, and nothing is folded."""
     cases = [(groups, terms, largest), (groups, 2, largest)]
     traffic, _ = check(config(2, 6), cases, in_turn=True)
-    assert traffic["o"].cycles[0] - traffic["i"].cycles[-1] == result_cycles(groups, terms, 6, in_turn=True) == 10
+    assert traffic["o"].cycles[0] - traffic["i"].cycles[-1] == result_cycles(groups, terms, 6, 1) == 10
+
+
+def check_across(one, cases, *, seed=0, on=on_amaranth, **options):
+    """Reductions over lanes of (rows' lengths, largest), a block of as many rows as lanes each."""
+    rng, lanes = np.random.default_rng(seed), one.vpu_lanes
+    summed, phases, due = lanes_summed(lanes), [], []
+    for length, largest in cases:
+        words = -(-length // summed)
+        bits = draw(rng, (lanes, words * summed), wild=largest or rng.random() < 0.3)
+        due.append(bits[:, :length])
+        parts = bits.reshape(lanes, words, summed).swapaxes(0, 1).reshape(-1, summed)
+        beyond = rng.integers(0, 1 << 32, (len(parts), lanes - summed))
+        stream = [join_fields((int(value), 32) for value in word) for word in np.concatenate([parts, beyond], axis=1)]
+        last = length - (words - 1) * summed
+        sizes = {"largest": largest, "across": 1, "groups": lanes, "terms": words, "last_lanes": last}
+        phases.append(Phase({"i": stream}, {"o": 1}, {"sizes": SIZES.const(sizes).as_bits()}))
+    traffics = on(ReductionUnit(one), phases, seed=seed, **options)
+    for (_, largest), rows, traffic in zip(cases, due, traffics, strict=True):
+        got = np.array(split_fields(traffic["o"].words[0], [32, 16] * lanes)).reshape(lanes, 2)
+        terms = np.ascontiguousarray(rows.T)
+        if largest:
+            _, places = largest_term(terms.view(np.float32))
+            np.testing.assert_array_equal(got[:, 1], places)
+            np.testing.assert_array_equal(got[:, 0], np.take_along_axis(terms, places[None], axis=0)[0])
+        else:
+            np.testing.assert_array_equal(got[:, 0], sum_terms(terms.view(np.float32)).view(np.uint32))
+    return traffics
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 16, 32])
+def test_sums_and_maxima_over_lanes_have_the_same_order(lanes):
+    """However many lanes hold partial results of a row, element i goes to number i mod 16; lanes behind the last count not."""
+    lengths = [1, 5, 16, 17, 40] if lanes > 2 else [1, 3, 20]
+    check_across(config(lanes, 2), [(length, largest) for length in lengths for largest in (0, 1)], stall=0.2)
+
+
+def test_the_deepest_adder_over_lanes_in_verilog():
+    check_across(config(4, 14), [(length, length % 2) for length in (3, 4, 50, 64)], stall=0.2, on=on_verilog)
+
+
+@pytest.mark.parametrize("lanes, length", [(2, 3), (4, 30), (16, 16)])
+def test_cycles_over_lanes(lanes, length):
+    """A word of terms a cycle, then what is declared until a word has the result of each row."""
+    (traffic,) = check_across(config(lanes, 3), [(length, 0)])
+    taken, given = traffic["i"].cycles, traffic["o"].cycles
+    assert np.diff(taken).tolist() == [1] * (len(taken) - 1)
+    words = -(-length // lanes)
+    folded = result_cycles(lanes, words, 3, partial_sums(lanes, in_turn=False, across=True))
+    assert given[0] - taken[-1] == folded - 1 + across_cycles(lanes, 3)

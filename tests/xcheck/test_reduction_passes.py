@@ -1,10 +1,15 @@
 """Reductions of the vector unit as commands: bytes of NumPy, cycles and counters of the machine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dataflow.machine.by_channel import Channels
+from dataflow.machine.by_row import RowReduction
 from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
+from dataflow.machine.walks import Step
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
@@ -35,6 +40,15 @@ def reduce(groups, terms, count, *, place=WRITTEN, **more):
     ]
 
 
+def reduce_rows(rows, channels, *, place=WRITTEN, residual=False, pairs=0, **more):
+    """Reductions of rows of binary16 numbers, as the machine's programs have them."""
+    part = Channels(name="x", base=READ, channels=channels, element_bytes=2, stride=2, steps=(Step(rows, 2 * channels),))
+    vector = Channels(name="r", base=place, channels=rows, element_bytes=8, stride=8)
+    factors = replace(vector, base=READ + 128, element_bytes=pairs, stride=pairs) if pairs else None
+    more |= {"residual": replace(part, base=READ + 64) if residual else None, "pairs": factors}
+    return [one for part in RowReduction(elements=part, results=vector, **more).operations(TINY) for one in part]
+
+
 def memory(seed):
     """Finite numbers, with equal ones among them, and room behind."""
     numbers = np.random.default_rng(seed).integers(-40, 40, WRITTEN // 2).astype(np.float16) / np.float16(8)
@@ -61,6 +75,40 @@ def test_bytes_and_cycles_of_sums_and_maxima(timing):
     assert program.outcome.error == 0
     assert sum(row["bytes_different"] for row in program.rows) == 0
     assert program.counted == program.predicted
+
+
+LARGEST, SQUARES = PassOption.LARGEST, PassStep.WIDEN | PassStep.SHIFT | PassStep.MULTIPLY | PassStep.ITSELF
+
+
+@pytest.mark.parametrize("timing", [Memory(20, 1), Memory(3, 3)], ids=["slow", "narrow"])
+def test_bytes_and_cycles_of_reductions_of_rows(timing):
+    """Rows that are no multiple of lanes, of channels that are none; with another tensor, and with factors of rows."""
+    commands, place = [], WRITTEN
+    for rows, channels in ((4, 4), (9, 5), (3, 33), (16, 16), (1, 3)):
+        commands += reduce_rows(rows, channels, place=place, steps=PassStep.WIDEN)
+        commands += reduce_rows(rows, channels, place=place + 512, steps=PassStep.WIDEN, options=LARGEST)
+        commands += reduce_rows(rows, channels, place=place + 1024, steps=SQUARES, pairs=8)
+        times = PassStep.WIDEN | PassStep.MULTIPLY
+        commands += reduce_rows(rows, channels, place=place + 1536, steps=times, residual=True)
+        place += 2048
+    program = run_program(TINY, memory(0), [*commands, Halt()], timing)
+    assert program.outcome.error == 0
+    assert sum(row["bytes_different"] for row in program.rows) == 0
+    assert program.counted == program.predicted
+
+
+def test_what_numpy_leaves_of_rows():
+    """The sums of each row in the order of all sums, whatever the lanes; its largest element, and where that is."""
+    start, rows, channels = memory(1), 9, 37
+    machine = Executor(TINY, start)
+    largest = reduce_rows(rows, channels, place=WRITTEN + 4096, steps=PassStep.WIDEN, options=LARGEST)
+    machine.run([*reduce_rows(rows, channels, steps=PassStep.WIDEN), *largest, Halt()])
+    terms = start[: 2 * rows * channels].view(np.float16).reshape(rows, channels).T
+    found = machine.memory[WRITTEN:][: 8 * rows].view(np.uint64)
+    np.testing.assert_array_equal(found, sum_terms(terms).view(np.uint32))
+    values, places = largest_term(terms)
+    found = machine.memory[WRITTEN + 4096 :][: 8 * rows].view(np.uint32).reshape(-1, 2)
+    np.testing.assert_array_equal(found, np.stack([values.view(np.uint32), places], axis=1))
 
 
 def test_what_numpy_leaves():

@@ -11,7 +11,7 @@ from hw.formats import FloatFormat
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.functions import Function
-from hw.isa.reductions import PARTIAL_SUMS
+from hw.isa.reductions import PARTIAL_SUMS, lanes_summed
 from hw.ratio import Ratio
 from training.functions import apply
 from training.machine.walks import Words
@@ -41,7 +41,8 @@ def words_of(config: AcceleratorConfig, work: Pass | Update, source: Source) -> 
     """How many words of a stream it takes."""
     if isinstance(work, Update) or source is not Source.FACTORS or not work.held:
         return work.words
-    fills = -(-work.words // (config.vpu_lanes * work.held_block)) if work.options & PassOption.BY_ROW else 1
+    times = work.terms if work.options & PassOption.ACROSS else 1
+    fills = -(-work.words // (config.vpu_lanes * work.held_block * times)) if work.options & PassOption.BY_ROW else 1
     return fills * work.held * (takes_pairs(work.steps, work.options) + takes_third(work.steps))
 
 
@@ -98,7 +99,8 @@ def _used_again(step: Pass, factors: Words, count: int) -> Words:
     """Held factors, (fills, held, lanes), in the order in which `count` words use them, see `hw.held_factors`."""
     lanes = factors.shape[-1]
     if step.options & PassOption.BY_ROW:
-        of_rows = np.repeat(factors.ravel(), step.held_block)[:count]
+        times = step.terms if step.options & PassOption.ACROSS else 1
+        of_rows = np.tile(np.repeat(factors[:, 0], step.held_block, axis=1), times).ravel()[:count]
         return np.repeat(of_rows[:, None], lanes, axis=1)
     places, left = [], step.columns
     while left > 0:
@@ -111,12 +113,17 @@ def _used_again(step: Pass, factors: Words, count: int) -> Words:
 
 def reduced(step: Pass, terms: Bits32) -> Words:
     """Reductions of words of lanes: values, and above them the places of maxima; `InputError` where sizes do not fit."""
-    if step.results * step.terms != step.words or step.results % step.groups:
+    across, each_gives = bool(step.options & PassOption.ACROSS), 1 if step.options & PassOption.ACROSS else step.groups
+    if step.results * step.terms * step.groups != step.words * each_gives or step.results % each_gives:
         raise InputError(
             f"reductions of {step.terms} terms of {step.groups} words give {step.results} words;"
             f" the pass has {step.words} words of terms"
         )
     each = terms.reshape(-1, step.terms, step.groups, terms.shape[1])
+    if across:  # rows become lanes, and lanes terms
+        summed = lanes_summed(terms.shape[1])
+        each = each[..., :summed].swapaxes(2, 3).reshape(len(each), step.terms * summed, 1, step.groups)
+        each = np.ascontiguousarray(each[:, : (step.terms - 1) * summed + step.last_lanes])
     numbers = np.moveaxis(each, 1, 0).view(np.float32)
     if not step.options & PassOption.LARGEST:
         sums = sum_terms(numbers, 1 if step.options & PassOption.IN_TURN else PARTIAL_SUMS)

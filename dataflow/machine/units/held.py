@@ -21,7 +21,8 @@ class HeldFactors:
 
     def __init__(self, work: Pass, lanes: int) -> None:
         self.fill = work.held * (takes_pairs(work.steps, work.options) + takes_third(work.steps))
-        self.serves = work.held_block * lanes if work.options & PassOption.BY_ROW else work.words
+        times = work.terms if work.options & PassOption.ACROSS else 1
+        self.serves = work.held_block * lanes * times if work.options & PassOption.BY_ROW else work.words
         self.missing, self.left, self.at = self.fill, self.serves, 0
         self.fills = 0  # how often they have been used up
 

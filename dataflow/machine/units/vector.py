@@ -9,7 +9,7 @@ from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.microarchitecture import SINK_WORDS
-from hw.isa.reductions import result_cycles
+from hw.isa.reductions import across_cycles, partial_sums, result_cycles
 
 COPY_SINKS = (Sink.COPY, Sink.FORWARD, Sink.BACKWARD)
 
@@ -73,51 +73,84 @@ class Packer:
                 self.index, self.left = 0, n
 
 
+NEVER = 1 << 62
+
+
 class Reductions:
     """A reduction unit, see `hw.reductions`: terms a word a cycle, then results a word a cycle.
 
+    Over lanes it takes terms again as soon as the last row is read, for which the results of the rows before must be given.
+
     Parameters
     ----------
-    add_latency_cycles : int
-        Of its adders.
+    lanes, add_latency_cycles : int
+        As many as it has; of its adders.
     """
 
-    def __init__(self, add_latency_cycles: int) -> None:
-        self.add_latency_cycles = add_latency_cycles
+    def __init__(self, lanes: int, add_latency_cycles: int) -> None:
+        self.lanes, self.add_latency_cycles = lanes, add_latency_cycles
         self.groups = self.terms = 1
-        self.in_turn = False
+        self.partials, self.across = 1, False
         self.taken = self.left = self.at = 0  # words of terms; of results that are due; when it gives or takes again
+        self.reads_at, self.gives_at = -1, NEVER  # rows, as soon as there is room; what came of those that were read
         self.reduced = 0  # terms are complete
+
+    def begin(self, work: Pass) -> None:
+        """Reductions of another pass; the last one's results have been given."""
+        in_turn, self.across = (bool(work.options & option) for option in (PassOption.IN_TURN, PassOption.ACROSS))
+        self.groups, self.terms = work.groups, work.terms
+        self.partials = partial_sums(self.lanes, in_turn=in_turn, across=self.across)
 
     def state(self, out: State) -> None:
         """As `dataflow.machine.units.clock.Unit.state`."""
         out.same(self.groups)
         out.same(self.terms)
         out.same(self.left)
-        out.same(self.in_turn)
+        out.same(self.partials)
+        out.same(self.across)
         out.time(self.at)
+        out.same(self.reads_at >= 0)
+        out.time(self.reads_at)
+        out.same(self.gives_at < NEVER)
+        out.time(0 if self.gives_at == NEVER else self.gives_at)
         out.toward(self, "taken", self.groups * self.terms, self.reduced)
 
     def takes(self, now: int) -> bool:
         """Whether it takes a word of terms in this cycle."""
-        return not self.left and now >= self.at
+        return not self.left and self.reads_at < 0 and now >= self.at
 
     def offers(self, now: int) -> bool:
         """Whether it offers a result."""
-        return self.left > 0 and now >= self.at
+        return now >= self.gives_at if self.across else self.left > 0 and now >= self.at
 
     def take(self, now: int) -> None:
         """A word of terms."""
         self.taken += 1
         if self.taken == self.groups * self.terms:
-            self.taken, self.left = 0, self.groups
+            self.taken = 0
             self.reduced += 1
-            self.at = now + result_cycles(self.groups, self.terms, self.add_latency_cycles, in_turn=self.in_turn)
+            cycles = result_cycles(self.groups, self.terms, self.add_latency_cycles, self.partials)
+            if self.across:
+                self.reads_at = now + cycles - 1
+                if self.gives_at == NEVER:
+                    self._read(self.reads_at)
+            else:
+                self.left, self.at = self.groups, now + cycles
 
     def give(self, now: int) -> None:
         """A result."""
-        self.left -= 1
-        self.at = now + 1
+        if self.across:
+            self.gives_at = NEVER
+            if self.reads_at >= 0:
+                self._read(max(self.reads_at, now + 1))
+        else:
+            self.left -= 1
+            self.at = now + 1
+
+    def _read(self, now: int) -> None:
+        """Rows are read from a cycle on."""
+        self.reads_at, self.at = -1, now + self.lanes
+        self.gives_at = now + across_cycles(self.lanes, self.add_latency_cycles)
 
 
 class VectorUnit(Unit):
@@ -160,7 +193,7 @@ class VectorUnit(Unit):
         self._factors: HeldFactors | None = None
         self._pipeline = Pipeline(1)
         self._to_come, self._left = 0, [0 for _ in Sink]
-        self._reductions, self._held = Reductions(config.vector_latency_cycles), False
+        self._reductions, self._held = Reductions(config.vpu_lanes, config.vector_latency_cycles), False
         self._packers = {Sink.FORWARD: Packer(), Sink.BACKWARD: Packer()}
         self._forked = [False, False, False]
         self._copies: tuple[bool, ...] = (False, False, False)
@@ -238,8 +271,7 @@ class VectorUnit(Unit):
         if work.groups:
             self._left[Sink.RESULTS] = work.results
             self._left[Sink.COPY] = work.results if work.options & PassOption.PLACES else 0
-            self._reductions.groups, self._reductions.terms = work.groups, work.terms
-            self._reductions.in_turn = bool(work.options & PassOption.IN_TURN)
+            self._reductions.begin(work)
         self._pipeline = Pipeline(self.latencies[0])
         self._operands = [self.sums if work.options & PassOption.FROM_SUMS else inputs[Source.ELEMENTS]]
         factored = takes_pairs(work.steps, work.options) or takes_third(work.steps)
@@ -299,8 +331,9 @@ class VectorUnit(Unit):
         self._held = offers and not takes
         if not self._held:
             self._pipeline.advance(gives=takes, takes=self._take())
-        if unit.at > now:
-            self.wake(unit.at - now)
+        for at in (unit.at, unit.gives_at):
+            if now < at < NEVER:
+                self.wake(at - now)
         return bool(self._pipeline.words) and not self._held
 
     def _update(self, work: Update) -> bool:

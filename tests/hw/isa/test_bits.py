@@ -27,6 +27,7 @@ def test_bits_stand_where_they_are_in_a_words_half():
             "places",
             "at_place",
             "by_row",
+            "across",
         ],
         UpdateCopy: ["dense", "forward", "backward"],
     }
@@ -51,7 +52,7 @@ def test_signals_are_the_bits():
     ("command", "told"),
     [
         (Pass(steps=1 << 10), "steps must be in 0..1023, not 1024"),
-        (Pass(options=1 << 9), "options must be in 0..511, not 512"),
+        (Pass(options=1 << 10), "options must be in 0..1023, not 1024"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
 )
