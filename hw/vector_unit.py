@@ -1,5 +1,7 @@
 """The vector unit: passes between products, and weight updates, on words of lanes."""
 
+from functools import partial
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -7,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
+from hw.fp import FloatConvert
 from hw.held_factors import HeldFactors
 from hw.isa.commands import Pass, Update
 from hw.isa.microarchitecture import SINK_WORDS
@@ -113,12 +116,13 @@ class VectorUnit(wiring.Component):
             reducing.eq(~work.update & (step.groups != 0)),
             held.eq(reducing & vpu.o.valid & ~reductions.i.ready),
         ]
-        self._reduce(m, step, reducing, vpu, reductions)
         engine = self._updates(m, platform, update, updating)
         m.d.comb += taken.eq(Mux(work.update, engine.i_master.valid & engine.i_master.ready, vpu.i.valid & vpu.i.ready))
         sinks = self._sinks(m, left)
+        self._reduce(m, platform, step, reducing, sinks["results"].w_rdy, vpu, reductions)
         copies = Mux(work.update, update.copies.dense, reducing & step.options.places)
-        self._give(m, work.update, reducing, copies, (vpu, reductions, engine), sinks)
+        beside = reducing & step.options.beside
+        self._give(m, work.update, reducing, beside, copies, (vpu, reductions, engine), sinks)
 
         legal = Mux(work.update, is_update(self.config, update), is_pass(self.config, step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
@@ -134,7 +138,7 @@ class VectorUnit(wiring.Component):
             words = Mux(work.update, update.words, step.words)
             packed = packed_words(self.config, m, update)
             due = {
-                "results": Mux(reducing, step.results, words),
+                "results": Mux(reducing, step.results, 0) + Mux(~reducing | step.options.beside, words, 0),
                 "copy": Mux(copies, Mux(work.update, words, step.results), 0),
                 "forward": Mux(update.copies.forward, packed, 0),
                 "backward": Mux(update.copies.backward, packed, 0),
@@ -216,18 +220,27 @@ class VectorUnit(wiring.Component):
         ]
         return factors
 
-    def _reduce(self, m: Module, step: data.View, reducing: Value, vpu: VPU, reductions: ReductionUnit) -> None:
-        """What leaves the lanes, as terms."""
+    def _reduce(
+        self, m: Module, platform: object, step: data.View, reducing: Value, room: Value, vpu: VPU, reductions: ReductionUnit
+    ) -> None:
+        """What leaves the lanes, as terms; where it leaves as results, too, when there is room for these."""
         m.d.comb += [
             reductions.sizes.largest.eq(step.options.largest),
             reductions.sizes.in_turn.eq(step.options.in_turn),
             reductions.sizes.across.eq(step.options.across),
             reductions.sizes.last_lanes.eq(step.last_lanes),
             reductions.sizes.groups.eq(step.groups),
+            reductions.sizes.block.eq(Mux(step.options.beside, step.held_block, step.groups)),
+            reductions.sizes.tile.eq(step.column_tile),
             reductions.sizes.terms.eq(step.terms),
-            reductions.i.valid.eq(reducing & vpu.o.valid),
+            reductions.i.valid.eq(reducing & vpu.o.valid & (~step.options.beside | room)),
         ]
-        m.d.comb += [reductions.i.payload[lane].eq(vpu.o.payload[lane].value) for lane in range(self.config.vpu_lanes)]
+        for lane in range(self.config.vpu_lanes):
+            value, storage = vpu.o.payload[lane].value, self.config.storage_format
+            make = partial(FloatConvert, storage, BINARY32, 0)
+            wide: FloatConvert = place(m, platform, make, module="float_widen_at_once", name=f"widen_{lane}")
+            m.d.comb += [wide.en.eq(1), wide.a.eq(value[: storage.width])]
+            m.d.comb += reductions.i.payload[lane].eq(Mux(step.options.beside & step.steps.narrow, wide.o, value))
 
     def _updates(self, m: Module, platform: object, update: data.View, updating: Value) -> Pregenerate:
         """The update engine with its operands."""
@@ -265,6 +278,7 @@ class VectorUnit(wiring.Component):
         m: Module,
         is_update: Value,
         reducing: Value,
+        beside: Value,
         copies: Value,
         engines: tuple[VPU, ReductionUnit, Pregenerate],
         sinks: dict[str, SyncFIFO],
@@ -282,11 +296,12 @@ class VectorUnit(wiring.Component):
             for word, place in zip(reductions.o.payload, places, strict=True)
         )
         given = Mux(is_update, engine.o_master.valid, reductions.o.valid)
+        element = beside & reductions.i.ready & vpu.o.valid
         updated = Cat(Cat(word.weight, word.velocity) for word in masters)
         m.d.comb += [
-            results.w_data.eq(Mux(is_update, updated, Mux(reducing, reduced, passed))),
-            results.w_en.eq(Mux(is_update | reducing, room & given, vpu.o.valid)),
-            vpu.o.ready.eq(~is_update & Mux(reducing, reductions.i.ready, results.w_rdy)),
+            results.w_data.eq(Mux(is_update, updated, Mux(reducing & (~beside | reductions.o.valid), reduced, passed))),
+            results.w_en.eq(Mux(is_update | reducing, room & given | element, vpu.o.valid)),
+            vpu.o.ready.eq(~is_update & Mux(reducing, reductions.i.ready & (~beside | results.w_rdy), results.w_rdy)),
             reductions.o.ready.eq(room),
             engine.o_master.ready.eq(is_update & room),
             copy.w_data.eq(Mux(is_update, Cat(word.copy for word in masters), Cat(_fitted(x, width) for x in places))),

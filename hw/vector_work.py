@@ -42,9 +42,16 @@ def is_pass(config: AcceleratorConfig, step: data.View) -> Value:
     last = is_within(step.last_lanes, 1, lanes_summed(config.vpu_lanes)) & (step.groups == config.vpu_lanes)
     across = ~step.options.across | last & ~step.options.in_turn & ~step.options.places
     counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
+    shape = (
+        (step.groups != 0)
+        & (step.results == step.groups)
+        & is_within(step.held_block, 1, MOST_GROUPS)
+        & is_count(step.column_tile)
+    )
+    beside = ~step.options.beside | shape & ~step.options.across & ~step.options.in_turn & ~step.options.places
     reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
     known = (step.options.undefined == 0) & (step.steps.undefined == 0) & (step.function <= max(Function))
-    return (step.words != 0) & counted & known & across & ((step.groups == 0) | reduces) & _holds(step)
+    return (step.words != 0) & counted & known & across & beside & ((step.groups == 0) | reduces) & _holds(step)
 
 
 def _holds(step: data.View) -> Value:

@@ -99,6 +99,7 @@ class _Assembler:
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
         self.operands: Iterable[str] = ()  # of the last product, by their places in memory
         self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
+        self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
 
     def run(self, *, loss: bool) -> Assembled:
         self.places.place()
@@ -155,10 +156,12 @@ class _Assembler:
                 yield from self._vector(command, pending)
                 pending = [] if command.fused else pending
 
-    def _ordered(self, commands: Iterable[Command], names: Mapping[Source | Sink, str | None]) -> Iterator[Command]:
+    def _ordered(
+        self, commands: Iterable[Command], names: Mapping[Source | Sink, str | None], behind: str | None = None
+    ) -> Iterator[Command]:
         """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
         places = {stream: self.memory[name].name for stream, name in names.items() if name}
-        yield from self.dependences.ordered(commands, places)
+        yield from self.dependences.ordered(commands, places, behind)
         yield from self.dependences.limited()
 
     def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
@@ -186,7 +189,8 @@ class _Assembler:
         }
         places: Names = {stream: self.memory[name].name for stream, name in names.items() if name}
         around, self._origin = self._origin, Origin(product.layer, product.stage, "product")
-        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain), places)
+        behind = drain.sums.results.name if drain.sums else None
+        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain), places, behind)
         yield from self._drained()
         self._origin = around
 
@@ -204,7 +208,8 @@ class _Assembler:
             source = chain.written(0, target)
             bias = f"{first.bias}.bias" if first.bias else None
             gate = first.gate and self.places.operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
-            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=gate)
+            sums = self._beside(chain, source) if not rest and self._in_order(pending, source) else None
+            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=gate, sums=sums)
             if any(product.output.region in self.program.cleared for product in pending):
                 yield from self._zeros(source)
             for product in pending:
@@ -214,29 +219,34 @@ class _Assembler:
             if part.alone:
                 yield from self._alone(part.alone, source, chain.written(number, target))
             else:
-                yield from self._pass(part, source, chain.written(number, target))
+                written, last = chain.written(number, target), number + 1 == len(chain.parts)
+                fits = last and not part.normal and self._channels(written).fills_words(self.config.vpu_lanes)
+                yield from self._pass(part, source, written, self._beside(chain, written) if fits else None)
             source = chain.written(number, target)
             if isinstance(part.alone, op.Embed):
                 source = target = vector.target.tensor  # all of the tokens from here on
         for operation in chain.sums:
-            yield from self._sums(operation, source)
+            yield from self._by_channel(self._sums(operation, source))
         for layer in chain.batch_sums:
             yield from self._batch_sums(layer, source)
         if chain.pooled and chain.pool:
             yield from self._pool(chain.pool, source, chain.pooled.tensor)
 
-    def _sums(self, operation: op.Operation, source: str) -> Iterator[Command]:
+    def _sums(self, operation: op.Operation, source: str) -> Iterator[ChannelPass | RowReduction]:
         """What a normalisation, or its gradient, needs to know of a whole tensor."""
         normalised = self.normalised[operation.layer]
         if isinstance(operation, op.GradientSums | op.SoftmaxGradient):
             channels = self._channels(normalised.value).channels
-            yield from self._by_channel(normalised.gradient_sums(self._channels(source).in_rows_of(channels)))
+            yield from normalised.gradient_sums(self._channels(source).in_rows_of(channels))
         else:
-            yield from self._by_channel(normalised.statistics())
+            yield from normalised.statistics()
 
     def _by_channel(self, passes: Iterable[ChannelPass | RowReduction]) -> Iterator[Command]:
         """Passes, each behind what it depends on."""
         for one in passes:
+            if isinstance(one, ChannelPass) and one.reduces and one.results in self.summed:
+                self.summed.remove(one.results)
+                continue
             yield from self._operations((commands, one.tensors) for commands in one.operations(self.config))
 
     def _channel_sums(
@@ -285,7 +295,7 @@ class _Assembler:
             yield from self._gather(operation, target)
             return
         if isinstance(operation, op.Softmax | op.SoftmaxGradient):
-            yield from self._sums(operation, source)
+            yield from self._by_channel(self._sums(operation, source))
             value = source if isinstance(operation, op.SoftmaxGradient) else None
             yield from self._by_channel([self._normalise(Part(value=value), layer.name, source, target)])
             return
@@ -381,6 +391,21 @@ class _Assembler:
                 [ChannelPass(steps=PassStep.WIDEN, elements=terms, results=sums, reduces=True, options=noted)]
             )
 
+    def _beside(self, chain: Chain, tensor: str) -> ChannelPass | None:
+        """Sums that a normalisation needs of what the last pass of a chain writes, which can leave behind that."""
+        for one in (one for operation in chain.sums for one in self._sums(operation, tensor)):
+            if isinstance(one, ChannelPass) and one.goes_beside(self.config.vpu_lanes, self.memory[tensor]):
+                self.summed.append(one.results)
+                return one
+        return None
+
+    def _in_order(self, pending: Sequence[Product], tensor: str) -> bool:
+        """Whether one product writes all of a tensor: its rows are the channels, its columns the others in their order."""
+        if len(pending) != 1 or pending[0].count > 1 or pending[0].output.region in self.program.cleared:
+            return False
+        product, channels = pending[0], self._channels(tensor)
+        return product.m == channels.channels and product.n == channels.rows
+
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""
         return whole(self.memory[name], self.config.vpu_lanes)
@@ -395,8 +420,8 @@ class _Assembler:
         )
         yield from self._ordered(commands, {Source.ELEMENTS: name, Sink.RESULTS: name})
 
-    def _pass(self, part: Part, source: str, target: str) -> Iterator[Command]:
-        """A pass from memory to memory."""
+    def _pass(self, part: Part, source: str, target: str, sums: ChannelPass | None = None) -> Iterator[Command]:
+        """A pass from memory to memory, which may sum up what it writes."""
         if part.normal:
             yield from self._by_channel([self._normalise(part, part.normal, source, target)])
             return
@@ -415,14 +440,16 @@ class _Assembler:
         written = walk(self.memory[target], lanes)
         steps = part.steps | PassStep.WIDEN | PassStep.NARROW
         beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))
+        made = Pass(words=words_of(written), steps=steps, scale=scale)
         commands: list[Command] = [
             Load(source=Source.ELEMENTS, walk=elements),
             *(Load(source=stream, walk=walk(self.memory[name], lanes)) for stream, name in beside if name),
-            Pass(words=words_of(written), steps=steps, scale=scale),
+            sums.beside(made, lanes) if sums else made,
             Store(sink=Sink.RESULTS, walk=written),
+            *([sums.stores(lanes)] if sums else []),
         ]
         names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, **dict(beside)}
-        yield from self._ordered(commands, names)
+        yield from self._ordered(commands, names, sums.results.name if sums else None)
 
     def _normalise(self, part: Part, layer: str, source: str, target: str) -> ChannelPass:
         """The output of a normalisation, or the gradient of its input, as a pass."""

@@ -97,6 +97,11 @@ class Channels:
             width, steps = rows * width, []
         return in_words(self.base + start * self.stride, size, lanes, self.run(width), steps)
 
+    def fills_words(self, lanes: int) -> bool:
+        """Whether all rows are one after the other in whole words of lanes."""
+        row = self.channels * self.element_bytes
+        return self.channels % lanes == 0 and self.is_beside and self.steps in ((), (Step(self.rows, row),))
+
     @property
     def is_beside(self) -> bool:
         """Whether channels stand side by side."""
@@ -229,6 +234,24 @@ class ChannelPass:
         if self.by_row:
             return [*walks, (Source.FACTORS, of_rows(lanes, kinds))]
         return [*walks, *((Source.FACTORS, part.walk(lanes, start, width)) for part in kinds)]
+
+    def goes_beside(self, lanes: int, tensor: Tensor) -> bool:
+        """Whether it only sums up all of a tensor as it is in memory, so that what writes the tensor in its order can do it."""
+        words = -(-self.elements.channels // lanes)
+        plain = self.steps == PassStep.WIDEN and not (self.residual or self.gate or self.places)
+        fits = self.reduces and self.results.rows == 1 and words <= MOST_GROUPS
+        return plain and fits and self.elements == Channels.of(tensor).in_rows_of(self.elements.channels)
+
+    def beside(self, step: Pass, lanes: int) -> Pass:
+        """A pass that writes all channels of what is summed up, with the sums behind it; column by column if not from sums."""
+        words, options = -(-self.elements.channels // lanes), step.options | self.options | PassOption.BESIDE
+        block = step.held_block if step.options & PassOption.FROM_SUMS else words
+        sizes = {"groups": words, "terms": self.elements.rows, "results": words}
+        return replace(step, options=options, held_block=block, **sizes)
+
+    def stores(self, lanes: int) -> Store:
+        """Where the sums go."""
+        return Store(sink=Sink.RESULTS, walk=self.results.walk(lanes, 0, self.results.channels))
 
     def operations(self, config: AcceleratorConfig) -> Iterator[list[Command]]:
         """Commands for as many channels at once as the chip has room for their factors, or their partial sums."""

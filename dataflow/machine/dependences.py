@@ -31,7 +31,9 @@ class Dependences:
         self._written: dict[str, int] = {}  # results that have been stored when a tensor is as last written
         self._read: dict[str, int] = {}  # and when it has been read
 
-    def ordered(self, commands: Iterable[Command], tensors: Mapping[Source | Sink, str]) -> Iterator[Command]:
+    def ordered(
+        self, commands: Iterable[Command], tensors: Mapping[Source | Sink, str], behind: str | None = None
+    ) -> Iterator[Command]:
         """Commands of operations, each ending with its stores, with what they come after.
 
         Parameters
@@ -41,8 +43,11 @@ class Dependences:
         tensors : mapping of Source or Sink to str
             What each stream reads, and where results and copies go, by the name of its place in memory. What has no name is
             not read again.
+        behind : str, optional
+            Where results go that are stored right behind others.
         """
         loaded: set[str] = set()
+        stored = False
         if any(self._written.get(name) == NEVER for name in tensors.values()):
             yield self.synchronised()
         for command in commands:
@@ -52,15 +57,16 @@ class Dependences:
                 self._written[name] = NEVER
             elif isinstance(command, Load):
                 name = tensors[command.source]
-                loaded.add(name)
+                loaded = {name} if stored else {*loaded, name}
+                stored = False
                 yield replace(command, after=self._written.get(name, 0))
             elif isinstance(command, Store) and command.sink is Sink.RESULTS:
-                name = tensors[command.sink]
+                name = behind if stored and behind else tensors[command.sink]
                 yield replace(command, after=self._read.get(name, 0))
                 self._stored += 1
                 self._written[name] = self._stored
                 self.read(loaded)
-                loaded.clear()
+                stored = True
             else:
                 yield command
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import lcm, prod
 from typing import Any
 
+from dataflow.machine.by_channel import ChannelPass
 from dataflow.machine.memory import Memory
 from dataflow.machine.walks import access
 from dataflow.program import Dataflow, Loop, MatrixView, Product, Stage
@@ -42,6 +43,8 @@ class Drain:
         Masters along the rows that are added.
     gate : str, optional
         Of the shape of `tensor`: where it is not above zero the result is zero.
+    sums : ChannelPass, optional
+        The sums by channel of what is written, all columns in their order, that leave behind it.
     """
 
     steps: int
@@ -49,6 +52,7 @@ class Drain:
     options: int = 0
     bias: str | None = None
     gate: str | None = None
+    sums: ChannelPass | None = None
 
 
 @dataclass(frozen=True)
@@ -547,7 +551,7 @@ def emit_drain(
         yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
     if drain.gate:
         yield Load(source=Source.GATE, walk=walk(drain.gate, view))
-    yield Pass(
+    step = Pass(
         words=columns * chunks,
         steps=drain.steps,
         options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
@@ -561,4 +565,7 @@ def emit_drain(
         held=held,
         held_block=-(-tiling.rows // lanes),
     )
+    yield drain.sums.beside(step, lanes) if drain.sums else step
     yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))
+    if drain.sums:
+        yield drain.sums.stores(lanes)

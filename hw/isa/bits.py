@@ -78,6 +78,7 @@ class PassOption(Bits):
     AT_PLACE = 128, "`gate` lets x pass where the gate's number is the place that is counted"
     BY_ROW = 256, "a lane of held factors is a row's, whose `held_block` words it serves; otherwise each lane is a channel's"
     ACROSS = 512, "reductions are over lanes, too: a term is a word of each of as many rows as there are lanes, a result a word"
+    BESIDE = 1024, "results leave as without a reduction, too, and those of the reduction, of which there is one, behind them"
 
 
 class UpdateCopy(Bits):

@@ -109,6 +109,13 @@ def _reductions(config: AcceleratorConfig, command: Pass) -> Iterator[str]:
         yield from _within(command, 1, lanes_summed(config.vpu_lanes), "last_lanes")
         if command.options & (PassOption.IN_TURN | PassOption.PLACES):
             yield "options must not have in_turn or places beside across"
+    if command.options & PassOption.BESIDE:
+        yield from _within(command, 1, MOST_GROUPS, "groups")
+        yield from _within(command, command.groups, command.groups, "results")
+        yield from _within(command, 1, MOST_GROUPS, "held_block")
+        yield from _within(command, 1, LARGEST, "column_tile")
+        if command.options & (PassOption.ACROSS | PassOption.IN_TURN | PassOption.PLACES):
+            yield "options must not have across, in_turn or places beside beside"
 
 
 def _walk(walk: Walk) -> Iterator[str]:

@@ -283,6 +283,10 @@ class Pass(Command):
     What leaves the lanes are the results, or, where `groups` is not 0, the terms of reductions, one after the other, each of
     `terms` terms of `groups` words. Results are then binary32 in the lower half of an element, a maximum's place in the upper.
 
+    With `beside` both leave, and what is added up are results in the storage format where the pass narrows. The terms are
+    columns, and come in the order of held factors by channel: for each tile of columns, for each `held_block` words of a term,
+    column by column.
+
     A place is counted, for gradients of maxima: for each of `place_rows` rows and in it `place_columns` columns, `place_words`
     words have the place `place` + row · `place_row_step` + column · `place_step`; then it begins again.
     """

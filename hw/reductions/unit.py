@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.delay_line import delay
 from hw.formats import BINARY32, lowest_bits
+from hw.isa.checks import COUNT_BITS
 from hw.isa.reductions import (
     ACCUMULATOR_WORDS,
     MOST_GROUPS,
@@ -32,13 +33,16 @@ SIZES = data.StructLayout(
         "in_turn": 1,
         "across": 1,
         "groups": MOST_GROUPS.bit_length(),
+        "block": MOST_GROUPS.bit_length(),
         "terms": 32,
+        "tile": COUNT_BITS,
         "last_lanes": PARTIAL_SUMS.bit_length(),
     }
 )
 """Of maxima, else sums; whether there is one partial result of each; whether lanes are put together, too; words of channels, 1
-to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; terms of each, from 1 on;
-lanes of a row's last word that count."""
+to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; of them, those that come
+together for a tile of terms, and terms of a tile, see `hw.held_factors.HeldFactors`; terms of each, from 1 on; lanes of a row's
+last word that count."""
 
 
 class _Fold(NamedTuple):
@@ -174,8 +178,10 @@ class ReductionUnit(wiring.Component):
 
     def _take(self, m: Module, fold: _Fold, issue: Signal, address: Signal, first: Signal, terms: Signal) -> None:
         """Terms as they come; the partial result of each comes out of the memory a cycle later."""
-        group, term, slot = Signal(SIZES["groups"].shape), Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)
-        m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot)]
+        term, slot = Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)  # and its first word of partial results
+        base, word, column = (Signal(SIZES[name].shape, name=name) for name in ("groups", "block", "tile"))
+        tile_term, tile_slot = Signal.like(term), Signal.like(slot)  # with which the tile begins
+        m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot + base + word)]
         lanes, in_turn, across = self.config.vpu_lanes, self.sizes.in_turn, self.sizes.across
         summed, words = lanes_summed(lanes), partial_sums(lanes, in_turn=False, across=True)
         m.d.comb += first.eq(term < Mux(in_turn, 1, Mux(across, words, PARTIAL_SUMS)))
@@ -186,15 +192,23 @@ class ReductionUnit(wiring.Component):
             left_out = across & (Const(int(number >= summed), 1) | last_term & (number >= self.sizes.last_lanes))
             place = Mux(across, Cat(Const(number % summed, lane_bits), term[: PLACE_BITS - lane_bits]), term[:PLACE_BITS])
             m.d.sync += terms[number].as_value().eq(Cat(Mux(left_out, nothing, self.i.payload[number]), place))
+        again = Mux(across, Cat(Const(1, 1), term[: words.bit_length() - 1]).all(), term[:LEVELS].all())
+        following = Mux(in_turn | again, 0, slot + self.sizes.groups)
+        block_ends = base + word + 1 == self.sizes.groups
+        term_ends = block_ends | (word + 1 == self.sizes.block)
+        tile_ends = (column + 1 == self.sizes.tile) | last_term
         with m.If(self.i.valid):
-            m.d.sync += [group.eq(group + 1), slot.eq(slot + 1)]
+            m.d.sync += word.eq(word + 1)
             with m.If(first):
-                m.d.sync += fold.end.eq(slot + 1)
-            with m.If(group + 1 == self.sizes.groups):
-                m.d.sync += [group.eq(0), term.eq(term + 1)]
-                again = Mux(across, Cat(Const(1, 1), term[: words.bit_length() - 1]).all(), term[:LEVELS].all())
-                with m.If(in_turn | again):
-                    m.d.sync += slot.eq(0)
-                with m.If(last_term):
-                    m.d.sync += [term.eq(0), slot.eq(0), fold.half.eq(Mux(in_turn, 0, halves))]
-                    m.next = "wait"
+                m.d.sync += fold.end.eq(address + 1)
+            with m.If(term_ends):
+                m.d.sync += [word.eq(0), term.eq(term + 1), slot.eq(following), column.eq(column + 1)]
+                with m.If(tile_ends):
+                    m.d.sync += [column.eq(0), base.eq(base + self.sizes.block), term.eq(tile_term), slot.eq(tile_slot)]
+                    with m.If(block_ends):
+                        m.d.sync += [base.eq(0), term.eq(term + 1), slot.eq(following)]
+                        m.d.sync += [tile_term.eq(term + 1), tile_slot.eq(following)]
+                        with m.If(last_term):
+                            m.d.sync += [term.eq(0), slot.eq(0), tile_term.eq(0), tile_slot.eq(0)]
+                            m.d.sync += fold.half.eq(Mux(in_turn, 0, halves))
+                            m.next = "wait"

@@ -138,3 +138,23 @@ def test_cycles_over_lanes(lanes, length):
     words = -(-length // lanes)
     folded = result_cycles(lanes, words, 3, partial_sums(lanes, in_turn=False, across=True))
     assert given[0] - taken[-1] == folded - 1 + across_cycles(lanes, 3)
+
+
+@pytest.mark.parametrize("groups, block, terms, tile", [(5, 2, 40, 16), (3, 3, 7, 2), (4, 1, 20, 4), (1, 1, 33, 5)])
+@pytest.mark.parametrize("on", [on_amaranth, on_verilog])
+def test_terms_that_come_in_tiles_have_the_same_order(groups, block, terms, tile, on):
+    """Tile of terms by tile, some words of all of its terms, then the next words, as sums leave the array."""
+    one, rng = config(2, 6), np.random.default_rng(terms)
+    bits = draw(rng, (terms, groups, 2), wild=False)
+    words = [
+        join_fields((int(value), 32) for value in bits[term, group])
+        for first in range(0, terms, tile)
+        for start in range(0, groups, block)
+        for term in range(first, min(first + tile, terms))
+        for group in range(start, min(start + block, groups))
+    ]
+    sizes = SIZES.const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
+    phases = [Phase({"i": words}, {"o": groups}, {"sizes": sizes})] * 2
+    for traffic in on(ReductionUnit(one), phases, stall=0.2):
+        got = np.array([split_fields(word, [32, 16] * 2) for word in traffic["o"].words]).reshape(groups, 2, 2)
+        np.testing.assert_array_equal(got[..., 0], sum_terms(bits.view(np.float32)).view(np.uint32))

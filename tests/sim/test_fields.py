@@ -87,7 +87,7 @@ TILES = {
 PASSES = {
     "words must be in 1..4294967295, not 0": {"words": 0},
     "steps must be in 0..1023, not 1024": {"steps": 1024},
-    "options must be in 0..1023, not 1024": {"options": 1024},
+    "options must be in 0..2047, not 2048": {"options": 2048},
     "place_words must be in 1..65535, not 0": {"place_words": 0},
     "place_columns must be in 1..65535, not 0": {"place_columns": 0},
     "place_rows must be in 1..65535, not 0": {"place_rows": 0},
@@ -98,6 +98,13 @@ PASSES = {
         "results": 4,
         "options": PassOption.ACROSS | PassOption.PLACES,
         "last_lanes": 1,
+    },
+    "results must be in 2..2, not 1": {"groups": 2, "results": 1, "options": PassOption.BESIDE},
+    "held_block must be in 1..64, not 65": {"groups": 2, "results": 2, "options": PassOption.BESIDE, "held_block": 65},
+    "options must not have across, in_turn or places beside beside": {
+        "groups": 16,
+        "results": 16,
+        "options": PassOption.BESIDE | PassOption.IN_TURN,
     },
     "groups must be in 16..64, not 15": {"groups": 15, "terms": 1, "results": 15, "options": PassOption.IN_TURN},
     "function must be in 0..10, not 11": {"function": 11},

@@ -97,6 +97,54 @@ def test_bytes_and_cycles_of_reductions_of_rows(timing):
     assert program.counted == program.predicted
 
 
+def beside(groups, terms, *, place=WRITTEN, narrow=True, **more):
+    """A pass that leaves half of what it reads, and behind it the sums of that."""
+    words = groups * terms
+    step = Pass(
+        words=words, steps=PassStep.WIDEN | PassStep.SCALE | (PassStep.NARROW if narrow else 0), scale=0x3F000000,
+        options=PassOption.BESIDE, groups=groups, terms=terms, results=groups, **more,
+    )  # fmt: skip
+    return [
+        Load(source=Source.ELEMENTS, walk=line(READ, words * LANES, 1)),
+        step,
+        Store(sink=Sink.RESULTS, walk=line(place, words * LANES, 1 if narrow else 2)),
+        Store(sink=Sink.RESULTS, walk=line(place + 4 * words * LANES, groups * LANES, 2)),
+    ]
+
+
+@pytest.mark.parametrize("timing", [Memory(20, 1), Memory(3, 3)], ids=["slow", "narrow"])
+def test_bytes_and_cycles_of_sums_beside_results(timing):
+    """Column by column, and in tiles of columns and rows; behind each other, and with passes of another kind between them."""
+    commands = [*beside(3, 20, held_block=3), *beside(5, 33, place=WRITTEN + 2048, held_block=2, column_tile=16)]
+    commands += [*reduce(2, 30, 1, place=WRITTEN + 6144), *beside(1, 4, place=WRITTEN + 7168, narrow=False)]
+    program = run_program(TINY, memory(0), [*commands, Halt()], timing)
+    assert program.outcome.error == 0
+    assert sum(row["bytes_different"] for row in program.rows) == 0
+    assert program.counted == program.predicted
+
+
+def test_what_numpy_leaves_beside():
+    """The results, and in tiles as column by column the sums of what is stored."""
+    start = memory(1)
+    for fields in ({"held_block": 3}, {"held_block": 2, "column_tile": 16}):
+        machine = Executor(TINY, start)
+        machine.run([*beside(3, 40, **fields), Halt()])
+        left = machine.memory[WRITTEN:][:960].view(np.float16)
+        np.testing.assert_array_equal(left, start[:960].view(np.float16) / 2)
+        order = [
+            (term, group)
+            for first in range(0, 40, fields.get("column_tile", 1))
+            for block in range(0, 3, fields["held_block"])
+            for term in range(first, min(first + fields.get("column_tile", 1), 40))
+            for group in range(block, min(block + fields["held_block"], 3))
+        ]
+        terms = np.zeros((40, 3, LANES), np.float16)
+        for place, word in zip(order, left.reshape(-1, LANES), strict=True):
+            terms[place] = word
+        found = machine.memory[WRITTEN + 1920 :][: 3 * 16].view(np.uint32).reshape(3, LANES)
+        np.testing.assert_array_equal(found, sum_terms(terms).view(np.uint32))
+
+
 def test_what_numpy_leaves_of_rows():
     """The sums of each row in the order of all sums, whatever the lanes; its largest element, and where that is."""
     start, rows, channels = memory(1), 9, 37

@@ -1,6 +1,6 @@
 """The vector unit's passes and updates on words of lanes, by bits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,12 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
         function=step.function,
         mask=mask,
     )
-    given = reduced(step, results) if step.groups else results.astype(np.uint64)
-    seen = given.astype(np.uint32) if step.groups else value
+    given = results.astype(np.uint64)
+    seen = value
+    if step.groups:
+        sums = reduced(step, by_term(config, step, results))
+        given = np.concatenate([given, sums]) if step.options & PassOption.BESIDE else sums
+        seen = sums.astype(np.uint32)
     watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((seen & EXPONENT == EXPONENT).any())
     return given, watched
 
@@ -109,6 +113,29 @@ def _used_again(step: Pass, factors: Words, count: int) -> Words:
             places.append(np.tile(block, min(step.column_tile, left)))
         left -= step.column_tile
     return factors[0][np.resize(np.concatenate(places), count)]
+
+
+def by_term(config: AcceleratorConfig, step: Pass, results: Bits32) -> Bits32:
+    """The terms of a reduction, one after the other: the results, or what results that leave, too, are in binary32."""
+    if not step.options & PassOption.BESIDE:
+        return results
+    order = np.concatenate([[], *_tiles(step.groups, step.held_block, step.terms, step.column_tile)]).astype(np.int64)
+    if len(order) != len(results):
+        raise InputError(
+            f"{step.terms} columns of {step.groups} words are {len(order)} terms; the pass has {len(results)} words of results"
+        )
+    terms = np.empty_like(results)
+    terms[order] = results
+    if not step.steps & PassStep.NARROW:
+        return terms
+    return from_bits(terms.astype(np.int64), config.storage_format).astype(np.float32).view(np.uint32)
+
+
+def _tiles(words: int, block: int, columns: int, tile: int) -> Iterator[NDArray[np.int64]]:
+    """Where the words of tiles are that come block by block, column by column, in an order of whole columns."""
+    for first in range(0, columns, tile):
+        across = np.arange(first, min(first + tile, columns))[:, None] * words
+        yield from ((across + np.arange(base, min(base + block, words))).ravel() for base in range(0, words, block))
 
 
 def reduced(step: Pass, terms: Bits32) -> Words:

@@ -269,7 +269,7 @@ class VectorUnit(Unit):
                 self._left[sink] = words if work.copies & copy else 0
             return
         if work.groups:
-            self._left[Sink.RESULTS] = work.results
+            self._left[Sink.RESULTS] = work.results + (work.words if work.options & PassOption.BESIDE else 0)
             self._left[Sink.COPY] = work.results if work.options & PassOption.PLACES else 0
             self._reductions.begin(work)
         self._pipeline = Pipeline(self.latencies[0])
@@ -308,7 +308,7 @@ class VectorUnit(Unit):
     def _pass(self, work: Pass) -> bool:
         """A cycle of a pass; whether anything moved."""
         if work.groups:
-            return self._reduce(places=bool(work.options & PassOption.PLACES))
+            return self._reduce(places=bool(work.options & PassOption.PLACES), beside=bool(work.options & PassOption.BESIDE))
         offers = self._pipeline.offers
         if offers:
             if not self.sinks[Sink.RESULTS].ready:
@@ -317,17 +317,20 @@ class VectorUnit(Unit):
         self._pipeline.advance(gives=offers, takes=self._take())
         return bool(self._pipeline.words) or offers
 
-    def _reduce(self, *, places: bool) -> bool:
-        """A cycle of a pass whose results are terms, and give their places, too; whether anything moved."""
+    def _reduce(self, *, places: bool, beside: bool) -> bool:
+        """A cycle of a pass whose results are terms, and give places, or leave themselves, too; whether anything moved."""
         now, unit, offers = self.clock.now, self._reductions, self._pipeline.offers
         sinks = (Sink.RESULTS, Sink.COPY) if places else (Sink.RESULTS,)
         gives, takes = unit.offers(now) and all(self.sinks[sink].ready for sink in sinks), offers and unit.takes(now)
+        takes = takes and (not beside or self.sinks[Sink.RESULTS].ready)
         if gives:
             for sink in sinks:
                 self._give(sink)
             unit.give(now)
         if takes:
             unit.take(now)
+            if beside:
+                self._give(Sink.RESULTS)
         self._held = offers and not takes
         if not self._held:
             self._pipeline.advance(gives=takes, takes=self._take())

@@ -6,12 +6,13 @@ from dataflow import zoo
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.updates import Rates
-from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, Network
+from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, Network, Relu
 from dataflow.program import Stage
 from dataflow.techniques import ALL, without
 from dataflow.tokens import LayerNorm, Softmax
 from hw.config import PRESETS
 from hw.errors import InputError
+from hw.isa.bits import PassOption
 from hw.isa.commands import Load, Pass, Product, Source, Store
 from hw.ratio import Ratio
 
@@ -87,6 +88,26 @@ def test_factors_of_a_layer_are_read_once():
     assert max(loads) == 10
 
 
+def test_the_first_sums_of_a_batch_norm_leave_beside_what_they_sum_up():
+    """Of a drain, of 32 pixels; of a gradient that two branches add up, in a pass over memory of whole words."""
+    layers = (
+        Conv(name="first", inputs=(INPUT,), out_channels=12, kernel=1),
+        BatchNorm(name="norm", inputs=("first",)),
+        Relu(name="on", inputs=("norm",)),
+        Conv(name="left", inputs=("on",), out_channels=12, kernel=3, padding=1),
+        Add(name="sum", inputs=("left", "on")),
+        GlobalPool(name="pool", inputs=("sum",)),
+        Linear(name="last", inputs=("pool",), out_features=2),
+    )
+    made = assembled(Network(name="net", input_shape=(4, 4, 3), layers=layers))
+    for half, reductions in ((made.forward, 2), (made.backward, 2)):
+        steps = [step for step in half if isinstance(step, Pass) and step.groups]
+        beside = [step for step in steps if step.options & PassOption.BESIDE]
+        assert [(step.words, step.groups, step.terms, step.results) for step in beside] == [(32 * 3, 3, 32, 3)]
+        others = [step for step in steps if step not in beside and step.terms == 32]
+        assert len(others) == reductions - 1  # centred squares; Σ x g
+
+
 def test_running_statistics_are_written_where_the_step_is_not_skipped():
     layers = (
         Linear(name="first", inputs=(INPUT,), out_features=4),
@@ -101,7 +122,7 @@ def test_running_statistics_are_written_where_the_step_is_not_skipped():
 
 
 def test_the_commands_of_rows_do_not_grow_with_the_batch():
-    """2,560 rows are ten blocks of 256, which the reduction unit takes at once; twice the batch has no more commands."""
+    """2,560 rows are blocks of as many as there are lanes; twice the batch has no more commands."""
     layers = (
         Linear(name="first", inputs=(INPUT,), out_features=6),
         LayerNorm(name="norm", inputs=("first",)),
@@ -115,5 +136,7 @@ def test_the_commands_of_rows_do_not_grow_with_the_batch():
         made = assemble(network, lower(network, TINY, batch=batch), TINY, RATES)
         counts.append([sum(isinstance(step, Pass) for step in half) for half in (made.forward, made.backward)])
         sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
-        assert [(step.groups, step.terms, step.results) for step in sums] == [(64, 6, batch // 4)] * 4
+        assert [(step.groups, step.terms, step.results) for step in sums] == [
+            (4, 2, batch // 4)
+        ] * 4  # six channels, a row in two words
     assert counts[0] == counts[1]

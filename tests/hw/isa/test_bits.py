@@ -28,6 +28,7 @@ def test_bits_stand_where_they_are_in_a_words_half():
             "at_place",
             "by_row",
             "across",
+            "beside",
         ],
         UpdateCopy: ["dense", "forward", "backward"],
     }
@@ -52,7 +53,7 @@ def test_signals_are_the_bits():
     ("command", "told"),
     [
         (Pass(steps=1 << 10), "steps must be in 0..1023, not 1024"),
-        (Pass(options=1 << 10), "options must be in 0..1023, not 1024"),
+        (Pass(options=1 << 11), "options must be in 0..2047, not 2048"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
 )
