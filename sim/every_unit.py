@@ -216,8 +216,8 @@ def _reductions(random: Random) -> Iterator[list[Command]]:
             step = Pass(words=words, steps=WIDEN, options=option, groups=groups, terms=terms, results=results)
             yield [Load(source=Source.ELEMENTS, walk=_line(READ, words * LANES, 1)), step, *_store(random, results), Halt()]
     for terms, last in ((1, 1), (20, LANES)):
-        sizes = {"groups": LANES, "terms": terms, "results": 2, "last_lanes": last}
-        step = Pass(words=2 * LANES * terms, steps=WIDEN, options=PassOption.ACROSS, **sizes)
+        words, across = 2 * LANES * terms, PassOption.ACROSS
+        step = Pass(words=words, steps=WIDEN, options=across, groups=LANES, terms=terms, results=2, last_lanes=last)
         yield [Load(source=Source.ELEMENTS, walk=_line(READ, step.words * LANES, 1)), step, *_store(random, 2), Halt()]
 
 

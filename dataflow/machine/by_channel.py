@@ -246,8 +246,7 @@ class ChannelPass:
         """A pass that writes all channels of what is summed up, with the sums behind it; column by column if not from sums."""
         words, options = -(-self.elements.channels // lanes), step.options | self.options | PassOption.BESIDE
         block = step.held_block if step.options & PassOption.FROM_SUMS else words
-        sizes = {"groups": words, "terms": self.elements.rows, "results": words}
-        return replace(step, options=options, held_block=block, **sizes)
+        return replace(step, options=options, held_block=block, groups=words, terms=self.elements.rows, results=words)
 
     def stores(self, lanes: int) -> Store:
         """Where the sums go."""

@@ -9,7 +9,7 @@ from dataflow.machine.executor import execute
 from dataflow.machine.units.port import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep
+from hw.isa.bits import PACKED_COPIES, PassOption
 from hw.isa.commands import LOOPS, Counter, Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import ErrorCode, Unit
@@ -113,7 +113,7 @@ PASSES = {
     "terms must be in 1..65535, not 65536": {"groups": 1, "terms": 1 << 16, "results": 2, "options": PassOption.LARGEST},
     "results must be in 1..4294967295, not 0": {"groups": 1, "terms": 1},
     "held must be in 0..512, not 513": {"held": 513},
-    "held must be in 1..512, not 0": {"steps": PassStep.MULTIPLY | PassStep.THIRD},
+    "held must be in 1..1, not 0": {"options": PassOption.BY_ROW},
     "held must be in 1..1, not 2": {"held": 2, "options": PassOption.BY_ROW},
     "held_block must be in 1..65535, not 0": {"held": 1, "held_block": 0},
     "columns must be in 1..16777215, not 0": {"held": 1, "columns": 0},

@@ -112,7 +112,7 @@ def test_numbers_of_the_command():
     "fields, message",
     [
         ({"held": 513}, "held must be in 0..512, not 513"),
-        ({"steps": TIMES}, "held must be in 1..512, not 0"),
+        ({"options": PassOption.BY_ROW}, "held must be in 1..1, not 0"),
         ({"held": 2, "options": PassOption.BY_ROW}, "held must be in 1..1, not 2"),
         ({"held": 1, "held_block": 0}, "held_block must be in 1..65535, not 0"),
     ],
