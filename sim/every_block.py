@@ -195,6 +195,9 @@ def _reductions(draw: Draw) -> tuple[ReductionUnit, list[Phase]]:
     for groups, terms, largest in product((1, 3, MOST_GROUPS), (1, 3, 40), (0, 1)):
         sizes = SIZES.const({"largest": largest, "groups": groups, "terms": terms}).as_bits()
         phases.append(Phase({"i": draw.words(dut, "i", groups * terms)}, {"o": groups}, {"sizes": sizes}))
+    for groups, block, terms, tile in ((5, 2, 40, 16), (3, 3, 7, 2), (MOST_GROUPS, MOST_GROUPS - 1, 3, 2)):
+        sizes = SIZES.const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
+        phases.append(Phase({"i": draw.words(dut, "i", groups * terms)}, {"o": groups}, {"sizes": sizes}))
     for terms, last, largest in product((1, 9), (1, CONFIG.vpu_lanes), (0, 1)):
         fields = {"largest": largest, "across": 1, "groups": CONFIG.vpu_lanes, "terms": terms, "last_lanes": last}
         words = draw.words(dut, "i", CONFIG.vpu_lanes * terms)

@@ -215,6 +215,12 @@ def _reductions(random: Random) -> Iterator[list[Command]]:
             words, results = groups * terms * count, groups * count
             step = Pass(words=words, steps=WIDEN, options=option, groups=groups, terms=terms, results=results)
             yield [Load(source=Source.ELEMENTS, walk=_line(READ, words * LANES, 1)), step, *_store(random, results), Halt()]
+    for steps in (WIDEN, WIDEN | NARROW):
+        step = Pass(
+            words=60, steps=steps, options=PassOption.BESIDE, groups=3, terms=20, results=3, held_block=2, column_tile=16
+        )
+        stores = [*_store(random, 60), *_store(random, 3, place=WRITTEN + 4096)]
+        yield [Load(source=Source.ELEMENTS, walk=_line(READ, 60 * LANES, 1)), step, *stores, Halt()]
     for terms, last in ((1, 1), (20, LANES)):
         words, across = 2 * LANES * terms, PassOption.ACROSS
         step = Pass(words=words, steps=WIDEN, options=across, groups=LANES, terms=terms, results=2, last_lanes=last)
