@@ -1,12 +1,17 @@
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import pywellen
 
 from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
 from hw.export import export
 from hw.formats import BINARY16, BINARY32
+from sim import simulators
 from sim.kit import check_words
 from sim.verilator import build
 
@@ -34,7 +39,8 @@ def test_a_word_taken_back_fails_the_test(tmp_path, simulator):
     assert "was on offer and became None" in (tmp_path / "simulation.log").read_text()
 
 
-SKID = (Path(__file__).parents[2] / "docs" / "examples" / "kit" / "skid.v").read_text()
+ROOT = Path(__file__).parents[2]
+SKID = (ROOT / "docs" / "examples" / "kit" / "skid.v").read_text()
 
 
 def test_a_second_reset_starts_no_second_clock(bench):
@@ -54,6 +60,22 @@ def test_a_dead_design_fails_with_a_line(bench, tmp_path, case, told):
     with pytest.raises(SimulationError, match=case):
         bench({"skid.v": SKID}, "skid", "kit_names_bench", case)
     assert f"AssertionError: {told}" in (tmp_path / "simulation.log").read_text()
+
+
+@pytest.mark.parametrize("simulator", simulators.SIMULATORS)
+def test_the_command_line_takes_a_simulator_and_leaves_waveforms(tmp_path, simulator):
+    """Of the example on the page, as its reader runs it: what passed is in the waveform."""
+    if simulator != "verilator" and not shutil.which("iverilog"):
+        pytest.skip("Icarus Verilog (iverilog) is not installed")
+    options = ["--wave", "--simulator", simulator, "-k", "verilog", "-p", "no:cacheprovider", "--basetemp", tmp_path / "runs"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "sim.pytest_kit", *options, "docs/examples/kit"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    (dump,) = (tmp_path / "runs").rglob("dump.fst")
+    wave = pywellen.Waveform(str(dump))
+    (output,) = (one for one in wave.all_vars() if one.full_name.endswith("skid.m_axis_tdata"))
+    values = {value for _, value in output.tv if isinstance(value, int)}
+    assert set(range(0x4000, 0x4040)) <= values
 
 
 def test_words_are_compared_by_bits():
