@@ -4,6 +4,7 @@ Each distinct module stands once in the Verilog.
 """
 
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -168,7 +169,7 @@ def export_serial(config: AcceleratorConfig, baud: int, memory_bytes: int, *, pr
     check_sat(config)
     divisor = check_serial(config, baud, memory_bytes)
     top, sat = f"{prefix}serial", f"{prefix}sat"
-    design = _definitions(SerialBoard(config, memory_bytes, divisor), top, prefix)
+    design = _with_sources(SerialBoard(config, memory_bytes, divisor), top, prefix)
     count = [*design].index(sat) + 1  # the accelerator, and before it all that it places
     inside, own = dict([*design.items()][:count]), dict([*design.items()][count:])
     files = export_folder(config, "sat", prefix=prefix, definitions=inside)
@@ -203,6 +204,18 @@ def _definitions(top: wiring.Component, name: str, prefix: str = "") -> Definiti
     return library.verilog()
 
 
+def _with_sources(top: wiring.Component, name: str, prefix: str) -> Definitions:
+    """As `_definitions`, each module with the file and line of its class as attribute ``src``, as Yosys has it."""
+    library = ModuleLibrary(prefix)
+    library.define(top, name)
+    return {module: f'(* src = "{_place(library.classes[module])}" *)\n{text}' for module, text in library.verilog().items()}
+
+
+def _place(kind: type) -> str:
+    """File and line of a class."""
+    return f"{kind.__module__.replace('.', '/')}.py:{inspect.getsourcelines(kind)[1]}"
+
+
 def _describe(
     top: wiring.Component,
     config: AcceleratorConfig,
@@ -213,7 +226,7 @@ def _describe(
 ) -> tuple[str, dict[str, Any]]:
     """Verilog with module `name` on top, and its manifest."""
     if definitions is None:
-        definitions = _definitions(top, name, prefix)
+        definitions = _with_sources(top, name, prefix)
     else:
         definitions, top._MustUse__used = dict(definitions), True  # its elaboration is done
     if block == "sat":

@@ -43,6 +43,8 @@ class ModuleLibrary:
         self._texts: dict[str, str] = {}
         """RTLIL, or Verilog where a component writes itself, by module; dependencies first."""
         self._components: dict[str, wiring.Component] = {}
+        self.classes: dict[str, type] = {}
+        """What each module is written as."""
 
     def define(self, component: wiring.Component, name: str) -> None:
         """Convert `component` to module `name` unless it is there already."""
@@ -55,6 +57,7 @@ class ModuleLibrary:
             with _rare_collection():
                 text = rtlil.convert(component, name=name, platform=self, emit_src=False)
         self._texts[name] = text
+        self.classes[name] = type(component)
 
     def verilog(self) -> dict[str, str]:
         """Verilog text by module name, dependencies first."""

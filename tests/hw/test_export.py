@@ -160,6 +160,16 @@ def test_a_record_has_its_fields_in_the_manifest():
     assert "fields" not in next(port for name, port in ports.items() if name.endswith("__valid"))
 
 
+def test_each_module_names_the_class_that_it_is_of():
+    verilog, manifest = cached_export(SMALL, "uspe")
+    places = dict(re.findall(r'^\(\* src = "(\S+):\d+" \*\)\nmodule (\w+) ?\(', verilog, re.MULTILINE))
+    assert len(re.findall(r"^module ", verilog, re.MULTILINE)) == len(manifest["modules"]) == verilog.count("(* src = ")
+    assert places["hw/uspe.py"] == "uspe"
+    lines = (Path(__file__).parents[2] / "hw" / "uspe.py").read_text().splitlines()
+    line = int(re.search(r'"hw/uspe.py:(\d+)"', verilog)[1])
+    assert lines[line - 1].startswith("class USPE(")
+
+
 def icarus(folder, top, *sources, standard="-g2005"):
     """What is printed by a simulation in Icarus Verilog, which has no wheel."""
     if not shutil.which("iverilog"):

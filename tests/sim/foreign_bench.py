@@ -21,6 +21,10 @@ PAUSES = float(os.environ.get("PAUSES", "0"))
 """In what share of cycles each of the ten channels waits."""
 
 
+LIMIT = int(os.environ.get("LIMIT", "20000"))
+"""Cycles that a program may take."""
+
+
 def at_random(seed):
     random = Random(seed)
     return (random.random() < PAUSES for _ in itertools.count())
@@ -56,7 +60,7 @@ async def programs(dut):
         for name, value in program.items():
             await host.write_dword(OFFSETS[name], value)
         await host.write_dword(OFFSETS["control"], 1)
-        await with_timeout(RisingEdge(dut.irq), 2 * 20_000, "step")
+        await with_timeout(RisingEdge(dut.irq), 2 * LIMIT, "step")
         status, code = [await host.read_dword(OFFSETS[name]) for name in ("status", "error_code")]
         assert (status, code) == (5, 0)
         expected = Path(f"after_{number}.bin").read_bytes()
