@@ -12,7 +12,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.checks import LARGEST
-from hw.isa.commands import Command, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import NO_LIMIT, Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS
 
@@ -260,20 +260,41 @@ class ChannelPass:
             most = channels
         for start in range(0, channels, most):
             width = min(channels - start, most)
+            words = -(-width // lanes)
+            at_once = self._at_once(words)
             loads = self._loads(lanes, start, width)
+            if at_once > 1:
+                loads = [(Source.ELEMENTS, self._images(lanes, start, width, at_once))]
             yield [
                 *(Load(conditional=conditional, source=source, walk=walk) for source, walk in loads),
-                self._pass(-(-width // lanes)),
+                self._pass(words, at_once),
                 *(
                     Store(conditional=conditional, sink=sink, walk=part.walk(lanes, start, width))
                     for sink, part in self._stores
                 ),
             ]
 
-    def _pass(self, words: int) -> Pass:
-        """With so many words a row."""
+    def _at_once(self, words: int) -> int:
+        """How many reductions, such as those of images, can be side by side: partial results are put together once for all."""
+        alone = len(self._streams) == 1 and self.elements.is_beside and len(self.elements.steps) == 1
+        if not self.reduces or not alone or self.pairs or self.third:
+            return 1
+        count = self.results.rows
+        return max(some for some in range(1, min(MOST_GROUPS // words, count) + 1) if count % some == 0)
+
+    def _images(self, lanes: int, start: int, width: int, at_once: int) -> Walk:
+        """Some channels of a row of so many images, then of the next row of these."""
+        part, padded = self.elements, -(-width // lanes) * lanes
+        terms, row = part.rows // self.results.rows, part.pitch
+        u = [Step(padded, 0), Step(at_once, terms * row)]
+        v = [Step(terms, row), Step(self.results.rows // at_once, at_once * terms * row)]
+        limit = NO_LIMIT if padded == width else width
+        return in_words(part.base + start * part.element_bytes, part.element_bytes, lanes, u, v, run_limit=limit)
+
+    def _pass(self, words: int, at_once: int) -> Pass:
+        """With so many words a row, and reductions side by side."""
         rows = self.elements.rows
-        reduced = {"groups": words, "terms": rows // self.results.rows, "results": self.results.rows * words}
+        reduced = {"groups": words * at_once, "terms": rows // self.results.rows, "results": self.results.rows * words}
         held = {"held": 1 if self.by_row else words, "held_block": words}
         return Pass(
             conditional=self.conditional,

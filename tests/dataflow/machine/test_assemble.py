@@ -51,7 +51,7 @@ def test_selections_by_themselves_are_refused():
 
 
 def test_a_mean_by_itself_sums_the_pixels_of_each_image():
-    """Of the images, which two layers read: 7 · 5 terms of a word of four channels, for each of two images."""
+    """Of the images, which two layers read: 7 · 5 terms of a word of four channels for each of two images, side by side."""
     layers = (
         GlobalPool(name="pool", inputs=(INPUT,)),
         Linear(name="first", inputs=("pool",), out_features=5),
@@ -62,7 +62,7 @@ def test_a_mean_by_itself_sums_the_pixels_of_each_image():
     )
     made = assembled(Network(name="net", input_shape=(7, 5, 4), layers=layers))
     sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
-    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(70, 1, 35, 2)]
+    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(70, 2, 35, 2)]
 
 
 def test_many_channels_are_summed_some_at_a_time():
