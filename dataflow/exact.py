@@ -21,6 +21,7 @@ Key = tuple[str, Stage]
 START = Moment(0, 0, 0, 0, 0, 0)
 
 RATES = Rates(unscale=0, weight_decay=0, momentum=0, learning_rate=0)
+ADAMW_RATES = replace(RATES, squares=0)
 """Cycles do not depend on them."""
 
 
@@ -76,15 +77,15 @@ def digest(config: AcceleratorConfig, assembled: Assembled) -> str:
     return hashlib.sha256(b"".join((repr(replace(config, name="a")).encode(), *words))).hexdigest()
 
 
-def run_on_machine(network: Network, program: Program, config: AcceleratorConfig) -> MachineResult:
-    """Run `program`, a step of `network`, in the commands that ``nmtrain program`` exports.
+def run_on_machine(network: Network, program: Program, config: AcceleratorConfig, rates: Rates = RATES) -> MachineResult:
+    """Run `program`, a step of `network`, in the commands that ``nmtrain program`` exports; updates are those of `rates`.
 
     Raises
     ------
     InputError
         Where the accelerator cannot be built, or cannot do what the program asks.
     """
-    assembled = assemble(network, program, config, RATES)
+    assembled = assemble(network, program, config, rates)
     executed = [known(config, commands, Memory.of(config)) for commands in (assembled.forward, assembled.backward)]
     return told(config, assembled, executed)
 

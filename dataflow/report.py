@@ -9,8 +9,9 @@ from typing import Any
 from dataflow.assumptions import assumptions
 from dataflow.bounds import bounds
 from dataflow.energy import HOROWITZ, Table, as_rows, joules, terms
-from dataflow.exact import MachineResult, run_on_machine
+from dataflow.exact import RATES, MachineResult, run_on_machine
 from dataflow.lower import lower
+from dataflow.machine.updates import Rates
 from dataflow.network import Network
 from dataflow.pins import Pins
 from dataflow.program import Product, Program, Stage
@@ -76,6 +77,7 @@ def run_both(
     batch: int,
     techniques: Techniques = ALL,
     pins: Pins | None = None,
+    rates: Rates = RATES,
     said: Said = lambda text: None,
 ) -> tuple[StepRun, StepRun]:
     """Run a training step and its dense twin on the machine.
@@ -88,6 +90,8 @@ def run_both(
         As in `lower`, for the dense step as well.
     pins
         As in `lower`, for the step itself; its dense twin has the best schedule of its own.
+    rates
+        `dataflow.exact.RATES` of SGD, or `dataflow.exact.ADAMW_RATES`.
     said
         Told what is being run.
 
@@ -97,11 +101,11 @@ def run_both(
         Where the accelerator cannot be built, or cannot do what the step asks.
     """
     said(f"running a step of {network.name}")
-    sparse = run_step(network, config, sparse_stages, ratio, batch, techniques=techniques, pins=pins)
+    sparse = run_step(network, config, sparse_stages, ratio, batch, rates=rates, techniques=techniques, pins=pins)
     if not sparse.program.sparse_stages:
         return sparse, sparse
     said(f"running a dense step of {network.name}")
-    return sparse, run_step(network, config, frozenset(), DENSE, batch, techniques=techniques)
+    return sparse, run_step(network, config, frozenset(), DENSE, batch, rates=rates, techniques=techniques)
 
 
 def describe(network: Network, sparse: StepRun, dense: StepRun, *, method: str, table: Table = HOROWITZ) -> dict[str, Any]:
@@ -164,11 +168,12 @@ def run_step(
     stages: frozenset[Stage],
     ratio: Ratios,
     batch: int,
+    rates: Rates = RATES,
     **given: Any,  # noqa: ANN401 (as `lower` has it)
 ) -> StepRun:
     """Lower a step and run it on the machine; further arguments as in `lower`."""
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
-    return StepRun(program, run_on_machine(network, program, config), config)
+    return StepRun(program, run_on_machine(network, program, config, rates), config)
 
 
 def _utilization(step: StepRun) -> dict[str, float]:

@@ -25,7 +25,7 @@ from dataflow.machine.units.port import Memory as MemoryTiming
 from dataflow.machine.updates import ONES, Rates, at_rates
 from dataflow.pins import Choice
 from dataflow.program import Dataflow, Product
-from hw.config import ADAMW, AcceleratorConfig
+from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.commands import Command
 from hw.isa.encoding import encode as encode_program
@@ -114,8 +114,6 @@ def assemble_step(
     InputError
         Where the accelerator cannot do what the model needs.
     """
-    if isinstance(optimiser, AdamW) and not config.adamw:
-        raise InputError(f"{config.name} has no AdamW; a preset with {ADAMW} behind its name has, or a file with adamw = true")
     if optimiser.pruned_decay:
         raise InputError("the accelerator's updates have no decay of pruned weights; allowed: pruned_decay 0")
     network, method = model.network, model.method

@@ -22,7 +22,8 @@ from dataflow.machine.walks import access, by_rows, whole, words_of
 from dataflow.network import MaxPool, Network
 from dataflow.program import Product, Program, Stage, Update, Vector
 from dataflow.tokens import Embed, MatMul
-from hw.config import AcceleratorConfig
+from hw.config import ADAMW, AcceleratorConfig
+from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.checks import check_sat
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
@@ -102,6 +103,10 @@ class _Assembler:
         self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
 
     def run(self, *, loss: bool) -> Assembled:
+        if self.rates.is_adamw and not self.config.adamw:
+            raise InputError(
+                f"{self.config.name} has no AdamW; a preset with {ADAMW} behind its name has, or a file with adamw = true"
+            )
         self.places.place()
         split = next(
             (

@@ -15,7 +15,17 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.inputs import shown
 from hw.ratio import Ratios
-from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, scale_option, scaled, show
+from sim.cli.common import (
+    Count,
+    config_option,
+    input_shape_option,
+    optimiser_option,
+    output_options,
+    ratio_option,
+    scale_option,
+    scaled,
+    show,
+)
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
@@ -32,6 +42,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--method", default="bdwp", show_default=True, help="training method, or dense")
 @ratio_option(by_layer=True)
 @click.option("--batch", type=Count(MOST_BATCH), default=512, show_default=True, help="samples of a step")
+@optimiser_option
 @click.option("--skip-unknown", is_flag=True, help="count ONNX operators that are not known as no work")
 @input_shape_option
 @click.option("--schedule", type=FILE, help="pin the choices in this file")
@@ -49,6 +60,7 @@ def command(
     method: str,
     ratio: Ratios,
     batch: int,
+    optimiser: str,
     skip_unknown: bool,
     shapes: dict[str, tuple[int, ...]],
     schedule: Path | None,
@@ -74,7 +86,7 @@ def command(
       nmtrain report resnet18 --config vcu1525 --method bdwp --ratio 2:8 --batch 512
     """
     given: dict[str, Any] = {"skip_unknown": skip_unknown, "shapes": shapes, "schedule": schedule, "techniques_off": without}
-    result, step = measure(scaled(workload, scale), config, method, ratio, batch, table=table, **given)
+    result, step = measure(scaled(workload, scale), config, method, ratio, batch, optimiser, table=table, **given)
     if validated is not None:
         result["validated"] = _validation(validated, result["program"])
     if save_schedule is not None:
@@ -100,6 +112,7 @@ def measure(
     method: str,
     ratio: Ratios,
     batch: int,
+    optimiser: str = "sgd",
     *,
     skip_unknown: bool = False,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -110,12 +123,16 @@ def measure(
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
     from dataflow import importers, pins, techniques
     from dataflow.energy import HOROWITZ, read_table
+    from dataflow.exact import ADAMW_RATES, RATES
     from dataflow.report import describe, run_both
     from dataflow.stages import Stage
     from dataflow.studies import NOTES
     from training import methods
 
     config.check_ratio(ratio)
+    rates = {"sgd": RATES, "adamw": ADAMW_RATES}
+    if optimiser not in rates:
+        raise InputError(f"unknown optimiser {optimiser!r}; allowed: {', '.join(rates)}")
     trained = methods.load(method)
     stages = trained.sparse_stages - {Stage.WEIGHT_GRADIENT}
     found = importers.load(workload, skip_unknown=skip_unknown, shapes=shapes)
@@ -129,10 +146,12 @@ def measure(
             batch=batch,
             techniques=techniques.without(*techniques_off),
             pins=pins.read(schedule, config) if schedule else None,
+            rates=rates[optimiser],
             said=said,
         )
     result = describe(found.network, sparse, dense, method=method, table=joules)
     notes = [*found.notes, *([NOTES[method]] if method in NOTES else []), *([trained.note] if trained.note else [])]
+    notes += ["Updates are AdamW's: two moments beside each weight."] if optimiser == "adamw" else []
     result["assumptions"] += notes
     for note in notes:
         log.print(Text.assemble(("note:", "yellow"), f" {note}"))

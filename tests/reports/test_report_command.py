@@ -49,6 +49,8 @@ def test_files_where_they_are_asked_for(tmp_path):
         (["mlp", "--ratio", "5:4"], "n must be in 1..m, not 5 (m = 4)"),
         (["mlp", "--ratio", "2:32"], "needs groups of 32, but vcu1525 is elaborated for max_group = 16"),
         (["mlp", "--config", "huge"], "unknown configuration 'huge'; allowed: tiny, "),
+        (["mlp", "--config", "tiny", "--optimizer", "x"], "unknown optimiser 'x'; allowed: sgd, adamw"),
+        (["mlp", "--config", "tiny", "--optimiser", "adamw"], "tiny has no AdamW; a preset with -adamw behind its name has"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
@@ -58,6 +60,14 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, arguments, message):
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_updates_of_adamw_are_in_the_cycles(tmp_path):
+    asked = ("mlp", "--batch", "8", "--json")
+    sgd = json.loads(nmtrain(*asked, "--config", "tiny", cwd=tmp_path).stdout)
+    adamw = json.loads(nmtrain(*asked, "--config", "tiny-adamw", "--optimiser", "adamw", cwd=tmp_path).stdout)
+    assert sgd["cycles"]["update"] < adamw["cycles"]["update"]
+    assert adamw["assumptions"][-1] == "Updates are AdamW's: two moments beside each weight."
 
 
 def test_buffers_too_small_are_named(tmp_path):
