@@ -5,6 +5,8 @@
     bench/engine.py    utilisation, speedup, area and clock of the compute engine; export and build
     bench/accelerator.py  random programs, faults, AXI and cycles of the whole accelerator
     bench/products.py  products of the five networks alone, over what bounds them; what vector work adds to a step
+    bench/machine.py  the SimPy machine: cycles it steps a second, those that it skips, and that these are right
+    bench/model.py    speedups and utilisation of the five networks, and what a report costs
     bench/learning.py  steps on the RTL beside NumPy, over the bare loop of the same Verilog
     bench/hostile.py   inputs that mean ill, to every command
     bench/onnx_files.py  public ONNX files: how many are read, and their work against PyTorch's count
