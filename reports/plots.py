@@ -61,7 +61,8 @@ def sensitivity(
     axes[0].set_xticks([p["bytes_per_second"] / 1e9 for p in bandwidths])
     axes[1].legend(frameon=False)
     figure.suptitle(f"{workload}: memory is busier than the array left of the dots", fontsize=10, parse_math=False)
-    return {f"sensitivity-{workload}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
+    name = workload.replace("/", "-")  # of a narrow version
+    return {f"sensitivity-{name}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
 
 
 def _step(result: Result) -> Figure:
