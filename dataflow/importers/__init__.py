@@ -63,6 +63,6 @@ def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape | 
         from dataflow.importers.python_file import read_network
 
         return Imported(read_network(path))
-    from dataflow.importers.onnx_layers import read_onnx  # importing onnx takes longer than an estimate
+    from dataflow.importers.onnx_layers import read_onnx  # importing onnx takes longer than most reports
 
     return read_onnx(path, skip_unknown=skip_unknown, shapes=shapes)
