@@ -11,7 +11,6 @@ from dataflow.program import Stage
 from dataflow.techniques import ALL, without
 from dataflow.tokens import LayerNorm, Softmax
 from hw.config import PRESETS
-from hw.errors import InputError
 from hw.isa.bits import PassOption
 from hw.isa.commands import Load, Pass, Product, Source, Store
 from hw.ratio import Ratio
@@ -39,15 +38,6 @@ def test_all_products_are_in_the_program_of_their_half(techniques):
     assert (products(made.forward), products(made.backward)) == (4, 4 + 2 + 4)
     sums = [[isinstance(step, Pass) and step.groups > 0 for step in half] for half in (made.forward, made.backward)]
     assert [sum(half) for half in sums] == [1, 4]
-
-
-def test_selections_by_themselves_are_refused():
-    told = (
-        r"^layer 'conv2': the accelerator packs weights only while it updates them; "
-        r"conv2\.weight_forward is selected by itself, as the technique 'pregenerate' is left out$"
-    )
-    with pytest.raises(InputError, match=told):
-        assembled(zoo.load("cnn"), without("pregenerate"))
 
 
 def test_a_mean_by_itself_sums_the_pixels_of_each_image():
