@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -21,6 +22,7 @@ from dataflow.network import INPUT, Conv, Layer, Network, Relu
 from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of
 from hw.ratio import DENSE, Ratio
+from sim.command_fuzz import fuzz_commands
 from sim.faults import backward_program, check_faults
 from sim.random_steps import CONFIGS, MORE_CONFIGS, random_step
 from sim.synthesis import summary, synthesise
@@ -33,6 +35,9 @@ from training.optimiser import Sgd
 
 TINY = PRESETS["tiny"]
 RANDOM_STEPS, FAULTS = 250, 1000
+FUZZED_STEPS, MUTANTS = 12, 200
+"""Random steps whose commands are changed, and programs of each."""
+
 LATENCIES, INTERVALS = (5, 20, 100), (1, 3)
 PORTS = (1, 2, 4)
 
@@ -46,6 +51,7 @@ def figures() -> Iterator[Figure]:
     yield from _ports()
     yield from _random_steps()
     yield from _faults()
+    yield from _commands()
 
 
 def _export() -> Iterator[Figure]:
@@ -155,3 +161,11 @@ def _faults() -> Iterator[Figure]:
             "runs in which anything was not as it should be", sum(bool(row["problems"]) for row in rows), "runs", where, "<= 0"
         )
         yield Figure("AXI transfers without a violation", transfers, "transfers", where, ">= 1e6")
+
+
+def _commands() -> Iterator[Figure]:
+    """Operations of random steps with a word of a command changed."""
+    found = [verdict for seed in range(FUZZED_STEPS) for verdict in fuzz_commands(TINY, seed, MUTANTS)]
+    ends = Counter(verdict.end for verdict in found)
+    where = f"{len(found)} programs with a word changed: " + ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
+    yield Figure("programs in which executors differ", sum(bool(one.problems) for one in found), "programs", where, "<= 0")

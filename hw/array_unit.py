@@ -156,7 +156,7 @@ class ArrayUnit(wiring.Component):
             Value.cast(buffer.addresses).eq(reader.addresses),
             Value.cast(reader.data).eq(buffer.o),
         ]
-        return _Side(reader, buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, buffer.illegal | reader.illegal)
+        return _Side(reader, buffer.idle & reader.idle, buffer.beyond, buffer.waits_free, reader.illegal)
 
 
 @dataclass(frozen=True)

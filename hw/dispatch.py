@@ -5,11 +5,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from hw.agreement import Agreement
 from hw.config import AcceleratorConfig
 from hw.isa.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
 from hw.isa.encoding import words
 from hw.isa.microarchitecture import QUEUED_COMMANDS, QUIET_CYCLES
+from hw.isa.registers import Unit
+from hw.modules import place as place_module
 from hw.operands import PLACEMENT
+from hw.parts.bounds import in_bounds
 from hw.parts.layouts import command_layout
 from hw.results import TILES
 from hw.vector_unit import WORK
@@ -62,6 +66,9 @@ class Dispatch(wiring.Component):
         For a cycle: the program has ended, and what was fetched behind HALT is to be forgotten.
     illegal, endless : Out(1)
         A word is no header; the program's words are over, and there was no HALT. Nothing is taken any more.
+    wrong, wrong_unit : Out(1), Out(8)
+        A field cannot be, see `hw.isa.bounds`, or does not agree with the commands before, see `hw.isa.agreement`; whom the
+        command is for. Nothing is taken any more, and `commands` stays.
     commands : Out(32)
         Of the program, begun so far.
     empty : Out(1)
@@ -80,7 +87,8 @@ class Dispatch(wiring.Component):
                 "quiet": In(1),
                 **{name: In(1) for name in ("overflow", "stored", "begins", "fetched", "settled")},
                 **{name: Out(stream.Signature(shape)) for name, shape in self.shapes.items()},
-                **{name: Out(1) for name in ("ending", "done", "illegal", "endless", "empty")},
+                **{name: Out(1) for name in ("ending", "done", "illegal", "endless", "wrong", "empty")},
+                "wrong_unit": Out(8),
                 "commands": Out(32),
             }
         )
@@ -94,23 +102,28 @@ class Dispatch(wiring.Component):
         m.d.sync += stored.eq(stored + self.stored)
         word = self.i.payload
         header = {"opcode": word[:8], "unit": word[8:16], "words": word[24:32]}
+        count, issues = Signal(32), Signal()
+        gone, synchronises, forget = Signal(), Signal(), Signal()
+        looks = {"look": issues & ~skipped, "goes": issues & ~skipped & gone, "synchronises": synchronises, "forget": forget}
+        watched = self._check(m, platform, {"opcode": opcode, "unit": unit, "body": body} | looks, count)
         with m.FSM():
             with m.State("off"), m.If(self.begins):
-                m.d.sync += [still.eq(0), self.commands.eq(0)]
+                m.d.sync += [still.eq(0), count.eq(0)]
+                m.d.comb += forget.eq(1)
                 m.next = "header"
             with m.State("header"):
-                m.d.comb += self.i.ready.eq(1)
+                m.d.comb += self.i.ready.eq(~self.wrong)
                 self._starve(m, still)
-                with m.If(self.i.valid):
+                with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [
                         opcode.eq(header["opcode"]),
                         unit.eq(header["unit"]),
                         skipped.eq(word[16] & self.overflow),
                         left.eq(header["words"] - 1),
                         place.eq(0),
-                        self.commands.eq(self.commands + 1),
+                        count.eq(count + 1),
                     ]
-                    with m.If(~self._is_header(word)):
+                    with m.If(~self._is_header(word) | word[16] & watched):
                         m.next = "stopped"
                     with m.Elif((header["opcode"] == Opcode.SYNC) | (header["opcode"] == Opcode.HALT)):
                         m.d.sync += still.eq(0)
@@ -118,19 +131,21 @@ class Dispatch(wiring.Component):
                     with m.Else():
                         m.next = "body"
             with m.State("body"):
-                m.d.comb += self.i.ready.eq(1)
+                m.d.comb += self.i.ready.eq(~self.wrong)
                 self._starve(m, still)
-                with m.If(self.i.valid):
+                with m.If(self.i.valid & self.i.ready):
                     m.d.sync += [body.word_select(place, 32).eq(word), place.eq(place + 1), left.eq(left - 1)]
                     with m.If(left == 1):
                         m.next = "issue"
-            with m.State("issue"), m.If(self._issue(m, queues, opcode, unit, body, skipped)):
-                m.next = "header"
+            with m.State("issue"):
+                m.d.comb += [issues.eq(1), gone.eq(self._issue(m, queues, opcode, unit, body, skipped))]
+                with m.If(gone):
+                    m.next = "header"
             with m.State("sync"):
-                m.d.comb += self.ending.eq(opcode == Opcode.HALT)
+                m.d.comb += [self.ending.eq(opcode == Opcode.HALT), synchronises.eq(1)]
                 m.d.sync += still.eq(Mux(self.quiet & self.empty & (self.settled | ~self.ending), still + 1, 0))
                 with m.If(still == QUIET_CYCLES):
-                    m.d.comb += self.done.eq(self.ending)
+                    m.d.comb += [self.done.eq(self.ending), forget.eq(1)]
                     m.d.sync += [still.eq(0), stored.eq(0)]
                     with m.If(self.ending):
                         m.next = "off"
@@ -141,6 +156,22 @@ class Dispatch(wiring.Component):
             with m.State("starved"):
                 m.d.comb += self.endless.eq(1)
         return m
+
+    def _check(self, m: Module, platform: object, command: dict[str, Value], count: Signal) -> Signal:
+        """Look at the command that is handed on; whether conditional ones would depend on timing."""
+        agreement = place_module(
+            m, platform, lambda: Agreement(self.config, 32 * BODY_WORDS), module="agreement", name="agreement"
+        )
+        m.d.comb += [getattr(agreement, name).eq(value) for name, value in command.items()]
+        opcode, unit, look = (command[name] for name in ("opcode", "unit", "look"))
+        bounded = Cat((opcode != code) | in_bounds(self.config, kind, command["body"]) for code, kind in COMMANDS.items()).all()
+        unbounded, stays, told = Signal(), Signal(), Signal(32)
+        m.d.sync += [unbounded.eq(look & ~bounded), stays.eq(self.wrong)]
+        with m.If(look | command["synchronises"]):
+            m.d.sync += [told.eq(count), self.wrong_unit.eq(_whose(opcode, unit))]
+        m.d.comb += [self.wrong.eq(stays | unbounded | agreement.wrong), self.commands.eq(Mux(self.wrong, told, count))]
+        watched: Signal = agreement.watched
+        return watched
 
     def _starve(self, m: Module, still: Signal) -> None:
         """Stop where a word is wanted and none will come."""
@@ -204,3 +235,10 @@ class Dispatch(wiring.Component):
         tiles = Cat(step[name][: TILES[name].width] for name, _ in TILES)
         give((opcode == Opcode.PASS) & step.options.from_sums, work | {"tiles": tiles})
         return gone
+
+
+def _whose(opcode: Value, unit: Value) -> Value:
+    """The number, as `hw.isa.registers.Unit` has them, of the unit that a command is for."""
+    array = (opcode == Opcode.PRODUCT) | (opcode == Opcode.SYNC) | (opcode == Opcode.HALT)
+    streams = Mux(opcode == Opcode.STORE, Unit.WRITERS, Unit.READERS) + unit
+    return Mux((opcode == Opcode.LOAD) | (opcode == Opcode.STORE), streams, Mux(array, Unit.ARRAY, Unit.VECTOR))[:8]

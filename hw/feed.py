@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS, most_slots, most_vectors
+from hw.isa.bounds import COUNT_BITS, most_slots
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES
-from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
+from hw.isa.operands import GRID_BITS, MOST_TAPS
 from hw.operand_feed import LINE_BITS, PART, WINDOW
 from hw.operands import ADDRESS_BITS, log2_or_none
-from hw.parts.layouts import command_layout, is_count, is_within, pack
+from hw.parts.layouts import command_layout, pack
 from hw.sequencer import tiles_layout
 from hw.windows import GRID
 
@@ -242,43 +242,22 @@ class Feed(wiring.Component):
         return (free >= words) & (tiles != 0)
 
     def _is_legal(self, product: data.View) -> Value:
-        """Whether counts can be counted, and the group and the slots are there; where weights stay, what these need.
+        """Whether fields, each of which is within `hw.isa.bounds`, go together: see `hw.isa.checks`.
 
-        Sums must fit beside each other, parts must be whole blocks. There must be a second share: the last columns use a
-        share until the first ones are far into the next.
+        Sums must fit beside each other. Where weights stay, parts must be whole blocks, and there must be a second share: the
+        last columns use a share until the first ones are far into the next.
         """
-        config = self.config
-        names = ("outer", "middle", "inner", "rounds", "part_rounds", "slot_rows", "slot_columns")
-        counted = Cat(is_count(product[name]) for name in (*names, "weight_shares", "activation_shares")).all()
-        words = Cat(
-            product[f"{side}_{part}_words"][COUNT_BITS:] for side in ("weight", "activation") for part in ("share", "line")
-        )
-        words = Cat(words, (product[f"activation_{name}"][COUNT_BITS:] for name in ("word_step", "base")))
-        words = Cat(words, product.weight_base[COUNT_BITS:])
-        fits = product.slot_rows * product.slot_columns <= most_slots(config)
-        groups = Cat((product[name] != 0) & (product[name] <= config.max_group) for name in ("group_rounds", "n", "m")).all()
-        legal = counted & ~words.any() & groups & fits
-        bits = log2_or_none(config.columns)
+        fits = product.slot_rows[:8] * product.slot_columns[:8] <= most_slots(self.config)
+        bits = log2_or_none(self.config.columns)
         if bits is None:
-            return legal & (product.vectors == 0)
+            return fits
         whole = (product.inner == 1) | (product.part_rounds[:bits] == 0)
         even = (product.group_rounds & (product.group_rounds - 1)) == 0
-        legal = legal & (~_cuts(product) | self._window_is_legal(product))
-        passes = (product.vectors <= most_vectors(config)) & (product.activation_shares != 1) & whole & even
-        return legal & ((product.vectors == 0) | passes & (product.slot_rows == 1) & (product.slot_columns == 1))
-
-    def _window_is_legal(self, product: data.View) -> Value:
-        """Whether a product with taps has its lines in a ring, and taps and images can be counted."""
-        if not is_skewed(self.config.columns):
-            return Const(0)
-        limit = 1 << GRID_BITS
-        sizes = Cat(is_within(product[name], 1, limit - 1) for name in ("grid_y", "grid_x")).all()
-        taps = Cat(is_within(product[name], 1, MOST_TAPS) for name in ("taps_y", "taps_x")).all()
-        steps = ("start_y", "start_x", "step_y", "step_x")
-        moves = Cat((product[name] >= -limit) & (product[name] < limit) for name in steps).all()
-        reach = Cat((product[name] >> 8) == 0 for name in ("ahead", "behind")).all()
-        ring = product.activations_held[0] & (product.inner == 1) & (product.activation_line_words == 1)
-        return sizes & taps & moves & reach & ring & is_count(product.tap_words) & (product.vectors == 0)
+        alone = (product.slot_rows == 1) & (product.slot_columns == 1)
+        stays = (product.activation_shares != 1) & whole & even & alone
+        held = product.activations_held[0] & (product.inner == 1) & (product.activation_line_words == 1)
+        cut = held & (product.vectors == 0)
+        return fits & (~_cuts(product) | cut) & ((product.vectors == 0) | stays)
 
 
 class _Window:

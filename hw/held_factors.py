@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.ram import place_ram
 

@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import PART_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, TURN_BITS, address_cycles, feed_words, is_skewed, turn_cycles
 from hw.operands import ADDRESS_BITS, addresses_layout, log2_or_none

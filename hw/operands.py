@@ -9,9 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.operands import chunk_elements, chunk_words, is_skewed
-from hw.parts.layouts import is_count
 from hw.ram import place_ram
 from hw.transpose import rotate
 from hw.walker import between
@@ -74,7 +73,8 @@ class OperandBuffer(wiring.Component):
     Members
     -------
     i_load : In(stream of PLACEMENT)
-        A load. It is taken when all shares of the one before have been freed; beside it, of the one before that.
+        A load, within `hw.isa.bounds`. It is taken when all shares of the one before have been freed; beside it, of the one
+        before that.
     i : In(stream of elements_layout)
         Its chunks.
     full : Out(1)
@@ -85,8 +85,6 @@ class OperandBuffer(wiring.Component):
         The words of the cycle before's addresses, one of each bank.
     beyond : Out(1)
         For a cycle: an element's place was not in the buffer, or a chunk went beyond the banks, or the group. It was dropped.
-    illegal : Out(1)
-        For a cycle: a load cannot be, see `hw.isa.checks`.
     idle, waits_free : Out(1)
         No load is inside; a block waits for its share.
     """
@@ -99,7 +97,7 @@ class OperandBuffer(wiring.Component):
         self.line_bits = log2_or_none(lines) if spreads else None
         self.skewed, self.pieces, self.elements = is_skewed(lines), chunk_words(config, lines), chunk_elements(config, lines)
         group = config.max_group
-        flags = {name: Out(1) for name in ("full", "beyond", "illegal", "idle", "waits_free")}
+        flags = {name: Out(1) for name in ("full", "beyond", "idle", "waits_free")}
         super().__init__(
             {
                 "i_load": In(stream.Signature(PLACEMENT)),
@@ -113,7 +111,7 @@ class OperandBuffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        load, active, checking, chunk = Signal(PLACEMENT), Signal(), Signal(), self.i.payload
+        load, active, chunk = Signal(PLACEMENT), Signal(), self.i.payload
         occupied, before = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # shares in use, of this load and of the one before
         share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         begun = Signal()  # the block that the next chunk belongs to has its share
@@ -126,9 +124,7 @@ class OperandBuffer(wiring.Component):
             ends.eq(take & chunk.end_of_block),
             self.idle.eq(~active & (occupied == 0) & (before == 0)),
             self.waits_free.eq(active & self.i.valid & ~begun & ~claims),
-            self.illegal.eq(checking & ~self._is_legal(load)),
         ]
-        m.d.sync += checking.eq(self.i_load.valid & self.i_load.ready)
         in_use, frees_before = Signal(ADDRESS_BITS), before != 0
         m.d.comb += in_use.eq(occupied + claims - Mux(frees_before, 0, self.free))
         m.d.sync += [occupied.eq(in_use), before.eq(before - Mux(frees_before, self.free, 0))]
@@ -147,12 +143,6 @@ class OperandBuffer(wiring.Component):
         spot = self._place(m, load, take)
         self._write(m, platform, load, take, ends, base, spot)
         return m
-
-    def _is_legal(self, load: data.View) -> Value:
-        """Whether there is a share, and the group is one of a word's elements."""
-        words = Cat(load[name][ADDRESS_BITS:] for name in ("share_words", "line_words", "word_step", "base"))
-        words = Cat(words, load.beside[1:])
-        return is_count(load.shares) & ~words.any() & (load.group != 0) & (load.group <= self.config.max_group)
 
     def _place(self, m: Module, load: data.View, take: Value) -> "_Spot":
         """Where the chunk's first element belongs: line and position by counters, as no chunk says them."""
@@ -223,7 +213,7 @@ class OperandBuffer(wiring.Component):
         """A cycle later: rotated elements to the banks and lanes that they are for.
 
         Of the words that a chunk can fill, word w is piece ``w % pieces``; position ``piece * G + lane`` says where an element
-        stands among them.
+        stands among them. The rest of the last word is cleared, so that of what is not loaded nothing is left in it.
         """
         chunk, group, spread, pieces = self.i.payload, self.config.max_group, self._spread(load), self.pieces
         lines = self.lines
@@ -241,8 +231,9 @@ class OperandBuffer(wiring.Component):
         fits = (base + spot.line + offset + Mux(across | spreads, 0, self._steps(load, more)) < self.words) & ~crosses
         span = Mux(spreads, spread, Mux(across, count, pieces))
         end = position + Mux(across, 1, count)
+        word_end = Cat(Const(0, (group - 1).bit_length()), ((end - 1) >> (group - 1).bit_length()) + 1)
         write, ended, along = Signal(), Signal(), Signal()
-        in_banks, in_lanes = Signal(lines), Signal(self.elements)
+        in_banks, in_lanes, filled = Signal(lines), Signal(self.elements), Signal(self.elements)
         at, step = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         held = [Signal(self.element_bits, name=f"turned_{number}") for number in range(self.elements)]
         m.d.sync += [
@@ -254,10 +245,12 @@ class OperandBuffer(wiring.Component):
             step.eq(load.word_step),
             along.eq(~across),
             in_banks.eq(Cat(self._within(number, first, span) for number in range(lines))),
-            in_lanes.eq(Cat(between(position, number, end) for number in range(self.elements))),
+            in_lanes.eq(Cat(between(position, number, word_end) for number in range(self.elements))),
+            filled.eq(Cat(between(position, number, end) for number in range(self.elements))),
             *(target.eq(value) for target, value in zip(held, turned, strict=True)),
         ]
-        parts, given = Cat(held), [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
+        parts, exists = Cat(held), Cat(bit.replicate(self.element_bits) for bit in filled)
+        given = [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
         m.d.comb += [address.eq(at + number * step) for number, address in enumerate(given)]
         ones = self._pieces(m, Mux(spreads, 0, Mux(across, piece, -spot.bank)), ~(across | spreads))
         width = group * self.element_bits
@@ -268,7 +261,8 @@ class OperandBuffer(wiring.Component):
                 memory.write_address.eq(_chosen(given, one)),
                 memory.write_parts.eq(in_lanes.word_select(one, group) & (write & in_banks[number]).replicate(group)),
                 memory.write_data.eq(
-                    Mux(along, parts.word_select(one, width), Cat(held[number % self.elements]).replicate(group))
+                    Mux(along, parts.word_select(one, width), held[number % self.elements].replicate(group))
+                    & exists.word_select(one, width)
                 ),
                 memory.read_address.eq(self.addresses[number]),
                 Value.cast(self.o[number]).eq(memory.read_data),

@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.feed import SLOTS
 from hw.formats import BINARY32
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import FEED_WORDS, RESULT_TILES
-from hw.parts.layouts import is_count, sums_layout
+from hw.parts.layouts import sums_layout
 from hw.ram import RAM, place_ram
 
 TILES = data.StructLayout(
@@ -47,13 +47,13 @@ class ResultBuffer(wiring.Component):
         Their words, as `hw.stce.STCE` gives them: the last array column first, of each all slots; or vector by vector. Always
         taken.
     i_tiles : In(stream of TILES)
-        Results to be given on.
+        Results to be given on, within `hw.isa.bounds`.
     o : Out(stream of 32 × vpu_lanes)
         Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; zeros beyond the last row.
     freed, freed_words : Out(1), Out(COUNT_BITS)
         For a cycle: a tile was read; its words.
     illegal : Out(1)
-        For a cycle: a result cannot be, see `hw.isa.checks`.
+        For a cycle: a result has not as many tiles as its rows and columns need.
     idle, waits_sums : Out(1)
         Nothing is inside; a result waits for its tile.
     """
@@ -129,7 +129,7 @@ class ResultBuffer(wiring.Component):
         last_row = (row + lanes >= result.row_tile) | (row + lanes >= rows_left)
         last_column = (column + 1 == result.column_tile) | (column + 1 == columns_left)
         last_middle, last_outer, ends = middle + 1 == result.middle, outer + 1 == result.outer, Signal()
-        checking, uneven = Signal(), Signal()  # tiles that are not as many as rows and columns need
+        uneven = Signal()  # tiles that are not as many as rows and columns need
         m.d.comb += [
             self.i_tiles.ready.eq(~active),
             reads.eq(active & full.r_rdy & (out.level + fetched < FEED_WORDS)),
@@ -139,7 +139,7 @@ class ResultBuffer(wiring.Component):
             self.freed.eq(ends),
             self.freed_words.eq(full.r_data),
             uneven.eq((last_middle != (rows_left <= result.row_tile)) | (last_outer != (columns_left <= result.column_tile))),
-            self.illegal.eq(checking & ~_is_legal(result) | ends & uneven),
+            self.illegal.eq(ends & uneven),
             memory.read_address.eq(self._around(base + word + block)),
             out.w_en.eq(fetched),
             out.w_data.eq(
@@ -165,7 +165,6 @@ class ResultBuffer(wiring.Component):
                 m.d.sync += columns_left.eq(columns_left - result.column_tile)
                 with m.If(last_outer):
                     m.d.sync += active.eq(0)
-        m.d.sync += checking.eq(self.i_tiles.valid & self.i_tiles.ready)
         with m.If(self.i_tiles.valid & self.i_tiles.ready):
             taken = self.i_tiles.payload
             m.d.sync += [result.eq(taken), active.eq(1), columns_left.eq(taken.columns), rows_left.eq(taken.rows)]
@@ -176,9 +175,3 @@ class ResultBuffer(wiring.Component):
         """A place in the ring, from one that may be beyond its end."""
         inside = place if self.words & (self.words - 1) == 0 else Mux(place >= self.words, place - self.words, place)
         return inside[: (self.words - 1).bit_length()]
-
-
-def _is_legal(result: data.View) -> Value:
-    """Whether there are tiles, and all of them have elements."""
-    names = ("outer", "middle", "columns", "column_tile", "rows", "row_tile", "slot_rows")
-    return Cat(is_count(result[name]) for name in names).all()

@@ -242,6 +242,7 @@ class Units(wiring.Component):
                     (ErrorCode.WRITE_RESPONSE, Unit.WRITERS, port.write_fault),
                 )
             ),
+            (dispatch.wrong, ErrorCode.ILLEGAL_FIELD, dispatch.wrong_unit, 0),
             (dispatch.illegal, ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
             (dispatch.endless, ErrorCode.NO_HALT, Unit.CONTROL, 0),
             (array.beyond, ErrorCode.BEYOND_BUFFER, Unit.ARRAY, 0),

@@ -1,15 +1,10 @@
 """What the vector unit can do: the fields of its work."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data
 
 from hw.config import AcceleratorConfig
-from hw.isa.functions import Function
-from hw.isa.microarchitecture import HELD_WORDS
-from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS, lanes_summed
-from hw.parts.layouts import is_count, is_within
-from hw.sore import kept_slots
-from hw.vector import PLACES_BITS
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS
 
 
 def packed_words(config: AcceleratorConfig, m: Module, update: data.View) -> Signal:
@@ -23,39 +18,20 @@ def packed_words(config: AcceleratorConfig, m: Module, update: data.View) -> Sig
 
 
 def is_update(config: AcceleratorConfig, update: data.View) -> Value:
-    """Whether the update engine can do it."""
+    """Whether the fields of an update go together, each of which is within `hw.isa.bounds`."""
     powers = Cat(update.m == 1 << bits for bits in range(config.max_group.bit_length())).any()
-    kept = (update.n != 0) & (update.n <= update.m) & (update.n <= kept_slots(config))
     blocks = (update.words & (config.turned_block_words - 1)) == 0
-    places = ~update.unscale[PLACES_BITS - 1 :].any() | update.unscale[PLACES_BITS - 1 :].all()
-    packs = ~(update.copies.forward | update.copies.backward) | powers & kept & blocks
-    moments = (
-        (update.moments == 0) | (update.moments == 1) & ~update.copies.as_value().any() if config.adamw else update.moments == 0
-    )
-    return (update.words != 0) & (update.copies.undefined == 0) & places & packs & moments
+    moments = (update.moments == 0) | ~update.copies.as_value().any()
+    return (~(update.copies.forward | update.copies.backward) | powers & (update.n <= update.m) & blocks) & moments
 
 
 def is_pass(config: AcceleratorConfig, step: data.View) -> Value:
-    """Whether the VPU and the reduction unit can do it."""
-    places = ~step.options.largest | (step.terms <= MOST_PLACES)
-    in_turn = ~step.options.in_turn | (step.groups >= PARTIAL_SUMS)
-    last = is_within(step.last_lanes, 1, lanes_summed(config.vpu_lanes)) & (step.groups == config.vpu_lanes)
-    across = ~step.options.across | last & ~step.options.in_turn & ~step.options.places
-    counted = (step.place_words != 0) & (step.place_columns != 0) & (step.place_rows != 0)
-    shape = (
-        (step.groups != 0)
-        & (step.results == step.groups)
-        & is_within(step.held_block, 1, MOST_GROUPS)
-        & is_count(step.column_tile)
-    )
-    beside = ~step.options.beside | shape & ~step.options.across & ~step.options.in_turn & ~step.options.places
-    reduces = in_turn & (step.groups <= MOST_GROUPS) & (step.terms != 0) & (step.results != 0) & places
-    known = (step.options.undefined == 0) & (step.steps.undefined == 0) & (step.function <= max(Function))
-    return (step.words != 0) & counted & known & across & beside & ((step.groups == 0) | reduces) & _holds(step)
-
-
-def _holds(step: data.View) -> Value:
-    """Whether its factors can be kept as it says."""
-    sizes = (step.held_block != 0) & is_count(step.columns) & is_count(step.column_tile)
-    most = step.held <= Mux(step.options.by_row, 1, HELD_WORDS)
-    return most & Mux(step.held == 0, ~step.options.by_row, sizes)
+    """Whether the fields of a pass go together, each of which is within `hw.isa.bounds`."""
+    options = step.options
+    places = ~options.largest | (step.terms <= MOST_PLACES)
+    in_turn = ~options.in_turn | (step.groups >= PARTIAL_SUMS)
+    rows = (step.last_lanes != 0) & (step.groups == config.vpu_lanes) & ~options.in_turn & ~options.places
+    columns = (step.groups != 0) & (step.results == step.groups) & (step.held_block <= MOST_GROUPS)
+    columns = columns & ~options.across & ~options.in_turn & ~options.places
+    reduces = (~options.across | rows) & (~options.beside | columns) & ((step.groups == 0) | in_turn & places)
+    return reduces & (~options.by_row | (step.held == 1))

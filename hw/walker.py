@@ -8,15 +8,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.checks import COUNT_BITS, MOST_SIZE_LOG2
+from hw.isa.bounds import COUNT_BITS, GUARD_BITS, MOST_SIZE_LOG2
 from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Walk
-from hw.parts.layouts import command_layout, is_count
+from hw.parts.layouts import command_layout
 
 POSITION_BITS = COUNT_BITS
 """Width of counts and positions within a space."""
-
-GUARD_BITS = 18
-"""Width of a guarded coordinate: two offsets and a start of 16 bits."""
 
 
 def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLayout:
@@ -79,14 +76,14 @@ class Walker(wiring.Component):
     Members
     -------
     i : In(stream of Walk)
-        Taken when the walk before has ended.
+        Within `hw.isa.bounds`. Taken when the walk before has ended.
     o : Out(stream of chunk_layout)
         A chunk a cycle, from the second cycle after the walk was taken.
     requests : Out(stream of REQUEST)
         For each run's part inside, offered with its first chunk, which is not taken before it.
     illegal : Out(1)
-        High for a cycle: the walk cannot be, see `hw.isa.checks`, and is dropped: before its first chunk, or at a tile that
-        begins behind the end of its space.
+        High for a cycle: the walk is dropped: before its first chunk, as elements stand at no multiples of their size, or at a
+        tile that begins behind the end of its space.
     idle : Out(1)
         No walk is inside.
     """
@@ -155,7 +152,7 @@ class Walker(wiring.Component):
                 v.next_tile(m, tiles)
                 tiles.step(m)
 
-        wrong = checking & ~_is_legal(walk)
+        wrong = checking & ~_is_aligned(walk)
         m.d.comb += [self.i.ready.eq(~active), self.idle.eq(~active), self.illegal.eq(active & wrong | empty)]
         m.d.sync += checking.eq(0)
         with m.If((take & end_of_block & tiles.last) | self.illegal):
@@ -292,17 +289,13 @@ def _guarded(walk: data.View, u: _Space, v: _Space, number: int) -> Value:
     return (place >= 0) & (place < walk[f"limit_{number}"])
 
 
-def _is_legal(walk: data.View) -> Value:
-    """Whether counts can be counted, elements are of 1 to 8 bytes, and all of them stand at multiples of their size."""
-    loops = [*walk.u, *walk.v]
-    sizes = [walk.outer, walk.middle, walk.inner, walk.u_size, walk.u_tile, walk.v_size, walk.v_tile]
-    counts = Cat(is_count(value) for value in (*sizes, *(loop.count for loop in loops))).all()
-    counters = ~Cat(walk.u_counter[2:], walk.v_counter[2:], walk.lowest[1:], walk.run_guard[1:]).any()
+def _is_aligned(walk: data.View) -> Value:
+    """Whether all elements stand at multiples of their size."""
     within = Cat(walk.size_log2[:2] > bit for bit in range(MOST_SIZE_LOG2))
     any_of: Value = walk.base[:MOST_SIZE_LOG2]
-    for loop in loops:
+    for loop in (*walk.u, *walk.v):
         any_of = any_of | loop.delta[:MOST_SIZE_LOG2]
-    return counts & counters & (walk.boundary != 0) & (walk.size_log2 <= MOST_SIZE_LOG2) & ((any_of & within) == 0)
+    return (any_of & within) == 0
 
 
 def least(m: Module, name: str, a: Value, b: Value) -> Signal:

@@ -27,6 +27,7 @@ from hw.isa.commands import (
     Walk,
 )
 from hw.isa.encoding import encode
+from hw.isa.operands import loaded_boundaries
 from hw.isa.reductions import MOST_GROUPS
 from hw.isa.registers import ErrorCode, Unit
 from sim import sat
@@ -120,7 +121,8 @@ def _operands(random: Random) -> Iterator[list[Command]]:
                 lines, group, size = SMALL.rows, SMALL.max_group, 1 << size_log2
                 base = READ + size * random.randrange(8)
                 u, v = (lines, group) if across else (group, lines)
-                walk = replace(_line(base, u, size_log2, [1, u][number // 2 % 2]), boundary=u, v_size=v, v_tile=v)
+                (boundary,) = loaded_boundaries(SMALL, lines, across, group, 0)
+                walk = replace(_line(base, u, size_log2, [1, u][number // 2 % 2]), boundary=boundary, v_size=v, v_tile=v)
                 runs = (Loop(count=u), *_ONCE), _split(u, 2 * size)
                 walk = replace(walk, u=runs[number % 2], v=_split(v, u * size))
                 place: dict[str, Any] = {"walk": walk, "across": across, "group": group, "share_words": 1, "line_words": 1}
@@ -231,9 +233,12 @@ def _play_stops(memory: Bytes) -> None:
     """Each stream with a walk that cannot be, with one that leaves the window, and with answers that are errors."""
     programs, due = list[list[Command]](), list[tuple[ErrorCode, int]]()
     wrong = {ErrorCode.ILLEGAL_FIELD: _line(READ + 1, 8, 1), ErrorCode.OUTSIDE_WINDOW: _line(sat.MEMORY_BYTES, 8, 1)}
+    sound = next(_updates(Random(0)))[:-1]  # what is wrong is told before its end is read
     for code, walk in wrong.items():
         for source in list(Source)[1:]:
-            programs.append([Load(source=source, walk=walk, group=16), Halt()])
+            operand = source in (Source.WEIGHTS, Source.ACTIVATIONS)
+            boundary = loaded_boundaries(SMALL, SMALL.rows, 0, 16, 0)[0] if operand else LANES
+            programs.append([Load(source=source, walk=replace(walk, boundary=boundary), group=16), *sound, Halt()])
             due.append((code, Unit.READERS + source))
         for sink in Sink:
             programs.append([Store(sink=sink, walk=walk), Halt()])
@@ -244,7 +249,7 @@ def _play_stops(memory: Bytes) -> None:
     _check_stops(_run(memory, [[Halt()]], window_bytes=MEMORY_BYTES), [(ErrorCode.OUTSIDE_WINDOW, Unit.READERS + Source.FETCH)])
     random = Random(0)
     reading = [[Load(source=source, walk=_line(READ, 64, 1)), *_store(random, 1), Halt()] for source in STREAMS]
-    reading += [[*next(_operands(random))[:2], Halt()], [Halt()]]
+    reading += [next(_operands(random)), [Halt()]]
     faults = []
     for program in reading:
         fetched = len(encode(program)) // 8

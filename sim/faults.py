@@ -10,6 +10,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import AcceleratorConfig
+from hw.isa.agreement import OPERANDS
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.commands import ADDRESS_BITS, Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.functions import Function
@@ -222,9 +224,10 @@ def impossible(command: Command) -> Iterator[tuple[Command, int]]:
             yield from ((replace(command, **{name: value}), unit) for value in values)  # type: ignore[arg-type]
 
     if isinstance(command, Load | Store):
-        yield from ((replace(command, walk=walk), _stream(command)) for walk in _no_walks(command.walk))
+        walks = _no_walks(command.walk) if _of_array(command) else chain(_no_walks(command.walk), _behind(command.walk))
+        yield from ((replace(command, walk=walk), _stream(command)) for walk in walks)
     if isinstance(command, Load) and command.source <= Source.ACTIVATIONS:
-        yield from each(Unit.ARRAY, group=[0, 1 << 8], shares=[0], share_words=[1 << COUNT_BITS])
+        yield from each(_stream(command), group=[0, 1 << 8], shares=[0], share_words=[1 << COUNT_BITS])
     elif isinstance(command, Product):
         yield from each(Unit.ARRAY, rounds=[0, 1 << COUNT_BITS], part_rounds=[0], slot_rows=[0, 1 << 8], group_rounds=[1 << 8])
         yield from each(Unit.ARRAY, inner=[0, command.inner + 1], outer=[0], weight_shares=[0])
@@ -234,7 +237,7 @@ def impossible(command: Command) -> Iterator[tuple[Command, int]]:
         if command.groups:
             yield from each(Unit.VECTOR, terms=[0], results=[0])
         if command.options & PassOption.FROM_SUMS:
-            yield from each(Unit.ARRAY, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
+            yield from each(Unit.VECTOR, outer=[0, command.outer + 1], middle=[command.middle + 1], row_tile=[0], columns=[0])
     elif isinstance(command, Update):
         yield from each(Unit.VECTOR, words=[0], copies=[1 << len(UpdateCopy)], unscale=[-129, 128], moments=[2])
         if command.copies & PACKED_COPIES:
@@ -250,6 +253,10 @@ def _no_walks(walk: Walk) -> Iterator[Walk]:
         yield replace(walk, v=(*walk.v[:-1], replace(walk.v[-1], delta=1)))
     for name, values in wrong.items():
         yield from (replace(walk, **{name: value}) for value in values)  # type: ignore[arg-type]
+
+
+def _behind(walk: Walk) -> Iterator[Walk]:
+    """The walk with a tile behind the end."""
     for counter, size, tile in ((walk.u_counter, walk.u_size, walk.u_tile), (walk.v_counter, walk.v_size, walk.v_tile)):
         if counter != Counter.NONE:
             behind = {Counter(counter).name.lower(): -(-size // tile) + 1}
@@ -267,18 +274,28 @@ def _outside(random: Random, commands: Sequence[Command], whole: dict[str, int])
 
 
 def _deadlock(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
-    """A command is missing: units wait for each other, until the watchdog says so."""
-    number = _any(random, commands, Load, Store, Pass, Product, Update)
+    """A command of the vector unit's is missing: units wait for each other, until the watchdog says so."""
+    number = _any(random, [Halt() if _of_array(command) else command for command in commands], Load, Store, Pass, Update)
     return Fault("deadlock", encode([*commands[:number], *commands[number + 1 :]]), ErrorCode.NO_PROGRESS, Unit.CONTROL)
 
 
-def _beyond(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
-    """An operand's place is not in its buffer."""
-    number = _any(random, [command if _shares(command) > 1 else Halt() for command in commands], Load)
-    command = commands[number]
-    assert isinstance(command, Load)
-    wrong = replace(command, share_words=1 << 20)
-    return Fault("beyond the buffer", _with(commands, number, wrong), ErrorCode.BEYOND_BUFFER, Unit.ARRAY)
+def _disagreement(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
+    """A command of a product is missing, or is another product's."""
+    number = _any(random, [command if _of_array(command) else Halt() for command in commands], Load, Product, Pass)
+    command, others = commands[number], list[Command]()
+    if isinstance(command, Pass):  # without it, what waits for its words might stop the program before the next product does
+        others = [replace(command, slot_rows=command.slot_rows + 1)]
+    elif isinstance(command, Product) and random.random() < 0.5:
+        others = [replace(command, weight_base=command.weight_base + 1)]
+    wrong = [*commands[:number], *others, *commands[number + 1 :]]
+    return Fault("disagreement", encode(wrong), ErrorCode.ILLEGAL_FIELD)
+
+
+def _of_array(command: Command) -> bool:
+    """Whether it is a product, or goes with one."""
+    if isinstance(command, Pass):
+        return bool(command.options & PassOption.FROM_SUMS)
+    return isinstance(command, Product) or (isinstance(command, Load) and command.source in OPERANDS)
 
 
 def _abort(random: Random, commands: Sequence[Command], whole: dict[str, int]) -> Fault:
@@ -286,7 +303,7 @@ def _abort(random: Random, commands: Sequence[Command], whole: dict[str, int]) -
     return Fault("soft reset", encode(commands), ErrorCode.NONE, disturbance=disturbance)
 
 
-KINDS = (_read_error, _write_error, _illegal_command, _illegal_field, _outside, _deadlock, _beyond, _abort)
+KINDS = (_read_error, _write_error, _illegal_command, _illegal_field, _outside, _deadlock, _disagreement, _abort)
 
 
 def _any(random: Random, commands: Sequence[Command], *kinds: type[Command]) -> int:
@@ -300,13 +317,6 @@ def _with(commands: Sequence[Command], number: int, wrong: Command) -> bytes:
 
 def _stream(command: Load | Store) -> int:
     return Unit.READERS + command.source if isinstance(command, Load) else Unit.WRITERS + command.sink
-
-
-def _shares(command: Command) -> int:
-    """Shares of a buffer that a load fills."""
-    if not isinstance(command, Load) or command.source > Source.ACTIVATIONS:
-        return 0
-    return min(command.shares, command.walk.outer * command.walk.middle * command.walk.inner)
 
 
 def _reaches(command: Command) -> bool:

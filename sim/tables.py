@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hw.files import write_whole
-from hw.isa.commands import COMMANDS, Loop, Walk, layout
+from hw.isa.bounds import BOUNDS
+from hw.isa.commands import COMMANDS, Field, Loop, Walk, layout
 from hw.isa.registers import REGISTERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "accelerator.md"
@@ -17,24 +18,34 @@ def commands() -> Iterator[str]:
         words = 1 + sum(field.bits for field in fields) // 32
         summary = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
         yield from ("", f"### {opcode.name}", "", f"Opcode {opcode.value}, {words} words. {summary}")
-        own = [(field.name, field.bits, field.signed, field.doc) for field in fields if not field.name.startswith("walk.")]
+        own = [(kind, field) for field in fields if not field.name.startswith("walk.")]
         flags = [(field.name, bit) for field in fields for bit in field.flags or ()]
-        bits = sum(field.bits for field in layout(Walk))
-        walk = [("walk", bits, False, "see below")] if len(own) < len(fields) else []
-        yield from _fields([*walk, *own])
+        walk = Field("walk", sum(field.bits for field in layout(Walk)), False, "see below")
+        yield from _fields([*([(Walk, walk)] if len(own) < len(fields) else []), *own])
         if flags:
             rows = (f"| `{name}` | {bit.bit_length() - 1} | `{bit.key}` | {bit.doc} |" for name, bit in flags)
             yield from ("", "| bits of | bit | name | meaning |", "|---|---|---|---|", *rows)
     yield from ("", "### A walk", "", "Then `u` and `v`, four loops each, the innermost first.")
-    yield from _fields((f.name, f.bits, f.signed, f.doc) for f in layout(Walk) if f.name.count(".") == 0)
+    yield from _fields((Walk, field) for field in layout(Walk) if field.name.count(".") == 0)
     yield from ("", "### A loop")
-    yield from _fields((f.name, f.bits, f.signed, f.doc) for f in layout(Loop))
+    yield from _fields((Loop, field) for field in layout(Loop))
 
 
-def _fields(rows: Iterable[tuple[str, int, bool, str]]) -> Iterator[str]:
-    lines = [f"| `{name}` | {bits}{', signed' if signed else ''} | {doc} |" for name, bits, signed, doc in rows]
+def _fields(rows: Iterable[tuple[type, Field]]) -> Iterator[str]:
+    lines = [
+        f"| `{field.name}` | {field.bits}{', signed' if field.signed else ''} | {_range(kind, field.name)} | {field.doc} |"
+        for kind, field in rows
+    ]
     if lines:
-        yield from ("", "| field | bits | meaning |", "|---|---|---|", *lines)
+        yield from ("", "| field | bits | range | meaning |", "|---|---|---|---|", *lines)
+
+
+def _range(kind: type, name: str) -> str:
+    """What a field may be; nothing where that is anything."""
+    bound = BOUNDS[kind].get(name)
+    if bound is None:
+        return ""
+    return "of the accelerator" if callable(bound) else f"{bound[0]} to {bound[1]}" if bound[0] != bound[1] else str(bound[0])
 
 
 def registers() -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataflow.network import Layer
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
-from hw.isa.checks import LARGEST
+from hw.isa.bounds import LARGEST
 from hw.isa.commands import NO_LIMIT, Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from hw.isa.checks import MOST_AFTER
+from hw.isa.bounds import MOST_AFTER
 from hw.isa.commands import Command, Load, Sink, Source, Store, Sync
 
 Names = dict[Source | Sink, str]

@@ -11,9 +11,12 @@ from dataflow.machine.units.fast_forward import FastForward
 from dataflow.machine.units.port import Memory, ReadPort, WritePort
 from dataflow.machine.units.reader import Reader, Writer
 from dataflow.machine.units.vector import VectorUnit
+from dataflow.machine.units.walker import WalkRows
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
+from hw.isa.agreement import Agreement
 from hw.isa.checks import check, check_order, up_to_halt
-from hw.isa.commands import LOOPS, Command, Loop, Sink, Source, Walk
+from hw.isa.commands import LOOPS, Command, Halt, Load, Loop, Sink, Source, Store, Sync, Walk
 from hw.isa.encoding import words as length
 from hw.isa.operands import chunk_elements
 
@@ -54,7 +57,7 @@ class Execution:
 
 def execute(
     config: AcceleratorConfig, commands: Sequence[Command], memory: Memory, address: int = 0, *, behind: int = 0,
-    overflow: bool = False, skip: bool = True,
+    overflow: bool = False, skip: bool = True, window_bytes: int | None = None,
 ) -> Execution:  # fmt: skip
     """Run a program on the machine.
 
@@ -74,18 +77,25 @@ def execute(
         Whether a gradient is not finite, so that conditional commands are skipped.
     skip : bool
         Whether what happens again is skipped, which changes nothing but how long this takes.
+    window_bytes : int, optional
+        Length of the window, where walks are to be held to it, each element of each.
 
     Raises
     ------
     InputError
-        If a field cannot be, see `hw.isa.checks`; if the program does not end with `Halt`.
+        If a field cannot be, see `hw.isa.checks`, or commands do not agree, see `hw.isa.agreement`; if the program does not end
+        with `Halt`, or comes to a byte beyond the window.
     RuntimeError
         If it does not end: units wait for each other.
     """
-    run = up_to_halt(commands)
+    run, agreement = up_to_halt(commands), Agreement(config)
     for command in run:
-        if not (command.conditional and overflow):
+        agreement.check_condition(command)
+        if isinstance(command, Sync | Halt) or not (command.conditional and overflow):
             check(config, command)
+            agreement.follow(command)
+            if window_bytes is not None and isinstance(command, Load | Store):
+                _check_window(config, command.walk, window_bytes)
     check_order(run)
     clock = Clock()
     reads = [ReadPort(clock, memory) for _ in range(config.dram_channels)]
@@ -130,6 +140,12 @@ def execute(
         raise RuntimeError(f"the program does not end: nothing moves after cycle {clock.now}")
     counters = _counters(reads, writes, loops, vector, readers, writers)
     return Execution(clock.skipped + dispatch.done_at + 1, counters, dispatch.done_at + 1, tuple(moments))
+
+
+def _check_window(config: AcceleratorConfig, walk: Walk, window_bytes: int) -> None:
+    last = WalkRows(walk, config.axi_data_bytes, config.vpu_lanes).last_byte()
+    if last >= window_bytes:
+        raise InputError(f"a walk comes to byte {last}; the window has {window_bytes} bytes")
 
 
 def _quiet(units: list[Any], tiles: Fifo) -> Callable[[], bool]:

@@ -12,7 +12,7 @@ from dataflow.program import Dataflow, Loop, MatrixView, Product, Stage
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption
-from hw.isa.checks import most_vectors
+from hw.isa.bounds import most_vectors
 from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.commands import Product as ProductCommand
 from hw.isa.microarchitecture import HELD_WORDS

@@ -9,7 +9,7 @@ from dataflow.machine.memory import Tensor
 from dataflow.program import MatrixView
 from hw.errors import InputError
 from hw.isa import commands
-from hw.isa.checks import LARGEST
+from hw.isa.bounds import LARGEST
 from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Walk
 
 GUARDS = 2

@@ -4,29 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, union
+from hw.isa.bits import PACKED_COPIES, PassOption
+from hw.isa.bounds import LARGEST, MOST_AFTER, MOST_SIZE_LOG2, most_slots, out_of_range
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
-from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
-from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
-from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS, lanes_summed
-from hw.isa.reductions import MOST_PLACES as MOST_TERMS
-from hw.ratio import MAX_KEPT, Ratio
-
-COUNT_BITS = 24
-"""Width of the hardware's counters: of tiles, elements, rounds, shares, and words of a buffer."""
-
-LARGEST = (1 << COUNT_BITS) - 1
-"""Most of anything that is counted."""
-
-MOST_SIZE_LOG2 = 3
-"""Elements have 8 bytes at most."""
-
-MOST_PLACES = 127
-"""Of an update's `unscale`, either way."""
-
-MOST_AFTER = 0x7FFF
-"""Stores that a command can come after."""
+from hw.isa.operands import loaded_boundaries
+from hw.isa.reductions import MOST_GROUPS, MOST_PLACES, PARTIAL_SUMS, lanes_summed
+from hw.ratio import Ratio
 
 
 def check(config: AcceleratorConfig, command: Command) -> None:
@@ -52,9 +36,9 @@ def check_order(commands: Iterable[Command]) -> None:
         if not isinstance(command, Load | Store):
             continue
         counted = next((place for place, store in enumerate(stores) if store.conditional), len(stores))
-        if command.after > min(counted, MOST_AFTER):
+        if counted < command.after <= MOST_AFTER:  # beyond that it is no field that can be
             raise InputError(
-                f"command {number}, {command.OPCODE.name}: after must be at most {min(counted, MOST_AFTER)}, the STORE.RESULTS "
+                f"command {number}, {command.OPCODE.name}: after must be at most {counted}, the STORE.RESULTS "
                 f"since the last SYNC that are not conditional, not {command.after}"
             )
         if isinstance(command, Store) and command.sink is Sink.RESULTS:
@@ -62,27 +46,19 @@ def check_order(commands: Iterable[Command]) -> None:
 
 
 def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
-    """What is wrong with a command's fields, one after the other."""
+    """What is wrong with a command's fields: with each by itself, then with those that must fit each other."""
+    yield from out_of_range(config, command)
     if isinstance(command, Load | Store):
         yield from (f"walk.{problem}" for problem in _walk(command.walk))
+        yield from _boundary(config, command)
     if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
-        yield from _within(command, 1, config.max_group, "group")
-        yield from _within(command, 1, LARGEST, "shares")
-        yield from _within(command, 0, LARGEST, "share_words", "line_words", "word_step", "base")
-        yield from _within(command, 0, 1, "beside")
+        yield from _shares(config, command)
     elif isinstance(command, Product):
         yield from _product(config, command)
     elif isinstance(command, Pass):
-        yield from _within(command, 1, 0xFFFFFFFF, "words")
-        yield from _within(command, 0, union(PassStep), "steps")
-        yield from _within(command, 0, union(PassOption), "options")
         if command.options & PassOption.FROM_SUMS:
-            yield from _within(command, 1, LARGEST, "outer", "middle", "columns", "column_tile", "rows", "row_tile")
-            yield from _within(command, 1, 0xFFFF, "slot_rows")
             yield from _tiles("outer", command.outer, "column", command.column_tile, command.columns)
             yield from _tiles("middle", command.middle, "row", command.row_tile, command.rows)
-        yield from _within(command, 0, max(Function), "function")
-        yield from _within(command, 1, 0xFFFF, "place_words", "place_columns", "place_rows")
         yield from _held(command)
         yield from _reductions(config, command)
     elif isinstance(command, Update):
@@ -92,19 +68,15 @@ def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:
 def _held(command: Pass) -> Iterator[str]:
     by_row = command.options & PassOption.BY_ROW
     yield from _within(command, int(bool(by_row)), 1 if by_row else HELD_WORDS, "held")
-    if command.held:
-        yield from _within(command, 1, 0xFFFF, "held_block")
-        yield from _within(command, 1, LARGEST, "columns", "column_tile")
 
 
 def _reductions(config: AcceleratorConfig, command: Pass) -> Iterator[str]:
-    yield from _within(command, 0, MOST_GROUPS, "groups")
-    if command.groups:
-        if command.options & PassOption.IN_TURN:
-            yield from _within(command, PARTIAL_SUMS, MOST_GROUPS, "groups")
-        yield from _within(command, 1, MOST_TERMS if command.options & PassOption.LARGEST else 0xFFFFFFFF, "terms")
-        yield from _within(command, 1, 0xFFFFFFFF, "results")
-    if command.options & PassOption.ACROSS:
+    across = bool(command.options & PassOption.ACROSS)
+    if command.groups and command.options & PassOption.IN_TURN:
+        yield from _within(command, PARTIAL_SUMS, MOST_GROUPS, "groups")
+    if command.groups and command.options & PassOption.LARGEST:
+        yield from _within(command, 1, MOST_PLACES, "terms")
+    if across:
         yield from _within(command, config.vpu_lanes, config.vpu_lanes, "groups")
         yield from _within(command, 1, lanes_summed(config.vpu_lanes), "last_lanes")
         if command.options & (PassOption.IN_TURN | PassOption.PLACES):
@@ -113,22 +85,20 @@ def _reductions(config: AcceleratorConfig, command: Pass) -> Iterator[str]:
         yield from _within(command, 1, MOST_GROUPS, "groups")
         yield from _within(command, command.groups, command.groups, "results")
         yield from _within(command, 1, MOST_GROUPS, "held_block")
-        yield from _within(command, 1, LARGEST, "column_tile")
         if command.options & (PassOption.ACROSS | PassOption.IN_TURN | PassOption.PLACES):
             yield "options must not have across, in_turn or places beside beside"
+    each = command.groups if across else 1  # words that a term of a result has
+    if command.groups and (command.words != command.results * command.terms * each or command.results * each % command.groups):
+        yield (
+            f"words must be those of {command.terms} terms for each of {command.results} results, of {command.groups} at once; "
+            f"they are {command.words}"
+        )
 
 
 def _walk(walk: Walk) -> Iterator[str]:
-    yield from _within(walk, 0, MOST_SIZE_LOG2, "size_log2")
-    yield from _within(walk, 1, 0xFFFF, "boundary")
-    yield from _within(walk, 1, LARGEST, "outer", "middle", "inner", "u_size", "u_tile", "v_size", "v_tile")
-    yield from _within(walk, 0, max(Counter), "u_counter", "v_counter")
-    yield from _within(walk, 0, 1, "lowest", "run_guard")
     places = {"base": walk.base}
     for name, loops in (("u", walk.u), ("v", walk.v)):
-        for number, loop in enumerate(loops):
-            yield from (f"{name}.{number}.{problem}" for problem in _within(loop, 1, LARGEST, "count"))
-            places[f"{name}.{number}.delta"] = loop.delta
+        places |= {f"{name}.{number}.delta": loop.delta for number, loop in enumerate(loops)}
     size = 1 << (walk.size_log2 & MOST_SIZE_LOG2)
     yield from (f"{name} must be a multiple of {size}, not {place}" for name, place in places.items() if place % size)
     counts = {Counter.OUTER: walk.outer, Counter.MIDDLE: walk.middle, Counter.INNER: walk.inner}
@@ -141,12 +111,24 @@ def _walk(walk: Walk) -> Iterator[str]:
             yield f"{Counter(counter & 3).name.lower()} must be at most {most}, the tiles of {name}"
 
 
+def _boundary(config: AcceleratorConfig, command: Load | Store) -> Iterator[str]:
+    """Where chunks end: at words of lanes; of operands at lines, or at words of the buffer."""
+    allowed = [config.vpu_lanes]
+    if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
+        lines = config.rows if command.source is Source.WEIGHTS else config.columns
+        allowed = loaded_boundaries(config, lines, command.across, command.group, command.spread)
+    if command.walk.boundary not in allowed:
+        yield f"walk.boundary must be {' or '.join(map(str, allowed))}, not {command.walk.boundary}"
+
+
+def _shares(config: AcceleratorConfig, load: Load) -> Iterator[str]:
+    words = config.weight_buffer_words if load.source is Source.WEIGHTS else config.activation_buffer_words
+    end = load.base + load.shares * load.share_words
+    if end > words:
+        yield f"base + shares * share_words must be at most {words}, the words of a bank, not {end}"
+
+
 def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
-    yield from _within(product, 1, LARGEST, "outer", "middle", "inner", "rounds", "part_rounds")
-    yield from _within(product, 1, LARGEST, "weight_shares", "activation_shares")
-    yield from _within(product, 1, config.max_group, "group_rounds", "n", "m")
-    words = (f"{side}_{part}_words" for side in ("weight", "activation") for part in ("share", "line"))
-    yield from _within(product, 0, LARGEST, *words, "activation_word_step", "weight_base", "activation_base")
     slots = most_slots(config)
     if not 1 <= product.slot_rows * product.slot_columns <= slots:
         yield f"slot_rows * slot_columns must be in 1..{slots}, not {product.slot_rows} * {product.slot_columns}"
@@ -156,29 +138,12 @@ def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     if product.vectors:
         yield from _stationary(config, product)
     if product.cuts:
-        yield from _window(config, product)
-
-
-def _window(config: AcceleratorConfig, product: Product) -> Iterator[str]:
-    """What a product with taps needs."""
-    limit = 1 << GRID_BITS
-    if not is_skewed(config.columns):
-        taps = f"{product.taps_y} and {product.taps_x}"
-        yield f"taps_y and taps_x must be 1 where the array's columns are no power of two, not {taps}"
-    yield from _within(product, 1, MOST_TAPS, "taps_y", "taps_x")
-    yield from _within(product, 1, limit - 1, "grid_y", "grid_x")
-    yield from _within(product, -limit, limit - 1, "start_y", "start_x", "step_y", "step_x")
-    yield from _within(product, 0, 255, "ahead", "behind")
-    yield from _within(product, 1, LARGEST, "tap_words")
-    yield from _within(product, 1, 1, "inner", "activations_held", "activation_line_words")
-    yield from _within(product, 0, 0, "vectors")
+        yield from _within(product, 1, 1, "inner", "activations_held", "activation_line_words")
+        yield from _within(product, 0, 0, "vectors")
 
 
 def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     """What a product needs whose weights stay."""
-    if config.columns & (config.columns - 1):
-        yield f"vectors must be 0 where the array's columns are no power of two, not {product.vectors}"
-    yield from _within(product, 0, most_vectors(config), "vectors")
     yield from _within(product, 1, 1, "slot_rows", "slot_columns")
     yield from _within(product, 2, LARGEST, "activation_shares")
     if product.group_rounds & (product.group_rounds - 1):
@@ -190,37 +155,21 @@ def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:
 
 
 def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
-    yield from _within(update, 1, 0xFFFFFFFF, "words")
-    yield from _within(update, 0, union(UpdateCopy), "copies")
-    yield from _within(update, -MOST_PLACES - 1, MOST_PLACES, "unscale")
-    if update.moments and not config.adamw:
-        yield f"moments must be 0, as {config.name} has no AdamW, not {update.moments}"
-    yield from _within(update, 0, 1, "moments")
     if update.moments:
         yield from _within(update, 0, 0, "copies")
     if not update.copies & PACKED_COPIES:
         return
-    if update.m & (update.m - 1) or not 1 <= update.m <= config.max_group:
-        yield f"m must be a power of two up to {config.max_group}, not {update.m}"
-    yield from _within(update, 1, min(MAX_KEPT, update.m), "n")
+    if update.m & (update.m - 1):
+        yield f"m must be a power of two, not {update.m}"
+    yield from _within(update, 1, update.m, "n")
     if update.words % config.turned_block_words:
         yield f"words must be a multiple of {config.turned_block_words}, a block of packed copies, not {update.words}"
-
-
-def most_slots(config: AcceleratorConfig) -> int:
-    """Interleave slots of a tile: those of an element, as far as half of the output buffer has room for their sums."""
-    return min(config.interleave_slots, config.result_buffer_words // config.columns)
 
 
 def weights_can_stay(config: AcceleratorConfig, ratio: Ratio) -> bool:
     """Whether products of this ratio can run weight-stationary: a group divides a block of columns, or is divided by it."""
     kept = 1 if ratio.is_dense else ratio.n
     return config.columns & (config.columns - 1) == 0 and kept & (kept - 1) == 0
-
-
-def most_vectors(config: AcceleratorConfig) -> int:
-    """Columns of a tile whose weights stay: their sums wait side by side between blocks, and in half of the output buffer."""
-    return min(config.partial_sum_words, config.result_buffer_words)
 
 
 def _within(part: object, least: int, most: int, *names: str) -> Iterator[str]:

@@ -27,6 +27,13 @@ def chunk_elements(config: AcceleratorConfig, lines: int) -> int:
     return chunk_words(config, lines) * config.max_group
 
 
+def loaded_boundaries(config: AcceleratorConfig, lines: int, across: int, group: int, spread: int) -> list[int]:
+    """What the `boundary` of a load's walk may be, so that no chunk crosses what one cycle can write."""
+    if across:
+        return [1] if spread else [lines]
+    return [group] if spread or group < config.max_group else [chunk_elements(config, lines)]
+
+
 def turn_cycles(lines: int) -> int:
     """Registers between the stages that turn a buffer's words back to their lines."""
     return max(0, -(-(lines - 1).bit_length() // TURN_BITS) - 1) if is_skewed(lines) else 0

@@ -9,7 +9,6 @@ from amaranth.lib import data
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.bits import Bits
-from hw.isa.checks import COUNT_BITS
 from hw.isa.commands import LOOPS, Loop, Walk
 
 
@@ -33,16 +32,6 @@ def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout
     if bits is not None:
         members["undefined"] = bits - len(members)
     return data.StructLayout(members)
-
-
-def is_count(value: Value) -> Value:
-    """Whether a field is in 1..`hw.isa.checks.LARGEST`, which the counters behind it can reach."""
-    return (value != 0) & ~value[COUNT_BITS:].any() if len(value) > COUNT_BITS else value != 0
-
-
-def is_within(value: Value, least: int, most: int) -> Value:
-    """Whether a field is in a range."""
-    return (value >= least) & (value <= most)
 
 
 def pack(layout: data.StructLayout, fields: Mapping[str, ValueLike]) -> Value:

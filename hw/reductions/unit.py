@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.delay_line import delay
 from hw.formats import BINARY32, lowest_bits
-from hw.isa.checks import COUNT_BITS
+from hw.isa.bounds import COUNT_BITS
 from hw.isa.reductions import (
     ACCUMULATOR_WORDS,
     MOST_GROUPS,

@@ -1,6 +1,5 @@
 """The walker against a plain enumeration of the same walk."""
 
-from dataclasses import replace
 from math import prod
 from random import Random
 
@@ -142,15 +141,6 @@ def test_a_chunk_a_cycle_and_words_end_at_boundaries():
     assert [(c["u"], c["count"], c["end_of_word"], c["end_of_beat"]) for c in chunks[: len(chunks) // 3]] == [
         (0, 4, 0, 1), (4, 2, 1, 0), (6, 2, 0, 1), (8, 4, 1, 1), (12, 4, 0, 1), (16, 2, 1, 0), (18, 2, 1, 1)
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("field", ["boundary", "outer", "middle", "inner", "u_size", "u_tile", "v_size", "v_tile", "u", "v"])
-def test_what_must_not_be_zero_is_illegal_and_dropped(field):
-    good = Walk()
-    bad = replace(good, **{field: 0 if field not in "uv" else (*good.u[:2], Loop(count=0), good.u[3])})
-    chunks, requests, _, illegal = run(Walker(config(64), 4), [bad, good])
-    assert len(illegal) == 1
-    assert (len(chunks), len(requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("size_log2", range(1, 4))

@@ -14,11 +14,12 @@ from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.isa.encoding import decode, encode
 from hw.isa.registers import OFFSETS, ErrorCode, Unit
-from sim.sat import MEMORY_BYTES, program_address, run
+from sim.sat import DEFAULT_TIMING, MEMORY_BYTES, program_address, run
 from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]
-LANES = TINY.vpu_lanes
+LANES, LINES = TINY.vpu_lanes, TINY.rows
+ONE = (Loop(),) * (LOOPS - 1)
 COUNT = 37
 STORED = PassStep.WIDEN | PassStep.NARROW
 FACTORED, FACTORS = PassStep.SCALE | PassStep.SHIFT, PassOption.SCALE_FACTOR | PassOption.SHIFT_FACTOR
@@ -26,7 +27,7 @@ FACTORED, FACTORS = PassStep.SCALE | PassStep.SHIFT, PassOption.SCALE_FACTOR | P
 
 def walk(base, count=COUNT, **more):
     return Walk(base=base, size_log2=1, boundary=TINY.vpu_lanes, u_size=count, u_tile=count,
-                u=(Loop(count=count), *(Loop(),) * (LOOPS - 1)), **more)  # fmt: skip
+                u=(Loop(count=count), *ONE), **more)  # fmt: skip
 
 
 def copy(source, target):
@@ -41,6 +42,8 @@ def copy(source, target):
 
 
 GOOD = copy(0x10, 0x800)
+BEYOND = Load(source=Source.WEIGHTS, walk=walk(0x10, LINES, v_size=2, v_tile=2, v=(Loop(count=2), *ONE)), group=1, across=1,
+              base=TINY.weight_buffer_words - 1)  # fmt: skip
 BAD = {
     "no opcode": (struct.pack("<I", 0x0100007F), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
     "wrong length": (struct.pack("<I", 0x02000001), ErrorCode.ILLEGAL_COMMAND, Unit.CONTROL, 0),
@@ -62,7 +65,7 @@ BAD = {
     ),
     "nothing to pass": (encode(GOOD[1:]), ErrorCode.NO_PROGRESS, Unit.CONTROL, 0),
     "beyond the buffer": (
-        encode([Load(source=Source.WEIGHTS, walk=walk(0x10), group=1, share_words=1, line_words=1 << 20, across=1), Halt()]),
+        encode([BEYOND, *GOOD]),
         ErrorCode.BEYOND_BUFFER, Unit.ARRAY, 0,
     ),
 }  # fmt: skip
@@ -175,7 +178,21 @@ def test_elements_of_all_sizes_are_cut_or_padded(size_log2):
         assert np.array_equal(outcome.memory, machine.memory), source.name
 
 
-def test_a_space_is_no_longer_than_its_loops():
-    long = replace(walk(0x10), u_size=COUNT + LANES, u_tile=COUNT + LANES)
-    with pytest.raises(InputError, match=f"a space of {COUNT + LANES} elements has loops of {COUNT}$"):
-        Executor(TINY, np.zeros(4096, np.uint8)).run([replace(GOOD[0], walk=long), *GOOD[1:]])
+def test_a_space_longer_than_its_loops_goes_through_them_again():
+    """From where it is, in NumPy and on the RTL: guards and addresses go on."""
+    memory = np.random.default_rng(0).integers(0, 256, 4096).astype(np.uint8)
+    loops = (Loop(count=4, guard_0=30000), Loop(count=3, delta=8, guard_0=32767), *(Loop(count=2, delta=-10, guard_1=3),) * 2)
+    count = 48 * 5 + 7
+    long = replace(walk(0x100, count), u=loops, start_0=-100, limit_0=40000, start_1=-5, limit_1=60)
+    commands = [
+        replace(GOOD[0], walk=long),
+        Pass(words=-(-count // LANES)),
+        Store(sink=Sink.RESULTS, walk=walk(0x800, count)),
+        Halt(),
+    ]
+    machine = Executor(TINY, memory)
+    machine.run(commands)
+    (outcome,) = run(TINY, memory, [encode(commands)])
+    assert np.array_equal(outcome.memory, machine.memory)
+    said = execute(TINY, commands, DEFAULT_TIMING, program_address(memory))
+    assert (outcome.registers["cycles"], outcome.registers["read_beats"]) == (said.cycles, said.counters["read_beats"])

@@ -26,7 +26,6 @@ def run(
     config: AcceleratorConfig, product: Product, loads: tuple[Load, Load], operands: tuple[Operands, Operands]
 ) -> list[Float32]:
     """The sums of a product's tiles, (lines, columns) each, outer loop first."""
-    _check_loads(config, product, loads)
     held: dict[tuple[int, int], Words] = {}
     tiles = []
     pixels = np.concatenate(list(operands[1])) if product.cuts else None
@@ -38,7 +37,7 @@ def run(
                 if outer == 0 or not product.weights_held:
                     held[middle, inner] = next(operands[0])
                 if pixels is not None:
-                    kept[inner] = _windows(config, product, loads[1].group, pixels, outer)
+                    kept[inner] = _windows(config, product, pixels, outer)
                 elif middle == 0 or not product.activations_held:
                     kept[inner] = next(operands[1])
                 weights.append(held[middle, inner])
@@ -47,63 +46,14 @@ def run(
     return tiles
 
 
-def _check_loads(config: AcceleratorConfig, product: Product, loads: tuple[Load, Load]) -> None:
-    """`InputError` where a product reads its operands elsewhere than they were loaded to."""
-    for load, layout in (
-        (loads[0], (product.weight_base, product.weight_share_words, product.weight_line_words, 1)),
-        (
-            loads[1],
-            (
-                product.activation_base,
-                product.activation_share_words,
-                product.activation_line_words,
-                product.activation_word_step,
-            ),
-        ),
-    ):
-        if (load.base, load.share_words, load.line_words, load.word_step) != layout:
-            loaded = (
-                f"shares of {load.share_words} words from {load.base} on, lines of {load.line_words}, steps of {load.word_step}"
-            )
-            raise InputError(
-                f"{load.source.name} are loaded in {loaded}; the product reads {', '.join(str(number) for number in layout)}"
-            )
-    spread = min(product.group_rounds, config.columns) if product.vectors else 0
-    if loads[1].spread != spread:
-        raise InputError(f"ACTIVATIONS are loaded with a spread of {loads[1].spread}; the product reads {spread}")
-    if product.cuts:
-        _check_ring(config, product, loads[1])
-
-
-def _check_ring(config: AcceleratorConfig, product: Product, load: Load) -> None:
-    """`InputError` where windows reach beyond the lines that are in the buffer."""
-    lines, ring = config.columns * product.slot_columns, product.activation_shares * product.activation_share_words
-    if (product.activation_share_words, product.activation_word_step) != (product.slot_columns, ring):
-        raise InputError(f"a product with taps has a ring of {product.activation_word_step} lines of a bank, not {ring}")
-    moves = [_distance(product, y, x) for y in range(product.taps_y) for x in range(product.taps_x)]
-    behind, ahead = (-(-max(0, move) // lines) for move in (-min(moves), max(moves)))
-    if product.ahead < min(ahead, product.outer - 1) or product.behind < min(behind, product.outer - 1):
-        raise InputError(
-            f"windows reach {behind} shares back and {ahead} on; the product has {product.behind} and {product.ahead}"
-        )
-    needed = min(product.outer, 1 + behind + ahead)
-    if product.activation_shares < needed:
-        raise InputError(f"windows need {needed} shares; the product has {product.activation_shares}")
-    if load.walk.outer != product.outer or load.walk.middle * load.walk.inner != 1:
-        raise InputError(f"a product with taps needs a share of activations for each of its {product.outer} outer counts")
-
-
 def _distance(product: Product, y: int, x: int) -> int:
     """Lines from a column's own pixel to that of one of its taps."""
     rows, columns = product.start_y + y * product.step_y, product.start_x + x * product.step_x
     return rows * product.grid_x + columns
 
 
-def _windows(config: AcceleratorConfig, product: Product, group: int, pixels: Words, outer: int) -> Words:
+def _windows(config: AcceleratorConfig, product: Product, pixels: Words, outer: int) -> Words:
     """The activations of a tile's columns, (columns, taps · positions): each tap's line, zeros outside the image."""
-    positions = product.tap_words * group
-    if pixels.shape[1] != positions:
-        raise InputError(f"a tap has {product.tap_words} words of {group} elements; the load brings {pixels.shape[1]}")
     tile = config.columns * product.slot_columns
     own = np.arange(outer * tile, min((outer + 1) * tile, len(pixels)))
     row, column = own // product.grid_x % product.grid_y, own % product.grid_x
@@ -124,25 +74,26 @@ def _tile(config: AcceleratorConfig, product: Product, group: int, weights: list
     values, chosen, start = [], [], 0
     for inner, (west, north) in enumerate(zip(weights, activations, strict=True)):
         rounds = min(product.part_rounds, product.rounds - inner * product.part_rounds)
-        bits = _first(west, rounds)
+        bits = west[:, :rounds]
         values.append(bits & np.uint64((1 << storage.width) - 1))
         place = np.arange(rounds)
         within = place % product.group_rounds
         index = (bits >> np.uint64(storage.width)).astype(np.int64) | within // product.n * product.m & config.max_group - 1
         index = np.broadcast_to(within, bits.shape) if product.dense else index
-        chosen.append(start + place // product.group_rounds * group + index)
-        start += north.shape[1]
-    columns = _decoded(config, np.concatenate(activations, axis=1))
-    beyond = int(max(block.max(initial=0) for block in chosen)) + 1 - columns.shape[1]
-    columns = np.pad(columns, ((0, 0), (0, max(beyond, 0))))
+        chosen.append(start + place // product.group_rounds * config.max_group + index)
+        start += -(-north.shape[1] // group) * config.max_group
+    columns = _decoded(config, np.concatenate([_in_words(north, group, config.max_group) for north in activations], axis=1))
     return matmul_chosen(_decoded(config, np.concatenate(values, axis=1)), np.concatenate(chosen, axis=1), columns)
 
 
-def _first(block: Words, count: int) -> Words:
-    """The first positions of each line."""
-    if count > block.shape[1]:
-        raise InputError(f"a product needs {count} positions of a line; the load brings {block.shape[1]}")
-    return block[:, :count]
+def _in_words(block: Words, group: int, lanes: int) -> Words:
+    """Positions as they stand in buffer words, of which a group is used: zeros beyond it, and beyond the last position."""
+    lines, length = block.shape
+    words = np.zeros((lines, -(-length // group), lanes), np.uint64)
+    padded = np.zeros((lines, words.shape[1] * group), np.uint64)
+    padded[:, :length] = block
+    words[:, :, :group] = padded.reshape(lines, -1, group)
+    return words.reshape(lines, -1)
 
 
 def _decoded(config: AcceleratorConfig, bits: Words) -> NDArray[np.floating]:

@@ -7,6 +7,7 @@ import numpy as np
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.formats import lowest_bits
+from hw.isa.agreement import Agreement
 from hw.isa.bits import PassOption
 from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update
@@ -65,22 +66,25 @@ class Executor:
         run = up_to_halt(commands)
         check_order(run)
         group: list[Command] = []
-        self.overflow = False
+        self.overflow, agreement = False, Agreement(self.config)
         for number, command in enumerate(run):
+            self._check(number, command, agreement)
             if not isinstance(command, Sync | Halt):
                 if not (command.conditional and self.overflow):
-                    self._check(number, command)
                     group.append(command)
                 continue
             try:
                 self._run(group)
             except InputError as error:
-                raise InputError(f"commands before {number}: {error}") from None
+                raise type(error)(f"commands before {number}: {error}") from None
             group = []
 
-    def _check(self, number: int, command: Command) -> None:
+    def _check(self, number: int, command: Command, agreement: Agreement) -> None:
         try:
-            check(self.config, command)
+            agreement.check_condition(command)
+            if isinstance(command, Sync | Halt) or not (command.conditional and self.overflow):
+                check(self.config, command)
+                agreement.follow(command)
         except InputError as error:
             raise InputError(f"command {number}, {error}") from None
 

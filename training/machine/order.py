@@ -16,6 +16,10 @@ NEVER = 1 << 30
 Numbers = NDArray[np.int32]
 
 
+class Unordered(InputError):
+    """Accesses that do not wait for each other where they have to: what comes of them depends on timing."""
+
+
 def operations(commands: Iterable[Command]) -> Iterator[list[Command]]:
     """Commands cut behind their stores."""
     part: list[Command] = []
@@ -94,7 +98,7 @@ class Traces:
                 others = places[(self.sink[places] != 0) & (self.sink[places] != store.sink + 1)]
                 self._after(store, self.stored[others].max(initial=0), "writes what is written before")
                 if (self.word[places] > word + 1).any():
-                    raise InputError(f"{_name(store)} writes what its operation has yet to read")
+                    raise Unordered(f"{_name(store)} writes what its operation has yet to read")
                 self.stored[places] = self.results if store.sink is Sink.RESULTS else NEVER
                 self.sink[places] = store.sink + 1
         self.tiles.add(operation)
@@ -124,7 +128,7 @@ class Traces:
     def _after(self, command: Load | Store, due: int, what: str) -> None:
         if due > command.after:
             wants = f"after must be at least {due}, not {command.after}" if due < NEVER else "a SYNC must be between them"
-            raise InputError(f"{_name(command)} {what}: {wants}")
+            raise Unordered(f"{_name(command)} {what}: {wants}")
 
 
 def _name(command: Command) -> str:

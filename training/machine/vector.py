@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
-from hw.errors import InputError
 from hw.formats import FloatFormat
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
@@ -120,10 +119,6 @@ def by_term(config: AcceleratorConfig, step: Pass, results: Bits32) -> Bits32:
     if not step.options & PassOption.BESIDE:
         return results
     order = np.concatenate([[], *_tiles(step.groups, step.held_block, step.terms, step.column_tile)]).astype(np.int64)
-    if len(order) != len(results):
-        raise InputError(
-            f"{step.terms} columns of {step.groups} words are {len(order)} terms; the pass has {len(results)} words of results"
-        )
     terms = np.empty_like(results)
     terms[order] = results
     if not step.steps & PassStep.NARROW:
@@ -139,13 +134,8 @@ def _tiles(words: int, block: int, columns: int, tile: int) -> Iterator[NDArray[
 
 
 def reduced(step: Pass, terms: Bits32) -> Words:
-    """Reductions of words of lanes: values, and above them the places of maxima; `InputError` where sizes do not fit."""
-    across, each_gives = bool(step.options & PassOption.ACROSS), 1 if step.options & PassOption.ACROSS else step.groups
-    if step.results * step.terms * step.groups != step.words * each_gives or step.results % each_gives:
-        raise InputError(
-            f"reductions of {step.terms} terms of {step.groups} words give {step.results} words;"
-            f" the pass has {step.words} words of terms"
-        )
+    """Reductions of words of lanes: values, and above them the places of maxima."""
+    across = bool(step.options & PassOption.ACROSS)
     each = terms.reshape(-1, step.terms, step.groups, terms.shape[1])
     if across:  # rows become lanes, and lanes terms
         summed = lanes_summed(terms.shape[1])

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import InputError
+from hw.isa.bounds import GUARD_BITS
 from hw.isa.commands import ADDRESS_BITS, NO_LIMIT, Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
@@ -97,8 +97,6 @@ def _elements(memory: Bytes, walk: Walk, block: Block) -> NDArray[Any]:
 
 def _space(loops: tuple[Loop, ...], length: int, *, run: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each element of a space, the digit of its first loop, and by what address and both guards have moved, (3, length)."""
-    if length > prod(loop.count for loop in loops):
-        raise InputError(f"a space of {length} elements has loops of {prod(loop.count for loop in loops)}")
     index = np.arange(length)
     first, moved = index % loops[0].count, np.zeros((3, length), np.int64)
     travelled = np.zeros(3, np.int64)
@@ -108,6 +106,8 @@ def _space(loops: tuple[Loop, ...], length: int, *, run: bool) -> tuple[NDArray[
             moved += step[:, None] * (index % loop.count)
             travelled += step * (loop.count - 1)
         index = index // loop.count
+    moved += travelled[:, None] * index  # beyond all of its loops a space goes through them again, from where it is
+    moved[1:] = (moved[1:] + (1 << GUARD_BITS - 1)) % (1 << GUARD_BITS) - (1 << GUARD_BITS - 1)
     return first, moved
 
 

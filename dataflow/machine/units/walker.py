@@ -8,6 +8,7 @@ import numpy as np
 from dataflow.machine.units.clock import LANDMARK, ROW, Clock, Fifo, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
+from hw.isa.bounds import GUARD_BITS
 from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Loop, Walk
 from hw.isa.microarchitecture import PAGE_BYTES
 
@@ -67,18 +68,24 @@ class Space:
         return total
 
     def reach(self, name: str) -> int:
-        """How far apart two values of a guard can be."""
+        """How far apart two values of a guard can be; where it may go round, too far for any limit."""
         total = way = 0
         for number, loop in enumerate(self.loops):
             if number or not self.run:
                 move = getattr(loop, name) + way
                 way += (loop.count - 1) * move
                 total += (loop.count - 1) * abs(move)
-        return total
+        return total * -(-self.size // self.ways[LOOPS])
 
     def lengths(self, tiles: Numbers) -> Numbers:
         """Elements of tiles."""
         return np.minimum(self.tile, self.size - tiles * self.tile)
+
+
+def _around(guard: Numbers) -> Numbers:
+    """In as many bits as the hardware has for what a space adds."""
+    half = 1 << GUARD_BITS - 1
+    return (guard + half) % (2 * half) - half
 
 
 class WalkRows(Rows):
@@ -139,7 +146,21 @@ class WalkRows(Rows):
         walk = self.walk
         digit = self.u.digit(element, 0) << walk.size_log2
         address = (walk.base + self.v.moved(v, "delta") + self.u.moved(element, "delta") + digit) % WORD
-        return address, [start + self.v.moved(v, name) + self.u.moved(element, name) for start, _, name, _ in self.guarded]
+        moved = ((start, self.v.moved(v, name), self.u.moved(element, name)) for start, _, name, _ in self.guarded)
+        return address, [start + _around(of_v) + _around(of_u) for start, of_v, of_u in moved]
+
+    def last_byte(self) -> int:
+        """Of all elements that are inside; -1 where none is."""
+        walk, last = self.walk, -1
+        for number in range(self.total):
+            _, v, _, start, left, _ = (int(values[0]) for values in self._starts(np.array([number], np.int64)))
+            elements = start + np.arange(min(left, self.piece))
+            address, guards = self._place(np.full_like(elements, v), elements)
+            inside = self.u.digit(elements, 0) < walk.run_limit
+            for guard, (_, limit, _, _) in zip(guards, self.guarded, strict=True):
+                inside &= (guard >= 0) & (guard < limit)
+            last = max(last, int(address[inside].max(initial=-1)))
+        return last + (1 << walk.size_log2) - 1 if last >= 0 else -1
 
     def columns(self, numbers: Numbers) -> list[Numbers]:
         walk, u = self.walk, self.u
@@ -162,6 +183,9 @@ class WalkRows(Rows):
             within = (guard >= reach) & (guard + reach < limit)
             inside = np.where((guard >= 0) & (guard < limit), 1 << 20, 1 << 21)
             columns.append(np.where(within, 1 << 20, np.where(alone, inside, guard)))
+            columns.append(
+                numbers if reach >> GUARD_BITS - 1 else np.zeros_like(numbers)
+            )  # it may go round: none is like another
         return [np.asarray(column, np.int64) for column in columns]
 
     def make(self, number: int) -> Row:
