@@ -232,6 +232,10 @@ class Product(Command):
     ``shares * share_words`` lines of a bank, which is `activation_word_step`. Column n of the result then reads for tap (y, x)
     the line of the pixel `start_y` + y · `step_y` rows and `start_x` + x · `step_x` columns on from pixel n, zeros where that
     is not in its image.
+
+    Where the weights' positions move along with the outer count, they are those of several products of one part, one behind the
+    other: the load counts products, tiles of columns of one, and, innermost, tiles of rows. A pass takes all sums that are
+    left, or those of its outer counts.
     """
 
     OPCODE = Opcode.PRODUCT
