@@ -1,10 +1,14 @@
 """A cocotb bench to read and copy: a program's words in, and at each of the dispatcher's streams the commands of its unit."""
 
+from dataclasses import replace
+
 import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
+from hw.isa.bits import PassOption
 from hw.isa.commands import Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
+from hw.isa.registers import Unit
 from sim.kit import StreamSink, StreamSource, at_random, check_words, reset, within
 
 WALK_BITS, PLACEMENT_BITS, PRODUCT_BITS, UPDATE_BITS = 1184, 224, 800, 192
@@ -14,20 +18,27 @@ LEVELS = {"quiet": 1, "settled": 1, "fetched": 0, "overflow": 0, "stored": 0, "b
 """What the rest of the accelerator says: all is idle, and the program's words are coming."""
 
 
-def walk(base):
-    return Walk(base=base, u=(Loop(count=7), *(Loop(),) * 3))
+def walk(base, boundary=4):
+    return Walk(base=base, boundary=boundary, u=(Loop(count=7), *(Loop(),) * 3))
 
 
+# A product of one number by one, whose commands go together; a dispatcher stops where they do not.
+OPERAND = {"walk": walk(0x100, boundary=16), "group": 16, "shares": 2, "share_words": 8, "line_words": 8}
 PROGRAM = [
-    Load(source=Source.WEIGHTS, walk=walk(0x100), group=4, shares=2, share_words=8),
+    Load(source=Source.WEIGHTS, **OPERAND),
     Load(source=Source.ELEMENTS, walk=walk(0x200)),
-    Product(outer=3, rounds=9),
+    Load(source=Source.ACTIVATIONS, **OPERAND),
+    Product(
+        group_rounds=16, n=16, m=16, dense=1, weight_shares=2, weight_share_words=8, weight_line_words=8, activation_shares=2,
+        activation_share_words=8, activation_line_words=8,
+    ),
+    Pass(options=PassOption.FROM_SUMS),
     Store(sink=Sink.RESULTS, walk=walk(0x300)),
     Pass(words=5),
     Update(words=6),
     Load(source=Source.GATE, walk=walk(0x400)),
     Halt(),
-]
+]  # fmt: skip
 
 
 def words(program):
@@ -62,18 +73,21 @@ async def hands_commands_to_their_units(dut):
     source, sinks = await begin(dut, pause=0.4)
     source.start(words(PROGRAM))
     await within(RisingEdge(dut.done), 5000, dut.clk, "done")
-    weights, elements, product, store, step, update, gate, _ = PROGRAM
+    weights, elements, activations, product, sums, store, step, update, gate, _ = PROGRAM
     due = {
         "walk_weights": [low(body(weights), WALK_BITS)],
         "place_weights": [low(body(weights) >> WALK_BITS, PLACEMENT_BITS)],
         "walk_elements": [low(body(elements), WALK_BITS)],
+        "walk_activations": [low(body(activations), WALK_BITS)],
+        "place_activations": [low(body(activations) >> WALK_BITS, PLACEMENT_BITS)],
         "walk_gate": [low(body(gate), WALK_BITS)],
         "walk_results": [low(body(store), WALK_BITS)],
         "product": [low(body(product), PRODUCT_BITS)],
-        "work": [body(step) << 1, body(update) << 1 | 1],
+        "work": [body(sums) << 1, body(step) << 1, body(update) << 1 | 1],
     }
-    first, second = sinks["work"].words
-    sinks["work"].words = [first, low(second, 1 + UPDATE_BITS)]  # what is above has no meaning in the shorter command
+    *passes, last = sinks["work"].words
+    sinks["work"].words = [*passes, low(last, 1 + UPDATE_BITS)]  # what is above has no meaning in the shorter command
+    assert len(sinks.pop("tiles").words) == 1
     for name, sink in sinks.items():
         check_words(sink.words, due.get(name, []))
     assert int(dut.commands.value) == len(PROGRAM)
@@ -103,6 +117,18 @@ async def stops_at_what_is_no_command(dut):
     assert not taken.done()
     assert not sinks["product"].words
     assert int(dut.commands.value) == 2
+    taken.cancel()
+
+
+@cocotb.test
+async def stops_at_what_does_not_go_together(dut):
+    """A product that reads its weights elsewhere."""
+    source, _ = await begin(dut)
+    taken = source.start(words([*PROGRAM[:3], replace(PROGRAM[3], weight_base=8), *PROGRAM[4:]]))
+    await within(RisingEdge(dut.wrong), 1000, dut.clk, "wrong")
+    assert (int(dut.wrong_unit.value), int(dut.commands.value)) == (Unit.ARRAY, 4)
+    await ClockCycles(dut.clk, 50)
+    assert not taken.done()
     taken.cancel()
 
 
