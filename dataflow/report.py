@@ -18,6 +18,7 @@ from dataflow.program import Product, Program, Stage
 from dataflow.techniques import ALL, Techniques
 from dataflow.timeline import CAUSES, PRODUCT
 from hw.config import AcceleratorConfig
+from hw.errors import InputError
 from hw.ratio import DENSE, Ratios
 
 GEMM = tuple(str(stage) for stage in Stage)
@@ -25,6 +26,10 @@ GEMM = tuple(str(stage) for stage in Stage)
 
 Said = Callable[[str], None]
 """Told what is being done."""
+
+
+MOST_CYCLES = 20_000_000_000
+"""Of a step: three times what the largest network of the evaluation takes at batch 512."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,20 @@ def run_step(
     rates: Rates = RATES,
     **given: Any,  # noqa: ANN401 (as `lower` has it)
 ) -> StepRun:
-    """Lower a step and run it on the machine; further arguments as in `lower`."""
+    """Lower a step and run it on the machine; further arguments as in `lower`.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be run, or its bounds alone are more than `MOST_CYCLES`.
+    """
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
+    least = max(bounds(program, config).values())
+    if least > MOST_CYCLES:
+        raise InputError(
+            f"network {network.name!r} at batch {batch} takes {config.name} at least {least:,} cycles, which is too large:"
+            f" at most {MOST_CYCLES:,}"
+        )
     return StepRun(program, run_on_machine(network, program, config, rates), config)
 
 
