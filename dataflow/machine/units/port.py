@@ -41,6 +41,10 @@ class Memory:
             max(1, int(most / config.dram_bytes_per_cycle)) if interval is None else interval,
         )
 
+    def __reduce__(self) -> "tuple[type[Memory], tuple[int, int]]":
+        """For other processes: fields of a compiled class cannot be set once it is made."""
+        return Memory, (self.latency_cycles, self.interval_cycles)
+
 
 class Port(Unit):
     """One direction of a port.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -96,3 +97,10 @@ def test_what_cannot_be_compiled_is_told(tmp_path, monkeypatch, capfd):
     assert not compiled.make()
     assert capfd.readouterr().out.splitlines()[1:] == ["they cannot be compiled and run as they are: clock.py:1: error: no"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_memory_goes_to_another_process_and_is_the_same():
+
+    from dataflow.machine.units.port import Memory
+
+    assert pickle.loads(pickle.dumps(Memory(7, 3))) == Memory(7, 3)
