@@ -36,8 +36,10 @@ def accuracy(shares: Mapping[str, float], *, lead: str = "") -> Section:
     return Section("Accuracy", fill("headline.html", figures=figures), lead)
 
 
-def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], *, x_title: str = "epoch") -> Section:
-    """One chart a quantity, one line a method.
+def training_curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], *, x_title: str = "epoch", title: str = "Training", lead: str = ""
+) -> Section:
+    """One chart a quantity, one line a method, under a title and a sentence of its own.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], *, x
         if lines:
             charts.append(curves(lines, x_title=x_title, y_title=quantity))
     body = Markup('<div class="charts">') + Markup("").join(charts) + Markup("</div>")
-    return Section("Training", body)
+    return Section(title, body, lead)
 
 
 def cosimulation(rows: Sequence[dict[str, Any]], *, lead: str = "") -> Section:
