@@ -22,7 +22,7 @@ MOST_SIZE, MOST_ELEMENTS = 1 << 24, 1 << 40
 """Of an axis of a tensor or a window, and of a tensor, of one sample."""
 MOST_SLID = 1 << 20
 """Of an axis that a window slides over: what padding leaves of its places is counted one by one."""
-MOST_BATCH = 1 << 16
+MOST_BATCH = 1 << 20
 """Samples of a step."""
 
 

@@ -28,6 +28,8 @@ Said = Callable[[str], None]
 """Told what is being done."""
 
 
+MOST_SAMPLES = 1 << 16
+"""Of a step that is reported on: a small network's bounds are low at any batch, and its cycles still take their time."""
 MOST_CYCLES = 20_000_000_000
 """Of a step: three times what the largest network of the evaluation takes at batch 512."""
 
@@ -181,8 +183,10 @@ def run_step(
     Raises
     ------
     InputError
-        Where it cannot be run, or its bounds alone are more than `MOST_CYCLES`.
+        Where it cannot be run, has more than `MOST_SAMPLES`, or its bounds alone are more than `MOST_CYCLES`.
     """
+    if batch > MOST_SAMPLES:
+        raise InputError(f"batch {batch} is too large for a report: at most {MOST_SAMPLES:,}")
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
     least = max(bounds(program, config).values())
     if least > MOST_CYCLES:

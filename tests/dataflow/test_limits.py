@@ -6,7 +6,10 @@ from dataflow.axes import Axis, AxisConv
 from dataflow.geometry import measure
 from dataflow.network import INPUT, Add, Conv, Flatten, Linear, MaxPool, Network, check_batch
 from dataflow.rearrange import Gap
+from dataflow.report import run_step
+from hw.config import load_config
 from hw.errors import InputError
+from hw.ratio import DENSE
 
 
 def network(*layers, shape=(8, 8, 3)):
@@ -55,8 +58,19 @@ def test_strides_make_at_most_so_many_products():
         measure(net, net.layers[0], 1)
 
 
-@pytest.mark.parametrize("batch, message", [(0, "at least 1, not 0"), (2**16 + 1, "is too large: at most 65,536")])
+@pytest.mark.parametrize("batch, message", [(0, "at least 1, not 0"), (2**20 + 1, "is too large: at most 1,048,576")])
 def test_a_batch_is_bounded(batch, message):
-    check_batch(2**16)
+    check_batch(2**20)
     with pytest.raises(InputError, match=message):
         check_batch(batch)
+
+
+def test_a_report_takes_fewer_samples_than_a_training_and_a_bounded_step():
+    net, config = network(Conv(name="c", inputs=(INPUT,), out_channels=4, kernel=1), shape=(8, 8, 4)), load_config("tiny")
+    with pytest.raises(InputError, match="batch 65537 is too large for a report: at most 65,536"):
+        run_step(net, config, frozenset(), DENSE, 2**16 + 1)
+    wide = network(Conv(name="c", inputs=(INPUT,), out_channels=4096, kernel=1), shape=(64, 64, 4096))
+    with pytest.raises(
+        InputError, match=r"batch 512 takes tiny at least [\d,]+ cycles, which is too large: at most 20,000,000,000"
+    ):
+        run_step(wide, config, frozenset(), DENSE, 512)

@@ -63,7 +63,7 @@ def test_debug_shows_where(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("report mlp --batch 100000000000000000000", "--batch 100000000000000000000 is too large: at most 65,536"),
+        ("report mlp --batch 100000000000000000000", "--batch 100000000000000000000 is too large: at most 1,048,576"),
         ("sweep --seeds 99999999", "--seeds 99999999 is too large: at most 1,000"),
         ("gemm --m 65536 --n 65536 --k 1", "m x n x k is too large: at most 268,435,456 multiply-accumulates"),
         ("gemm --ratio 2:100000", "ratio '2:100000': 100000 is too large: at most 1,024"),
