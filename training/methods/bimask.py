@@ -54,12 +54,12 @@ class BiMask(Method):
 
     def _order(self, masked: Array, site: Site) -> NDArray[np.intp]:
         """The present order, or once in 100 steps another; a step whose order a checkpoint brought keeps it."""
-        step, chosen_at = site.moment.step, site.memory.get("chosen_at", -1)
-        if "order" not in site.memory or (step % self.refresh_steps == 0 and step != chosen_at):
+
+        def choose() -> NDArray[np.intp]:
             orders = [_shuffled(len(masked), site) for _ in range(self.candidates)]
-            site.memory["order"] = max(orders, key=lambda order: survivors(masked[order] != 0, site))
-            site.memory["chosen_at"] = np.array(step)
-        return site.memory["order"]
+            return max(orders, key=lambda order: survivors(masked[order] != 0, site))
+
+        return site.chosen("order", self.refresh_steps, choose)
 
 
 def survivors(mask: Mask, site: Site) -> int:

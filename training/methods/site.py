@@ -1,5 +1,6 @@
 """What a training method is told of a layer that it prunes, and what it remembers there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,3 +58,14 @@ class Site:
     groups: int = 1
     moment: Moment = field(default_factory=Moment)
     memory: dict[str, NDArray] = field(default_factory=dict)
+
+    def chosen(self, name: str, every: int, choose: Callable[[], NDArray]) -> NDArray:
+        """What is chosen anew once in `every` steps, and remembered as `name` in between.
+
+        A step whose choice a checkpoint brought keeps it. A method has one such choice: when it was made is ``chosen_at``.
+        """
+        step, chosen_at = self.moment.step, self.memory.get("chosen_at", -1)
+        if name not in self.memory or (step % every == 0 and step != chosen_at):
+            self.memory[name] = choose()
+            self.memory["chosen_at"] = np.array(step)
+        return self.memory[name]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataflow.program import Stage
 from hw.errors import InputError
@@ -45,9 +46,8 @@ class Slope(RandomMask):
 
     def backward_weights(self, weights: Array, site: Site) -> Array:
         masked = weights * site.memory["mask"]
-        step, chosen_at = site.moment.step, site.memory.get("chosen_at", -1)
-        if "backward_mask" not in site.memory or (step % self.refresh_steps == 0 and step != chosen_at):
-            parts = [select(part, site.ratio, 0) for part in np.split(masked, site.groups)]
-            site.memory["backward_mask"] = np.concatenate(parts)
-            site.memory["chosen_at"] = np.array(step)
-        return masked * site.memory["backward_mask"]
+
+        def choose() -> NDArray:
+            return np.concatenate([select(part, site.ratio, 0) for part in np.split(masked, site.groups)])
+
+        return masked * site.chosen("backward_mask", self.refresh_steps, choose)
