@@ -88,7 +88,8 @@ class Backward:
             Select: self._spread,
             Slice: self._slice,
             Concat: self._concat,
-            **dict.fromkeys((Flatten, Reshape, Transpose, Gap), self._view),
+            Gap: self._gap,
+            **dict.fromkeys((Flatten, Reshape, Transpose), self._view),
         }
         layers = self.sizes.network.layers
         self.pending[layers[-1].name].append(Gradient(f"{layers[-1].name}.output_gradient", None))
@@ -214,6 +215,11 @@ class Backward:
 
     def _view(self, layer: Layer, gradient: Gradient) -> None:
         self.pending[layer.inputs[0]].append(gradient)
+
+    def _gap(self, layer: Layer, _: Gradient) -> None:
+        """The gradient of what it reads is there as if somebody had written it."""
+        if layer.inputs[0] in self.learning:
+            self.pending[layer.inputs[0]].append(Gradient(f"{layer.name}.input_gradient", None))
 
     def _collect(self, name: str) -> Gradient:
         """The sum of all gradients that reached `name`: the pass that made the last one adds it to the sum of the others."""

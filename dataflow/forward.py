@@ -62,7 +62,8 @@ class Forward:
             Affine: self._affine,
             Embed: self._embed,
             Concat: self._concat,
-            **dict.fromkeys((Flatten, Reshape, Transpose, Slice, Select, Gap), self._view),
+            Gap: self._gap,
+            **dict.fromkeys((Flatten, Reshape, Transpose, Slice, Select), self._view),
         }
         for layer in self.sizes.network.layers:
             if isinstance(layer, Weighted | MatMul):
@@ -182,6 +183,10 @@ class Forward:
 
     def _view(self, layer: Layer) -> None:
         self.tensors[layer.name] = self.tensors[layer.inputs[0]]
+
+    def _gap(self, layer: Layer) -> None:
+        """What it makes is there as if somebody had written it."""
+        self.tensors[layer.name] = f"{layer.name}.output"
 
     def _operand(self, name: str) -> op.Operand:
         """A layer's output, as it stands in memory."""

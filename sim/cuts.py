@@ -57,7 +57,8 @@ def cut(config: AcceleratorConfig, section: Section, limits: Limits) -> Section:
         drain = next((one for one in rest if isinstance(one, Pass) and one.options & PassOption.FROM_SUMS), None)
         if drain:
             columns = min(drain.columns, left)
-            rest, left = tuple(kept.drained(command, drain, columns) for command in rest), left - columns
+            beside = rest[-1] if drain.options & PassOption.BESIDE else None
+            rest, left = tuple(kept.drained(command, drain, columns, beside) for command in rest), left - columns
         else:
             rest = _first_words(config, rest, limits.words)
         made.append((*begun, *rest))
@@ -133,17 +134,23 @@ class _Kept:
         counts = self.weights if command.source is Source.WEIGHTS else self.activations
         return replace(command, walk=_counted(command.walk, counts))
 
-    def drained(self, command: Command, drain: Pass, columns: int) -> Command:
-        """A command of a drain, of so many columns."""
+    def drained(self, command: Command, drain: Pass, columns: int, beside: Command | None) -> Command:
+        """A command of a drain, of so many columns; `beside` stores their sums."""
         middle, outer = min(drain.middle, self.product.middle), -(-columns // drain.column_tile)
         rows = _length(drain.rows, drain.row_tile, drain.middle, middle)
+        words = sum(-(-min(drain.row_tile, rows - row) // self.lanes) for row in range(0, rows, drain.row_tile))
+        if command is beside:
+            walk = first_of(command.walk, words)
+            assert walk is not None  # the sums of all rows are one run
+            return replace(command, walk=walk)
         if isinstance(command, Load | Store):
             return replace(
                 command, walk=_counted(command.walk, {Counter.OUTER: (outer, columns), Counter.MIDDLE: (middle, rows)})
             )
-        words = sum(-(-min(drain.row_tile, rows - row) // self.lanes) for row in range(0, rows, drain.row_tile))
-        held = words if drain.held else 0
-        return replace(drain, words=columns * words, outer=outer, middle=middle, columns=columns, rows=rows, held=held)
+        counts = {"outer": outer, "middle": middle, "columns": columns, "rows": rows, "held": words if drain.held else 0}
+        if drain.options & PassOption.BESIDE:
+            counts |= {"groups": words, "terms": columns, "results": words}
+        return replace(drain, words=columns * words, **counts)
 
 
 def _tiles(product: Product, limits: Limits) -> tuple[int, int, int]:
@@ -206,7 +213,7 @@ def _shortened(
     short = _work(work, words)
     if short is None:
         return None
-    made = list[Command]()
+    made, beside = list[Command](), isinstance(work, Pass) and work.options & PassOption.BESIDE
     for command in operation:
         if not isinstance(command, Load | Store):
             made.append(short)
@@ -214,7 +221,7 @@ def _shortened(
         given, due = words_in(command.walk), (words, work.words)
         if isinstance(command, Load):
             due = words_of(config, short, command.source), words_of(config, work, command.source)
-        elif isinstance(work, Pass) and isinstance(short, Pass) and work.groups:
+        elif isinstance(work, Pass) and isinstance(short, Pass) and work.groups and (not beside or command is operation[-1]):
             due = short.results, work.results
         walk = first_of(command.walk, given * due[0] // due[1])
         if walk is None or given * due[0] % due[1]:

@@ -236,11 +236,11 @@ class ChannelPass:
         return [*walks, *((Source.FACTORS, part.walk(lanes, start, width)) for part in kinds)]
 
     def goes_beside(self, lanes: int, tensor: Tensor) -> bool:
-        """Whether it only sums up all of a tensor as it is in memory, so that what writes the tensor in its order can do it."""
+        """Whether it only sums up all rows of a tensor as they stand, so that what writes the tensor in its order can do it."""
         words = -(-self.elements.channels // lanes)
         plain = self.steps == PassStep.WIDEN and not (self.residual or self.gate or self.places)
         fits = self.reduces and self.results.rows == 1 and words <= MOST_GROUPS
-        return plain and fits and self.elements == Channels.of(tensor).in_rows_of(self.elements.channels)
+        return plain and fits and self.elements == Channels.of(tensor)
 
     def beside(self, step: Pass, lanes: int) -> Pass:
         """A pass that writes all channels of what is summed up, with the sums behind it; column by column if not from sums."""

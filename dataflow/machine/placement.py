@@ -1,5 +1,6 @@
 """Where the tensors of a training step stand, and by which names operations see them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from dataflow import operations as op
@@ -11,6 +12,7 @@ from dataflow.machine.row_norms import LayerNormPasses, SoftmaxPasses
 from dataflow.machine.updates import ONES
 from dataflow.network import INPUT, BatchNorm, Network
 from dataflow.program import Program, Region, Stage, Update, Vector
+from dataflow.rearrange import Gap
 from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
 from hw.config import AcceleratorConfig
 
@@ -82,6 +84,8 @@ class Placement:
         for command in self.program.commands:
             if isinstance(command, Vector):
                 self._join(command)
+        for name, maker in self._around_gaps():
+            add(name, "storage", self._shape(maker))
         for name, region in self.program.regions.items():
             if region.kind != "binary32" or name in gradients:
                 maker = made.get(self.memory.place(name))
@@ -144,13 +148,20 @@ class Placement:
 
     def _makers(self) -> dict[str, str]:
         """For each tensor between layers, the layer whose output, or whose output's gradient, it is."""
-        made = {INPUT: INPUT}
+        made = {INPUT: INPUT, **dict(self._around_gaps())}
         for command in self.program.commands:
             if isinstance(command, Vector):
                 embeds = [one.layer for one in command.operations if isinstance(one, op.Embed)]
                 made.setdefault(command.target.tensor, embeds[0] if embeds else command.target.layer)
                 made |= {one.kept.tensor: one.layer for one in command.operations if isinstance(one, op.Activate)}
         return made
+
+    def _around_gaps(self) -> Iterator[tuple[str, str]]:
+        """What is there though no command writes it, with its maker: what gaps make, and the gradients of what they read."""
+        for layer in self.network.layers:
+            if isinstance(layer, Gap):
+                yield f"{layer.name}.output", layer.name
+                yield f"{layer.name}.input_gradient", layer.inputs[0]
 
     def _join(self, vector: Vector) -> None:
         """Parts that are written where they belong in the whole."""

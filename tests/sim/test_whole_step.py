@@ -171,7 +171,7 @@ def test_activations_must_be_loaded_as_the_product_reads_them():
     assembled = assemble_step(TINY, model, Sgd(), 0.1, 2, lambda _: Dataflow.WEIGHT_STATIONARY)
     wrong = [replace(command, spread=0) if isinstance(command, Load) else command for command in assembled.forward]
     machine = Executor(TINY, np.zeros(assembled.memory.size_bytes, np.uint8))
-    with pytest.raises(InputError, match=r"ACTIVATIONS are loaded with a spread of 0; the product reads [24]$"):
+    with pytest.raises(InputError, match=r"ACTIVATIONS are loaded with spread 0; the product reads [24]$"):
         machine.run(wrong)
 
 

@@ -1,13 +1,18 @@
 """A program is assembled whole, or refused by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from dataflow import zoo
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
+from dataflow.machine.executor import execute
+from dataflow.machine.units.port import Memory as PortMemory
 from dataflow.machine.updates import Rates
-from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, Network, Relu
+from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, MaxPool, Network, Relu
 from dataflow.program import Stage
+from dataflow.rearrange import Gap
 from dataflow.techniques import ALL, without
 from dataflow.tokens import LayerNorm, Softmax
 from hw.config import PRESETS
@@ -53,6 +58,37 @@ def test_a_mean_by_itself_sums_the_pixels_of_each_image():
     made = assembled(Network(name="net", input_shape=(7, 5, 4), layers=layers))
     sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
     assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(70, 2, 35, 2)]
+
+
+def test_what_is_not_counted_between_layers_is_there():
+    """A gap's result is read, and its source's gradient, though nothing writes them; products are those of each layer alone."""
+    first = Linear(name="first", inputs=(INPUT,), out_features=12)
+    second = Conv(name="second", inputs=("pool",), out_channels=8, kernel=3)
+    shapes = {INPUT: (3, 8), "gap": (6, 5, 4)}
+    layers = (
+        first,
+        Gap(name="gap", inputs=("first",), shape=shapes["gap"]),
+        MaxPool(name="pool", inputs=("gap",), kernel=2, stride=1),
+        second,
+    )
+    made = assembled(Network(name="net", input_shape=shapes[INPUT], layers=layers))
+    places = {(name, tuple(made.memory[name].shape)) for name in ("gap.output", "gap.input_gradient", "first.output")}
+    assert places == {("gap.output", (2, 6, 5, 4)), ("gap.input_gradient", (2, 3, 12)), ("first.output", (2, 3, 12))}
+
+    def rounds(*halves):
+        return sorted(one.rounds * one.outer * one.middle for half in halves for one in half if isinstance(one, Product))
+
+    alone = [assembled(Network(name="first", input_shape=shapes[INPUT], layers=(first,)))]
+    pool = replace(layers[2], inputs=("same",))
+    same = Conv(name="same", inputs=(INPUT,), out_channels=4, kernel=1)
+    alone.append(assembled(Network(name="second", input_shape=shapes["gap"], layers=(same, pool, second))))
+    of_same = [assembled(Network(name="same", input_shape=shapes["gap"], layers=(same,)))]
+    both = sorted(
+        [*rounds(made.forward, made.backward), *rounds(*(half for one in of_same for half in (one.forward, one.backward)))]
+    )
+    assert both == rounds(*(half for one in alone for half in (one.forward, one.backward)))
+    for half in (made.forward, made.backward):
+        assert execute(TINY, half, PortMemory(), 1 << 16).cycles > 0
 
 
 def test_many_channels_are_summed_some_at_a_time():
