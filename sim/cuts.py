@@ -139,7 +139,7 @@ class _Kept:
         middle, outer = min(drain.middle, self.product.middle), -(-columns // drain.column_tile)
         rows = _length(drain.rows, drain.row_tile, drain.middle, middle)
         words = sum(-(-min(drain.row_tile, rows - row) // self.lanes) for row in range(0, rows, drain.row_tile))
-        if command is beside:
+        if command is beside and isinstance(command, Store):
             walk = first_of(command.walk, words)
             assert walk is not None  # the sums of all rows are one run
             return replace(command, walk=walk)
@@ -147,7 +147,7 @@ class _Kept:
             return replace(
                 command, walk=_counted(command.walk, {Counter.OUTER: (outer, columns), Counter.MIDDLE: (middle, rows)})
             )
-        counts = {"outer": outer, "middle": middle, "columns": columns, "rows": rows, "held": words if drain.held else 0}
+        counts: dict[str, Any] = {"outer": outer, "middle": middle, "columns": columns, "rows": rows, "held": words if drain.held else 0}
         if drain.options & PassOption.BESIDE:
             counts |= {"groups": words, "terms": columns, "results": words}
         return replace(drain, words=columns * words, **counts)

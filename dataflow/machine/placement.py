@@ -84,8 +84,8 @@ class Placement:
         for command in self.program.commands:
             if isinstance(command, Vector):
                 self._join(command)
-        for name, maker in self._around_gaps():
-            add(name, "storage", self._shape(maker))
+        for name, like in self._around_gaps():
+            add(name, "storage", self._shape(like))
         for name, region in self.program.regions.items():
             if region.kind != "binary32" or name in gradients:
                 maker = made.get(self.memory.place(name))
