@@ -147,7 +147,9 @@ class _Kept:
             return replace(
                 command, walk=_counted(command.walk, {Counter.OUTER: (outer, columns), Counter.MIDDLE: (middle, rows)})
             )
-        counts: dict[str, Any] = {"outer": outer, "middle": middle, "columns": columns, "rows": rows, "held": words if drain.held else 0}
+        counts: dict[str, Any] = {"outer": outer, "middle": middle, "columns": columns, "rows": rows}
+        if drain.held:
+            counts["held"] = words
         if drain.options & PassOption.BESIDE:
             counts |= {"groups": words, "terms": columns, "results": words}
         return replace(drain, words=columns * words, **counts)
