@@ -2,9 +2,11 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -14,10 +16,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.charts import roofline_position
-from reports.colours import ENERGY, ENERGY_NAMES, GEMM, NAMES, STAGES
+from reports.colours import ENERGY, ENERGY_NAMES, GEMM, METHODS, NAMES, STAGES
 from reports.sections import method_name
 from reports.studies import CURVES, on_curve
 from reports.units import shortened, si
+from training.table import name_of
 
 Result = dict[str, Any]
 
@@ -63,6 +66,66 @@ def sensitivity(
     figure.suptitle(f"{workload}: memory is busier than the array left of the dots", fontsize=10, parse_math=False)
     name = workload.replace("/", "-")  # of a narrow version
     return {f"sensitivity-{name}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
+
+
+def accuracy(rows: Sequence[Result]) -> dict[str, bytes]:
+    """A sweep's plot of each model by file name: methods by ratios, mean and sample deviation over seeds; dense as a band.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As `training.sweep.summarise` gives them.
+    """
+    images = {}
+    for model in dict.fromkeys(row["model"] for row in rows):
+        figure = _accuracies([row for row in rows if row["model"] == model])
+        name = Path(model).stem.replace("/", "-")
+        images |= {f"accuracy-{name}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
+    return images
+
+
+def _accuracies(rows: Sequence[Result]) -> Figure:
+    """Methods from the best to the worst, a mark with its deviation for each ratio, in percent; what is far off as text."""
+    dense = [row for row in rows if row["method"] == "dense"]
+    others = [row for row in rows if row["method"] != "dense"]
+    ratios = list(dict.fromkeys(row["ratio"] for row in others))
+    best = {name: max(row["mean"] for row in others if name_of(row) == name) for name in map(name_of, others)}
+    names = sorted(best, key=lambda name: best[name])
+    low, high = _shown(rows)
+    figure, axes = _figure(7, 1.3 + 0.36 * max(len(names), 1))
+    for row in dense:
+        axes.axvline(100 * row["mean"], color=METHODS[0], zorder=0)
+        axes.axvspan(
+            *(100 * (row["mean"] + sign * row["deviation"]) for sign in (-1, 1)), color=METHODS[0], alpha=0.2, lw=0, zorder=0
+        )
+    for number, ratio in enumerate(ratios):
+        colour = METHODS[1 + number % (len(METHODS) - 1)]
+        for row in (row for row in others if row["ratio"] == ratio):
+            place = names.index(name_of(row)) + 0.27 * ((len(ratios) - 1) / 2 - number)
+            mean, deviation = 100 * row["mean"], 100 * row["deviation"]
+            if mean < low:
+                axes.text(low, place, f" \u25c2 {mean:.1f} \u00b1 {deviation:.1f}", color=colour, fontsize=7, va="center")
+            else:
+                axes.errorbar(mean, place, xerr=deviation, fmt="o", ms=4, color=colour, ecolor=colour, capsize=2)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.grid(axis="x", color="#e4e8ec")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("test accuracy, %: mean and deviation over seeds; dense is the line")
+    axes.set_xlim(low, high)
+    if ratios:
+        marks = [Patch(color=METHODS[1 + number % (len(METHODS) - 1)], label=ratio) for number, ratio in enumerate(ratios)]
+        figure.legend(handles=marks, loc="outside upper center", ncols=len(ratios), frameon=False, fontsize=9)
+    return figure
+
+
+def _shown(rows: Sequence[Result]) -> tuple[float, float]:
+    """Both ends of an axis of accuracies; off it is what is below the quartiles by over three times their distance."""
+    means, deviations = (np.array([100 * row[key] for row in rows]) for key in ("mean", "deviation"))
+    lower, upper = np.quantile(means, (0.25, 0.75))
+    near = means >= lower - 3 * (upper - lower)
+    low, high = np.min((means - deviations)[near]), np.max((means + deviations)[near])
+    margin = max(0.02 * (high - low), 0.1)
+    return float(low - margin), float(high + margin)
 
 
 def _step(result: Result) -> Figure:

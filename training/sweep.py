@@ -25,6 +25,7 @@ from training.readers.form import Form
 from training.table import markdown
 
 Run = dict[str, Any]
+Rows = list[dict[str, Any]]
 OUTCOME = ("test_accuracy", "train_loss")
 Settings = tuple[tuple[str, str], ...]
 MOST_CASES = 100_000
@@ -114,9 +115,23 @@ class Sweep:
 
 
 def run(
-    sweep: Sweep, out: Path, *, jobs: int = 1, progress: Callable[[int, str], None] = lambda done, what: None
+    sweep: Sweep,
+    out: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[int, str], None] = lambda done, what: None,
+    draw: Callable[[Rows], dict[str, bytes]] = lambda rows: {},
 ) -> dict[str, Any]:
-    """Train what ``runs.jsonl`` in `out` does not hold yet, then write ``accuracy.json``, ``.csv`` and ``.md``.
+    """Train what ``runs.jsonl`` in `out` does not hold yet, then write ``accuracy.json``, ``.csv``, ``.md``, and what is drawn.
+
+    Parameters
+    ----------
+    jobs : int
+        Trainings at a time.
+    progress : callable
+        Told how many trainings are done, and which ended last.
+    draw : callable
+        Makes images of the rows, by file name.
 
     Returns
     -------
@@ -124,7 +139,11 @@ def run(
         ``sweep``, its fields; ``rows``, one a model, method and ratio; ``runs``, one a training.
     """
     with alone_in(out):
-        return _run(sweep, out, jobs, progress)
+        result = _run(sweep, out, jobs, progress)
+        rows = result["rows"]
+        texts = {"accuracy.json": json_text(result), "accuracy.csv": csv_text(rows, COLUMNS), "accuracy.md": markdown(rows)}
+        write_set(out, {**texts, **draw(rows)})
+        return result
 
 
 def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None]) -> dict[str, Any]:
@@ -142,14 +161,10 @@ def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None
         progress(done, f"{case.model} {case.method} {case.ratio} {outcome['test_accuracy']:.2%}")
     runs = [_describe(case) | known[keys[case]] for case in cases]
     fields = asdict(sweep) | {"ratios": [str(ratio) for ratio in sweep.ratios]}
-    rows = summarise(runs)
-    result: dict[str, Any] = {"sweep": fields, "rows": rows, "runs": runs}
-    texts = {"accuracy.json": json_text(result), "accuracy.csv": csv_text(rows, COLUMNS), "accuracy.md": markdown(rows)}
-    write_set(out, texts)
-    return result
+    return {"sweep": fields, "rows": summarise(runs), "runs": runs}
 
 
-def summarise(runs: list[Run]) -> list[dict[str, Any]]:
+def summarise(runs: list[Run]) -> Rows:
     """One row a model, method, ratio and width: mean, sample deviation and range, and points lost against dense."""
     rows: dict[tuple[Any, ...], list[float]] = {}
     for one in runs:

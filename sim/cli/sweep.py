@@ -46,7 +46,7 @@ def _settings(context: click.Context, parameter: click.Parameter, values: tuple[
 @click.option("--jobs", type=Count(256), default=1, show_default=True, help="trainings at a time")
 @output_options("out/sweep")
 def command(out: Path, as_json: bool, jobs: int, **fields: Any) -> None:  # noqa: ANN401 (the fields of Sweep)
-    """Train every method at every ratio with several seeds; write accuracy.json and accuracy.csv.
+    """Train every method at every ratio with several seeds; write accuracy.json, .csv and .md, and a plot of each model.
 
     Trainings that runs.jsonl in --out holds already are not repeated, so that a stopped sweep goes on where it was.
 
@@ -54,11 +54,12 @@ def command(out: Path, as_json: bool, jobs: int, **fields: Any) -> None:  # noqa
     Example:
       nmtrain sweep --models mlp --methods dense,bdwp --ratios 2:8 --out out/sweep
     """
+    from reports.plots import accuracy
     from training.sweep import Sweep, run
 
     sweep = Sweep(**fields)
     with _progress_bar(len(sweep.cases())) as advance:
-        result = run(sweep, out, jobs=jobs, progress=advance)
+        result = run(sweep, out, jobs=jobs, progress=advance, draw=accuracy)
     show(result, as_json=as_json)
     _table(result)
     log.print(f"{out / 'accuracy.json'}, {out / 'accuracy.csv'}: {len(result['rows'])} rows of {sweep.seeds} seeds")

@@ -165,3 +165,38 @@ def test_labels_of_energy_are_its_shares(result):
         shares = [100 * joules[key] / joules["step"] for key in ENERGY]
         expected += [f"{share:.0f}" for share in shares if share > 6]
     assert labels == expected and labels
+
+
+def test_accuracies_are_marks_with_their_deviations_and_what_is_far_off_is_text():
+    """Nine methods of 96 to 98 %, one that does not train: its mean and deviation are written at the left edge."""
+
+    def row(method, ratio, mean, deviation):
+        return {
+            "model": "net",
+            "method": method,
+            "settings": "",
+            "wide": False,
+            "ratio": ratio,
+            "mean": mean,
+            "deviation": deviation,
+        }
+
+    found = {f"m{number}": (0.96 + 0.002 * number, 0.001 * number) for number in range(9)} | {"poor": (0.5, 0.25)}
+    rows = [row("dense", "dense", 0.98, 0.004), *(row(name, "2:8", *numbers) for name, numbers in found.items())]
+    axes = axes_of(plots._accuracies(rows))
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["poor", *(f"m{number}" for number in range(9))]  # the best one stands highest
+    seen = {}
+    for bar in axes.containers:
+        ((x,), (y,)), ((start, end),) = bar[0].get_data(), bar[2][0].get_segments()
+        assert start[1] == end[1] == y
+        seen[names[round(y)]] = pytest.approx((x / 100, (end[0] - start[0]) / 200))
+    assert seen == {name: numbers for name, numbers in found.items() if name != "poor"}
+    (text,) = axes.texts
+    assert (names[round(text.get_position()[1])], text.get_text().strip(" \u25c2")) == ("poor", "50.0 \u00b1 25.0")
+    low, high = axes.get_xlim()
+    assert low < 96 and high > 98.4
+    (line,) = (line for line in axes.lines if line.get_xdata()[0] == line.get_xdata()[-1] and len(line.get_xdata()) == 2)
+    assert line.get_xdata()[0] == pytest.approx(98)
+    (band,) = axes.patches
+    assert (band.get_x(), band.get_width()) == (pytest.approx(97.6), pytest.approx(0.8))
