@@ -122,7 +122,8 @@ class Backward:
         for side, product, source in zip(("left", "right"), products, layer.inputs, strict=True):
             if source in self.learning:
                 self.steps.append(product)
-                step = self._begin(layer, source, op.Convert(layer=layer.name), fused=True)
+                scale = [op.Scale(layer=layer.name, factor=layer.scale)] if layer.scale != 1 else []
+                step = self._begin(layer, source, *scale, op.Convert(layer=layer.name), fused=True)
                 step.stage = product.stage
                 step.join(tensor=f"{layer.name}.{side}_gradient")
                 self.pending[source].append(Gradient(step.target.tensor, step))

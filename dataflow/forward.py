@@ -78,6 +78,8 @@ class Forward:
         step = self._begin(layer, layer.name, fused=True)
         if isinstance(layer, Weighted) and layer.bias:
             step.join(op.Bias(layer=layer.name))
+        if isinstance(layer, MatMul) and layer.scale != 1:
+            step.join(op.Scale(layer=layer.name, factor=layer.scale))
         step.join(op.Convert(layer=layer.name))
 
     def _relu(self, layer: Relu) -> None:

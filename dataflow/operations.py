@@ -80,6 +80,14 @@ class Bias(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale(Operation):
+    """Multiply by a number, as binary32."""
+
+    TEXT = "scale"
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Convert(Operation):
     """Round to the storage format."""
 

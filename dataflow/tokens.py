@@ -6,21 +6,28 @@ from math import prod
 from dataflow.network import Layer, Normalisation, Shape
 from hw.errors import InputError
 
-EPSILON = 1e-5
-"""What a layer norm adds to the variance."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class MatMul(Layer):
     """Product of two activations, (*lead, m, k) times (*lead, k, n), or (*lead, n, k) where `transposed`.
 
     Never pruned. Of its two gradients, the right operand's takes the place that a weighted layer's weight gradient has.
+
+    Parameters
+    ----------
+    transposed : bool
+        Whether the right operand's rows are multiplied.
+    scale : float
+        What the sums are multiplied by, as binary32, before they are rounded; those of the gradients, too.
     """
 
     transposed: bool = False
+    scale: float = 1.0
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(*lead, m, n)."""
+        if not 2.0**-126 <= abs(self.scale) <= 2.0**127:
+            raise InputError(f"layer {self.name!r}: scale must be in 2^-126..2^127, or so below 0, not {self.scale}")
         m, n, k = self.sizes(*shapes)
         if shapes[0][:-2] != shapes[1][:-2] or k != shapes[1][-1 if self.transposed else -2]:
             wanted = "(*lead, n, k)" if self.transposed else "(*lead, k, n)"
@@ -46,9 +53,12 @@ class LayerNorm(Normalisation):
     ----------
     size : int, optional
         Learned numbers, by default two for each entry of the last axis.
+    epsilon : float
+        Added to the variance, as binary32.
     """
 
     size: int | None = None
+    epsilon: float = 1e-5
 
     def learned(self, *shapes: Shape) -> int:
         return 2 * shapes[0][-1] if self.size is None else self.size

@@ -76,7 +76,7 @@ def accuracy(rows: Sequence[Result]) -> dict[str, bytes]:
     rows : sequence of dict
         As `training.sweep.summarise` gives them.
     """
-    images = {}
+    images: dict[str, bytes] = {}
     for model in dict.fromkeys(row["model"] for row in rows):
         figure = _accuracies([row for row in rows if row["model"] == model])
         name = Path(model).stem.replace("/", "-")

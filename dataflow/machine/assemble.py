@@ -214,7 +214,8 @@ class _Assembler:
             bias = f"{first.bias}.bias" if first.bias else None
             gate = first.gate and self.places.operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
             sums = self._beside(chain, source) if not rest and self._in_order(pending, source) else None
-            drain = Drain(steps=first.steps, tensor=source, bias=bias, gate=gate, sums=sums)
+            scale = binary32(first.factor)
+            drain = Drain(steps=first.steps, scale=scale, tensor=source, bias=bias, gate=gate, sums=sums)
             if any(product.output.region in self.program.cleared for product in pending):
                 yield from self._zeros(source)
             for product in pending:

@@ -18,6 +18,7 @@ from hw.isa.functions import ACTIVATIONS
 
 STEPS: dict[type[Operation], int] = {
     op.Bias: PassStep.SHIFT,
+    op.Scale: PassStep.SCALE,
     op.Convert: PassStep.NARROW,
     op.Sum: PassStep.RESIDUAL | PassStep.NARROW,
     op.GlobalPoolGradient: PassStep.SCALE | PassStep.NARROW,
@@ -74,6 +75,8 @@ class Part:
         What is added; several are added up first, in their order.
     gate : str, optional
         The tensor where whose elements are above zero, or NaN, the result passes.
+    factor : float
+        What sums are multiplied by.
     kept : str, optional
         The layer of a ReLU whose output says what its mask would.
     alone : Operation, optional
@@ -88,6 +91,7 @@ class Part:
     bias: str | None = None
     residuals: list[str] = field(default_factory=list)
     gate: str | None = None
+    factor: float = 0.0
     kept: str | None = None
     alone: Operation | None = None
     normal: str | None = None
@@ -104,6 +108,8 @@ class Part:
         self.steps |= STEPS[type(operation)]
         if isinstance(operation, op.Bias):
             self.bias = operation.layer
+        elif isinstance(operation, op.Scale):
+            self.factor = operation.factor
         elif isinstance(operation, op.Sum):
             self.residuals += [operand.tensor for operand in operation.others]
         elif isinstance(operation, op.Mask):

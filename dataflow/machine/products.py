@@ -35,7 +35,7 @@ class Drain:
 
     Parameters
     ----------
-    steps, options : int
+    steps, options, scale : int
         As in `hw.isa.commands.Pass`.
     tensor : str
         Written through the product's output view.
@@ -50,6 +50,7 @@ class Drain:
     steps: int
     tensor: str
     options: int = 0
+    scale: int = 0
     bias: str | None = None
     gate: str | None = None
     sums: ChannelPass | None = None
@@ -554,6 +555,7 @@ def emit_drain(
     step = Pass(
         words=columns * chunks,
         steps=drain.steps,
+        scale=drain.scale,
         options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
         outer=tiles_n,
         middle=tiling.tiles_m,

@@ -15,7 +15,7 @@ from math import e, log2
 from dataflow.machine.by_channel import LINE, TIMES, ChannelPass, Channels, Normalised, Vectors, binary32
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.memory import Memory
-from dataflow.tokens import EPSILON, LayerNorm, Softmax
+from dataflow.tokens import LayerNorm, Softmax
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.functions import Function
 
@@ -75,7 +75,7 @@ class LayerNormPasses(Normalised):
         steps = PassStep.WIDEN | PassStep.SHIFT | PassStep.MULTIPLY | PassStep.ITSELF
         yield RowReduction(steps=steps, elements=x, pairs=sums, results=squares)
         yield ChannelPass(
-            steps=LINE, elements=squares, results=root, scale=share, shift=binary32(EPSILON),
+            steps=LINE, elements=squares, results=root, scale=share, shift=binary32(self.layer.epsilon),
             function=Function.RECIPROCAL_ROOT, streamed=True,
         )  # fmt: skip
         yield ChannelPass(steps=0, elements=root, results=line.half(1), streamed=True)

@@ -44,7 +44,7 @@ def vit(scale: Scale = _PLAIN) -> Network:
 
 
 def _attention(block: str, source: str, sizes: _Sizes) -> list[Layer]:
-    """Queries, keys and values of all heads in one product; scores, softmax, their product with the values; projection."""
+    """Queries, keys and values of all heads in one product; scaled scores, softmax, the mix of values; projection."""
     name = f"{block}.attention"
     layers: list[Layer] = [
         LayerNorm(name=f"{name}.norm", inputs=(source,)),
@@ -54,7 +54,7 @@ def _attention(block: str, source: str, sizes: _Sizes) -> list[Layer]:
         layers += _heads(f"{name}.{part}", f"{name}.qkv", place, sizes)
     return [
         *layers,
-        MatMul(name=f"{name}.scores", inputs=(f"{name}.query", f"{name}.key"), transposed=True),
+        MatMul(name=f"{name}.scores", inputs=(f"{name}.query", f"{name}.key"), transposed=True, scale=sizes.features**-0.5),
         Softmax(name=f"{name}.softmax", inputs=(f"{name}.scores",)),
         MatMul(name=f"{name}.mix", inputs=(f"{name}.softmax", f"{name}.value")),
         Transpose(name=f"{name}.tokens", inputs=(f"{name}.mix",), axes=(1, 0, 2)),

@@ -7,6 +7,7 @@ from dataflow.geometry import measure
 from dataflow.network import INPUT, Add, Conv, Flatten, Linear, MaxPool, Network, check_batch
 from dataflow.rearrange import Gap
 from dataflow.report import run_step
+from dataflow.tokens import MatMul
 from hw.config import load_config
 from hw.errors import InputError
 from hw.ratio import DENSE
@@ -35,6 +36,14 @@ def conv(**fields):
         ([Linear(name="a\nb", inputs=(INPUT,), out_features=1)], (8,), "a name must be 1 to 200 printable characters"),
         ([Linear(name="x" * 201, inputs=(INPUT,), out_features=1)], (8,), "a name must be 1 to 200 printable characters"),
         ([Flatten(name=f"f{number}", inputs=(INPUT,)) for number in range(20_001)], (8,), "20,001 layers are too many"),
+        *(
+            (
+                [MatMul(name="m", inputs=(INPUT, INPUT), transposed=True, scale=scale)],
+                (4, 4),
+                r"scale must be in 2\^-126..2\^127",
+            )
+            for scale in (0.0, 1e300, float("inf"), float("nan"))
+        ),
         ([MaxPool(name="p", inputs=(INPUT,), kernel=2, stride=-1)], (8, 8, 3), "kernel, stride and dilation must be"),
     ],
 )

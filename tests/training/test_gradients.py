@@ -80,7 +80,8 @@ def products(draw):
     lead, rows, columns = draw(st.lists(small, max_size=2)), draw(small), draw(small)
     transposed = draw(st.booleans())
     shape = (*lead, rows, columns if transposed else rows)
-    return shape, layer(tokens.MatMul, inputs=(INPUT, INPUT), transposed=transposed)
+    scale = draw(st.sampled_from((1.0, 0.3535533905932738, -2.0)))
+    return shape, layer(tokens.MatMul, inputs=(INPUT, INPUT), transposed=transposed, scale=scale)
 
 
 images = st.tuples(small, small, small)
@@ -198,7 +199,7 @@ def attention(count, heads, width):
         ]
     return (
         *layers,
-        layer(tokens.MatMul, "scores", ("q", "k"), transposed=True),
+        layer(tokens.MatMul, "scores", ("q", "k"), transposed=True, scale=width**-0.5),
         layer(tokens.Softmax, "weights", ("scores",)),
         layer(tokens.MatMul, "mixed", ("weights", "v")),
         layer(rearrange.Transpose, "tokens", ("mixed",), axes=(1, 0, 2)),

@@ -59,7 +59,7 @@ class Twin:
                 normal = (x - x.mean(axes)) / torch.sqrt(x.var(axes, correction=0) + layer.epsilon)
                 return normal * get("scale") + get("shift")
             case tokens.LayerNorm():
-                return functional.layer_norm(x, x.shape[-1:], get("scale"), get("shift"))
+                return functional.layer_norm(x, x.shape[-1:], get("scale"), get("shift"), layer.epsilon)
             case network.Relu():
                 return torch.relu(x)
             case tokens.Activation():
@@ -75,7 +75,7 @@ class Twin:
             case network.Flatten():
                 return x.flatten(1)
             case tokens.MatMul():
-                return x @ (others[0].transpose(-1, -2) if layer.transposed else others[0])
+                return layer.scale * (x @ (others[0].transpose(-1, -2) if layer.transposed else others[0]))
             case tokens.Softmax():
                 return torch.softmax(x, -1)
             case tokens.Embed():

@@ -10,7 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dataflow import axes, network, rearrange, tokens
 from dataflow.network import INPUT, Layer
-from dataflow.tokens import EPSILON
 from hw.errors import InputError
 from training.exchange.names import to_torch, torch_name
 from training.layers.dropout import Dropout
@@ -192,7 +191,11 @@ def _matmul(w: Writer, layer: tokens.MatMul) -> None:
         rank = len(w.model.network.shapes[layer.inputs[1]]) + 1
         turned = [*range(rank - 2), rank - 1, rank - 2]
         right = w.node(layer, "Transpose", [right], f"{layer.name}.turned", perm=turned)
-    w.node(layer, "MatMul", [left, right])
+    if layer.scale == 1:
+        w.node(layer, "MatMul", [left, right])
+        return
+    product = w.node(layer, "MatMul", [left, right], f"{layer.name}.product")
+    w.node(layer, "Mul", [product, w.constant(f"{layer.name}.scale", np.float32(layer.scale))])
 
 
 def _activation(w: Writer, layer: tokens.Activation) -> None:
@@ -220,23 +223,19 @@ def _activation(w: Writer, layer: tokens.Activation) -> None:
 
 def _layer_norm(w: Writer, layer: tokens.LayerNorm) -> None:
     learned = [w.learned(layer, kind) for kind in ("scale", "shift")]
-    w.node(layer, "LayerNormalization", [w.read(layer.inputs[0]), *learned], axis=-1, epsilon=EPSILON)
+    w.node(layer, "LayerNormalization", [w.read(layer.inputs[0]), *learned], axis=-1, epsilon=layer.epsilon)
 
 
 def _embed(w: Writer, layer: tokens.Embed) -> None:
-    """Tokens in a row, the class token of every sample in front: expanded to the batch by adding zeros of its size."""
+    """Tokens in a row, the class token of every sample in front."""
     source, name = w.read(layer.inputs[0]), layer.name
     count, width = w.model.network.shapes[name]
     shape = w.constant(f"{name}.shape", np.array([0, count - 1, width], np.int64))
     rows = w.node(layer, "Reshape", [source, shape], f"{name}.rows")
-    ends = [w.constant(f"{name}.{what}", np.array([value], np.int64)) for what, value in (("from", 0), ("to", 1), ("axis", 1))]
-    zeros = w.node(
-        layer,
-        "Mul",
-        [w.node(layer, "Slice", [rows, *ends], f"{name}.one"), w.constant(f"{name}.zero", np.float32(0))],
-        f"{name}.zeros",
-    )
-    token = w.node(layer, "Add", [zeros, w.learned(layer, "token")], f"{name}.token")
+    samples = w.node(layer, "Shape", [rows], f"{name}.samples", start=0, end=1)
+    one = w.constant(f"{name}.one", np.array([1, width], np.int64))
+    all_of_them = w.node(layer, "Concat", [samples, one], f"{name}.token_shape", axis=0)
+    token = w.node(layer, "Expand", [w.learned(layer, "token"), all_of_them], f"{name}.token")
     joined = w.node(layer, "Concat", [token, rows], f"{name}.joined", axis=1)
     w.node(layer, "Add", [joined, w.learned(layer, "position")])
 

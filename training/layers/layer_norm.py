@@ -9,7 +9,7 @@ from training.numbers import Array
 
 
 class LayerNorm(Module[tokens.LayerNorm]):
-    """``(x - mean) / sqrt(variance + 1e-5) * scale + shift`` over the last axis. Ba, Kiros and Hinton, 2016.
+    """``(x - mean) / sqrt(variance + epsilon) * scale + shift`` over the last axis. Ba, Kiros and Hinton, 2016.
 
     What is normalised, and its gradient, are stored between the two halves, by row and by channel, as tensors are.
     """
@@ -23,7 +23,7 @@ class LayerNorm(Module[tokens.LayerNorm]):
         share = wide(1 / rows.shape[-1])
         mean = self.backend.sum_last(rows) * share
         variance = self.backend.sum_last((rows - mean) ** 2) * share
-        self.root = self.backend.function(Function.RECIPROCAL_ROOT, variance + wide(tokens.EPSILON))
+        self.root = self.backend.function(Function.RECIPROCAL_ROOT, variance + wide(self.layer.epsilon))
         self.normal = self.backend.store(rows * self.root + -(mean * self.root))
         scaled = self.normal * self.parameters["scale"].value + self.parameters["shift"].value
         return self.backend.store(scaled).reshape(inputs[0].shape)
