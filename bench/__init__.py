@@ -9,6 +9,7 @@
     bench/model.py    speedups and utilisation of the five networks, and what a report costs
     bench/learning.py  steps on the RTL beside NumPy, over the bare loop of the same Verilog
     bench/hostile.py   inputs that mean ill, to every command
+    bench/killing.py   commands that are killed at random moments, and run again
     bench/onnx_files.py  public ONNX files: how many are read, and their work against PyTorch's count
     bench/<name>.py    any module with a function ``figures()`` that yields `Figure`
     bench/__main__.py  runs them, prints the table, writes out/bench.json

@@ -10,17 +10,16 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from hw.errors import InputError
 from hw.inputs import check_regular
+from hw.processes import held
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
@@ -146,47 +145,39 @@ def _told(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+def _beside(path: Path, *, folder: bool) -> AbstractContextManager[tuple[Path, int]]:
+    """What will take the place of `path`; where this process is killed before, the next one that writes `path` removes it."""
+    return held(path.with_name(f".{path.name[:50]}.nmtrain-"), folder=folder, mode=0o777 if folder else 0o666)
 
 
 def _appear(folder: Path, files: Mapping[str, str | bytes]) -> None:
     """A folder that was not there, or was empty."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(folder)
-    beside.mkdir()
-    try:
+    with _beside(folder, folder=True) as (beside, _):
         for name, content in files.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            _write(beside / name, content, None)
+            with open(beside / name, "xb") as file:
+                file.write(_encoded(content))
         beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside)
-        raise
 
 
 def _replace(files: Mapping[Path, str | bytes]) -> None:
     """All of them written, before any is renamed."""
-    staged: dict[Path, Path] = {}
-    try:
+    with ExitStack() as stack:
+        staged: dict[Path, Path] = {}
         for path, content in files.items():
             target = Path(os.path.realpath(path))
             found = os.stat(target) if target.exists() else None
             if found:
                 check_regular(path, found)
-            staged[target] = _beside(target)
-            _write(staged[target], content, found and stat.S_IMODE(found.st_mode))
+            staged[target], descriptor = stack.enter_context(_beside(target, folder=False))
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(_encoded(content))
+            if found:
+                os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
         for target, beside in staged.items():
             beside.replace(target)
-    finally:
-        for beside in staged.values():
-            beside.unlink(missing_ok=True)
 
 
-def _write(path: Path, content: str | bytes, mode: int | None) -> None:
-    """A new file, with the permissions `mode` or what the umask leaves."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with open(descriptor, "wb") as file:
-        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
-        if mode is not None:
-            os.fchmod(descriptor, mode)
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content

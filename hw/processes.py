@@ -1,8 +1,10 @@
-"""Processes that end with the one that started them, and folders that go when it is gone (plain Python)."""
+"""Processes that end with the one that started them, and files and folders that go when it is gone (plain Python)."""
 
 import ctypes
 import fcntl
+import glob
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -52,30 +54,61 @@ def _end_with_parent_gently() -> None:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """An empty folder that is removed at the end, and by the next `scratch` where this process is killed before."""
-    parent = Path(tempfile.gettempdir())
-    _sweep(parent)
-    fresh = Path(tempfile.mkdtemp(dir=parent, prefix=f".{PREFIX}"))
-    descriptor = os.open(fresh, os.O_RDONLY | os.O_CLOEXEC)
+    with held(Path(tempfile.gettempdir()) / PREFIX, folder=True, mode=0o700) as (folder, _):
+        yield folder
+
+
+@contextmanager
+def held(prefix: Path, *, folder: bool, mode: int) -> Iterator[tuple[Path, int]]:
+    """A new file or folder, named `prefix` and a random number; its path, and a descriptor that locks it.
+
+    What is still there at the end is removed; where this process is killed before, by the next one that asks for `prefix`.
+    """
+    _remove_abandoned(prefix)
+    path, descriptor = _new(prefix, folder, mode)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        folder = fresh.rename(parent / fresh.name[1:])  # only now may others look whether it is still in use
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        yield path, descriptor
     finally:
+        _remove(path)
         os.close(descriptor)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove folders of this user's that no process holds."""
-    for folder in parent.glob(f"{PREFIX}*"):
+def _new(prefix: Path, folder: bool, mode: int) -> tuple[Path, int]:
+    """Made and locked; again, where another process has taken it for abandoned in between."""
+    flags = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    while True:
+        path = prefix.with_name(prefix.name + secrets.token_hex(4))
+        if folder:
+            path.mkdir(mode)
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+        except FileNotFoundError:
+            if not folder:
+                raise
+            continue
+        with suppress(OSError):  # a file system without locks: nobody can take it for abandoned
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            return path, descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(prefix: Path) -> None:
+    """Remove files and folders of this user's that begin like this, and that no process holds."""
+    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}????????"):
         with suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            if path.is_symlink() or path.stat().st_uid != os.getuid():
                 continue
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(path)
             finally:
                 os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from hw.errors import InputError
 from hw.files import alone_in, append_line, csv_text, write_set, write_whole
+from hw.processes import held
 
 
 def mode(path):
@@ -96,6 +98,37 @@ def test_a_set_replaces_what_has_its_names_and_leaves_the_rest(tmp_path):
     assert write_set(tmp_path / "set", {"a": "4", "e": "5"}) == [tmp_path / "set" / "a", tmp_path / "set" / "e"]
     held = {path.name: path.read_text() for path in (tmp_path / "set").rglob("*") if path.is_file()}
     assert held == {"a": "4", "c": "2", "e": "5", "other": "3"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hw.files import write_set
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.rename = Path.replace = kill
+write_set(Path(sys.argv[1]), {"a": "1", "b/c": "2"})
+"""
+
+
+@pytest.mark.parametrize("before", [{}, {"a": "old", ".a.of-the-user": "kept"}])
+def test_what_a_killed_process_has_written_beside_goes_with_the_next(tmp_path, before):
+    folder = tmp_path / "set"
+    write_set(folder, before)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert {name: (folder / name).read_text() for name in before} == before
+    assert list(tmp_path.rglob(".*.nmtrain-*"))  # it was on its way
+    write_set(folder, {"a": "1", "b/c": "2"})
+    assert names(tmp_path) == ["set"]
+    assert names(folder) == sorted({*before, "a", "b"}) and names(folder / "b") == ["c"]
+
+
+def test_what_another_process_writes_beside_stays(tmp_path):
+    with held(tmp_path / ".a.nmtrain-", folder=False, mode=0o666) as (beside, _):
+        write_whole(tmp_path / "a", "1")
+        assert names(tmp_path) == sorted([beside.name, "a"])
+    assert names(tmp_path) == ["a"]
 
 
 def test_cells_are_no_formulas():
