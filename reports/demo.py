@@ -36,26 +36,29 @@ def accuracy(shares: Mapping[str, float], *, lead: str = "") -> Section:
     return Section("Accuracy", fill("headline.html", figures=figures), lead)
 
 
-def training_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], *, x_title: str = "epoch") -> Section:
-    """One chart a quantity, one line a method.
+def training_curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], *, x_title: str = "epoch", title: str = "Training", lead: str = ""
+) -> Section:
+    """One chart a quantity, one line a method, under a title and a sentence of its own.
 
     Parameters
     ----------
     histories : mapping of str to (mapping of str to sequence of float)
-        Method to quantity (such as ``"test accuracy, %"``) to its values, one each `x_title` from 1.
+        Method to quantity (such as ``"test accuracy, %"``) to its values, one each `x_title` from 1. Of several the first is what
+        the others are compared with, and dashed.
     """
     quantities = list(dict.fromkeys(name for history in histories.values() for name in history))
     charts = []
     for quantity in quantities:
         lines = [
             Line(method, METHODS[position % len(METHODS)], _finite(history.get(quantity, ())), dashed=position == 0)
-            for position, (method, history) in enumerate(histories.items())
+            for position, (method, history) in enumerate(histories.items(), int(len(histories) == 1))
         ]
         lines = [line for line in lines if line.values]
         if lines:
             charts.append(curves(lines, x_title=x_title, y_title=quantity))
     body = Markup('<div class="charts">') + Markup("").join(charts) + Markup("</div>")
-    return Section("Training", body)
+    return Section(title, body, lead)
 
 
 def cosimulation(rows: Sequence[dict[str, Any]], *, lead: str = "") -> Section:

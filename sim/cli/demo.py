@@ -16,12 +16,12 @@ from sim.console import log, progress
 @click.command(name="demo")
 @output_options("out/demo")
 def command(out: Path, as_json: bool) -> int:
-    """Train on real digits, run a training step on the RTL and on the machine: the whole in one command.
+    """Train on real digits, on the RTL, too, run a training step there and on the machine: the whole in one command.
 
-    Trains the small CNN dense and with BDWP at 2:8 on the digit images; runs every product of a training step with the
-    trained weights on the Verilog of the 4x4 array and compares every word with NumPy and every cycle with the model;
-    runs the whole step on the machine, of the 16x16 accelerator. Writes report.html, report.json, plots and the array's
-    Verilog.
+    Trains the small CNN dense and with BDWP at 2:8 on the digit images; trains an MLP on the Verilog of the 4x4 accelerator,
+    all bytes and cycles of every step compared; runs every product of a training step of the CNN with the trained weights on
+    the Verilog of the array and compares every word with NumPy and every cycle with the model; runs the whole step on the
+    machine, of the 16x16 accelerator. Writes report.html, report.json, plots and the array's Verilog.
 
     \b
     Example:
@@ -32,9 +32,11 @@ def command(out: Path, as_json: bool) -> int:
     from sim.cli.cosim import agrees, products_table
     from sim.demo import Scale, play
     from sim.rtl import build_player
+    from sim.sat import build_sat
 
     scale = Scale()
     build_player(PRESETS[scale.array])
+    build_sat(PRESETS[scale.array])
     with progress(TimeElapsedColumn(), transient=True) as bar:
         task = bar.add_task("", total=1)
         result = play(scale, lambda what, share: bar.update(task, description=what, completed=share))
@@ -67,9 +69,18 @@ def _write_report(out: Path, result: dict[str, Any], more: dict[str, str | bytes
         f"{cosim['rtl_cycles_per_second']:,.0f} cycles simulated a second."
     )
     trained = f"{training['model']} on {training['train_images']:,} digits, tested on {training['test_images']:,} others."
+    learned = result["learned"]
+    on_rtl, history = f"{learned['model']}, {learned['method']}", learned["history"]
+    steps = {"loss": [one["loss"] for one in history], "accuracy of the batch, %": [100 * one["accuracy"] for one in history]}
+    by_step = (
+        f"{learned['model']} with BDWP {learned['ratio']}, trained on the Verilog of the {cosim['config']} accelerator: "
+        f"{learned['accuracy']:.2%} of the test images after {learned['step_count']} steps and "
+        f"{learned['rtl_cycles']:,} cycles; {learned['bytes_compared']:,} bytes and all cycles compared, none different."
+    )
     sections = [
         demo.accuracy(result["accuracy"], lead=trained),
         demo.training_curves(histories),
+        demo.training_curves({on_rtl: steps}, x_title="step", title="Training on the RTL", lead=by_step),
         demo.cosimulation(cosim["products"], lead=played),
     ]
     report = result["report"]
@@ -85,10 +96,16 @@ def _write_report(out: Path, result: dict[str, Any], more: dict[str, str | bytes
 
 
 def _summary(result: dict[str, Any], out: Path) -> Table:
-    """The four things to know."""
+    """The five things to know."""
     accuracy, cosim, report = result["accuracy"], result["cosim"], result["report"]
     table = Table(show_header=False, box=box.SIMPLE)
-    table.add_row("test accuracy", f"dense {accuracy['dense']:.2%}, BDWP 2:8 {accuracy['bdwp']:.2%}")
+    learned = result["learned"]
+    table.add_row(
+        "test accuracy, trained on the RTL",
+        f"{learned['model']}, BDWP 2:8: {learned['accuracy']:.2%} after {learned['step_count']} steps and "
+        f"{learned['rtl_cycles']:,} cycles, {learned['bytes_different']:,} of {learned['bytes_compared']:,} bytes differ",
+    )
+    table.add_row("trained in NumPy", f"cnn: dense {accuracy['dense']:.2%}, BDWP 2:8 {accuracy['bdwp']:.2%}")
     table.add_row("RTL against NumPy", f"{cosim['words_different']:,} of {cosim['words_compared']:,} words differ")
     table.add_row("RTL against model", f"{cosim['rtl_cycles']:,} cycles, the model says {cosim['model_cycles']:,}")
     speedup = report["speedup_over_dense"]

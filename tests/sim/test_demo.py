@@ -8,7 +8,7 @@ from sim.cli import main
 
 def test_the_demo_writes_its_report(tmp_path, capsys, monkeypatch):
     """The whole at a small scale."""
-    small = demo.Scale(model="mlp", epochs=2, batch=8, workload="cnn", accelerator="small")
+    small = demo.Scale(model="mlp", epochs=2, batch=8, learner_epochs=1, until=0.1, workload="cnn", accelerator="small")
     monkeypatch.setattr(demo, "Scale", lambda: small)
     with pytest.raises(SystemExit) as ended:
         main(["demo", "--out", str(tmp_path), "--json"])
@@ -17,6 +17,9 @@ def test_the_demo_writes_its_report(tmp_path, capsys, monkeypatch):
     result = json.loads((tmp_path / "report.json").read_text())
     assert result == json.loads(printed.out)
     assert set(result["accuracy"]) == {"dense", "bdwp"}
+    learned = result["learned"]
+    assert learned["reached"] and learned["step_count"] == len(learned["history"]) == 45
+    assert (learned["bytes_different"], learned["cycles_different"]) == (0, 0)
     assert result["cosim"]["words_different"] == 0
     assert result["cosim"]["rtl_cycles"] == result["cosim"]["model_cycles"]
     assert {"step", "gemm"} <= set(result["report"]["speedup_over_dense"])
