@@ -44,8 +44,8 @@ def training_curves(
     Parameters
     ----------
     histories : mapping of str to (mapping of str to sequence of float)
-        Method to quantity (such as ``"test accuracy, %"``) to its values, one each `x_title` from 1. Of several the first is what
-        the others are compared with, and dashed.
+        Method to quantity (such as ``"test accuracy, %"``) to its values, one each `x_title` from 1. Of several the first is
+        what the others are compared with, and dashed.
     """
     quantities = list(dict.fromkeys(name for history in histories.values() for name in history))
     charts = []
