@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from dataflow.interleave import splits, squarest
-from dataflow.machine.products import cut
+from dataflow.machine.tilings import cut
 from dataflow.machine.units.port import Memory
 from dataflow.pins import Choice
 from dataflow.program import Loop, Product, Region

@@ -2,7 +2,7 @@
 
 ::
 
-    program ──> memory (where each tensor stands) ──┐
-       └──────> products ──> walks ─────────────────┼──> commands ──> words
-       └──────> passes, updates ────────────────────┘
+    program ──> memory (where each tensor stands) ───────┐
+       └──────> tilings ──> products, drains ──> walks ──┼──> commands ──> words
+       └──────> passes, updates ─────────────────────────┘
 """

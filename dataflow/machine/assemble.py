@@ -12,11 +12,12 @@ from dataflow.machine.buffers import place_loads
 from dataflow.machine.by_channel import ChannelPass, Channels, binary32
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.dependences import Dependences, Names, Operation
+from dataflow.machine.drains import Drain, emit_drain
 from dataflow.machine.loss import LossPasses
 from dataflow.machine.memory import NEXT, Memory, Tensor
 from dataflow.machine.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
 from dataflow.machine.placement import Placement
-from dataflow.machine.products import Begun, Drain, begin, begin_batch, emit_drain, turned
+from dataflow.machine.products import Begun, begin, begin_batch, turned
 from dataflow.machine.updates import Layer, Rates
 from dataflow.machine.walks import access, by_rows, whole, words_of
 from dataflow.network import MaxPool, Network

@@ -61,76 +61,88 @@ class Placement:
 
     def place(self) -> None:
         """A place for every tensor: what products read and write in memory, and what is beside them."""
-        add = self.memory.add
-        gradients = {
-            product.output.region
-            for product in self.program.products
-            if product.stage is Stage.WEIGHT_GRADIENT and not isinstance(self.layers[product.layer], MatMul)
-        }
-        made, regions = self.made, self.program.regions
         updated = [command.layer for command in self.program.commands if isinstance(command, Update)]
-        weighted = [name for name in updated if f"{name}.weight_gradient" in regions]
+        weighted = [name for name in updated if f"{name}.weight_gradient" in self.program.regions]
+        vectors = [command for command in self.program.commands if isinstance(command, Vector)]
         for name in weighted:
-            for kind in ("weight", "weight_forward", "weight_backward"):
-                if region := regions.get(f"{name}.{kind}"):
-                    add(region.name, region.kind, region.shape, getattr(self.layers[name], "groups", 1))
-            shape = regions[f"{name}.weight_gradient"].shape
-            self.memory.train(f"{name}.master", shape)
-            if self.has_bias(name):
-                self.memory.train(f"{name}.bias", shape[-1:])
+            self._place_weights(name)
         self.memory.double(exchanged=self.exchanged)
         if self.moments:
-            add(ONES, "binary32", (self.config.vpu_lanes,))
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                self._join(command)
+            self.memory.add(ONES, "binary32", (self.config.vpu_lanes,))
+        for vector in vectors:
+            self._join(vector)
         for name, like in self._around_gaps():
-            add(name, "storage", self._shape(like))
-        for name, region in self.program.regions.items():
-            if region.kind != "binary32" or name in gradients:
-                maker = made.get(self.memory.place(name))
-                if maker:
-                    add(self.memory.place(name), region.kind, self._shape(maker))
-                add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
-                if maker:
-                    self._see(name, maker, self._seen_as(region))
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                chain, target = Chain.of(command), command.target
-                if chain.parts or not (chain.sums or chain.batch_sums):
-                    maker = made[self.memory.place(target.tensor)]
-                    add(target.tensor, "storage", self._shape(maker))
-                    own = self.memory.place(target.tensor) == target.tensor
-                    self._see(target.tensor, maker, maker if own else target.layer)
-                if chain.pooled and chain.pool:
-                    shape = self._shape(chain.pooled.layer)
-                    add(chain.pooled.tensor, "storage", shape)
-                    add(totals_of(chain.pooled.tensor), "binary32", shape)
-                    if chain.pool.kind == "max":
-                        add(index_of(chain.pool.layer), "storage", shape)
-                for part in chain.parts:
-                    if isinstance(part.alone, op.PoolMax):
-                        add(index_of(part.alone.layer), "storage", self._shape(target.layer))
-                    if isinstance(part.alone, op.PoolMax | op.PoolMean | op.PoolMaxGradient | op.PoolMeanGradient):
-                        add(totals_of(target.tensor), "binary32", self._shape(target.layer))
-                    if isinstance(part.alone, op.PoolMeanGradient):
-                        add(scaled_of(target.tensor), "binary32", self._shape(part.alone.layer))
-                self._place_kept(chain)
-                for layer in chain.kept:
-                    add(output_of(layer), "storage", self._shape(layer))
-                if any(len(part.residuals) > 1 for part in chain.parts):
-                    add(sums_of(target.tensor), "storage", self._shape(target.layer))
-        for command in self.program.commands:
-            if isinstance(command, Vector):
-                self._place_statistics(Chain.of(self.viewed(command)), command.target.tensor)
+            self._add(name, like)
+        self._place_regions()
+        for vector in vectors:
+            self._place_vector(vector)
+        for vector in vectors:
+            self._place_statistics(Chain.of(self.viewed(vector)), vector.target.tensor)
         for name in updated:
             if isinstance(self.layers[name], Embed):
                 shape = self.network.shapes[name]
                 self.memory.train(f"{name}.position", shape)
                 self.memory.train(f"{name}.token", shape[1:])
-                add(f"{name}.position_gradient", "binary32", shape)
+                self.memory.add(f"{name}.position_gradient", "binary32", shape)
         for name in filter(self.has_bias, weighted):
-            add(f"{name}.bias_gradient", "binary32", self.memory[f"{name}.bias"].shape)
+            self.memory.add(f"{name}.bias_gradient", "binary32", self.memory[f"{name}.bias"].shape)
+
+    def _add(self, name: str, like: str, kind: str = "storage") -> None:
+        """A place for the output of a layer, or for what has its shape."""
+        self.memory.add(name, kind, self._shape(like))
+
+    def _place_weights(self, name: str) -> None:
+        """Copies for the products of a layer, and masters."""
+        regions = self.program.regions
+        for kind in ("weight", "weight_forward", "weight_backward"):
+            if region := regions.get(f"{name}.{kind}"):
+                self.memory.add(region.name, region.kind, region.shape, getattr(self.layers[name], "groups", 1))
+        shape = regions[f"{name}.weight_gradient"].shape
+        self.memory.train(f"{name}.master", shape)
+        if self.has_bias(name):
+            self.memory.train(f"{name}.bias", shape[-1:])
+
+    def _place_regions(self) -> None:
+        """What products read, and the gradients of weights that they write."""
+        gradients = {
+            product.output.region
+            for product in self.program.products
+            if product.stage is Stage.WEIGHT_GRADIENT and not isinstance(self.layers[product.layer], MatMul)
+        }
+        for name, region in self.program.regions.items():
+            if region.kind != "binary32" or name in gradients:
+                maker = self.made.get(self.memory.place(name))
+                if maker:
+                    self._add(self.memory.place(name), maker, region.kind)
+                self.memory.add(name, region.kind, region.shape, getattr(self.layers[region.layer], "groups", 1))
+                if maker:
+                    self._see(name, maker, self._seen_as(region))
+
+    def _place_vector(self, vector: Vector) -> None:
+        """What a vector operation writes, and what its passes leave for others."""
+        chain, target = Chain.of(vector), vector.target
+        if chain.parts or not (chain.sums or chain.batch_sums):
+            maker = self.made[self.memory.place(target.tensor)]
+            self._add(target.tensor, maker)
+            own = self.memory.place(target.tensor) == target.tensor
+            self._see(target.tensor, maker, maker if own else target.layer)
+        if chain.pooled and chain.pool:
+            self._add(chain.pooled.tensor, chain.pooled.layer)
+            self._add(totals_of(chain.pooled.tensor), chain.pooled.layer, "binary32")
+            if chain.pool.kind == "max":
+                self._add(index_of(chain.pool.layer), chain.pooled.layer)
+        for part in chain.parts:
+            if isinstance(part.alone, op.PoolMax):
+                self._add(index_of(part.alone.layer), target.layer)
+            if isinstance(part.alone, op.PoolMax | op.PoolMean | op.PoolMaxGradient | op.PoolMeanGradient):
+                self._add(totals_of(target.tensor), target.layer, "binary32")
+            if isinstance(part.alone, op.PoolMeanGradient):
+                self._add(scaled_of(target.tensor), part.alone.layer, "binary32")
+        self._place_kept(chain)
+        for layer in chain.kept:
+            self._add(output_of(layer), layer)
+        if any(len(part.residuals) > 1 for part in chain.parts):
+            self._add(sums_of(target.tensor), target.layer)
 
     def _place_kept(self, chain: Chain) -> None:
         """What activations need again: what the pass before writes, or what is there as it is."""

@@ -22,7 +22,7 @@ from typing import Any
 from dataflow.machine.by_channel import LINE, TIMES
 from dataflow.machine.dependences import Names, Operation
 from dataflow.machine.memory import MOMENTS, NEXT, Memory, Tensor
-from dataflow.machine.products import Tiling
+from dataflow.machine.tilings import Tiling
 from dataflow.machine.walks import Step, in_words, loops, whole, words_of
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption, UpdateCopy, union
