@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
@@ -34,6 +35,8 @@ def read_trainable(path: Path) -> tuple[Network, Weights]:
         raise InputError(f"{path}: no such file, or not with its weights: {error}") from None
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(f"{path}: is not an ONNX model with its weights: {error}") from None
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
     found = _start(path, model)
     for proto in fused(found.graph, found.constants):
         _read(found, Node.of(path.name, proto))
