@@ -78,6 +78,10 @@ class Backend(ABC):
         """Sum (k, n) to (n,), `wide`: what the vector unit adds up by channel."""
         return self.product(Operand(np.ones((1, len(rows)), self.wide)), rows.T)[0]
 
+    def sum_in_turn(self, rows: Array) -> Array:
+        """Sum (k, n) to (n,), `wide`: what a pool adds up, one after the other."""
+        return self.sum_rows(rows)
+
     def sum_last(self, values: Array) -> Array:
         """Sum (..., k) to (..., 1), `wide`: what the vector unit adds up by row."""
         return self.sum_rows(values.reshape(-1, values.shape[-1]).T).reshape(*values.shape[:-1], 1)
@@ -105,6 +109,9 @@ class ExactBackend(Backend):
 
     def sum_rows(self, rows: Array) -> Array:
         return sum_terms(rows)
+
+    def sum_in_turn(self, rows: Array) -> Array:
+        return sum_terms(rows, 1)
 
     def function(self, function: Function, values: Array) -> Array:
         return functions.apply(function, values)

@@ -279,10 +279,10 @@ class _Assembler:
         totals = totals_of(self.places.own(target))
         _, *pixels, _ = self.memory[source].shape
         if pool.kind == "max":
-            yield from self._channel_sums(source, totals, places=index_of(pool.layer))
+            yield from self._channel_sums(source, totals, PassOption.IN_TURN, places=index_of(pool.layer))
             yield from self._stored(totals, target)
         else:
-            yield from self._channel_sums(source, totals)
+            yield from self._channel_sums(source, totals, PassOption.IN_TURN)
             yield from self._stored(totals, target, PassStep.SCALE, binary32(1 / prod(pixels)))
 
     def _stored(self, totals: str, target: str, steps: PassStep = NO_STEPS, scale: int = 0) -> Iterator[Command]:

@@ -14,7 +14,7 @@ from hw.isa.bits import PassOption, PassStep
 from hw.isa.bounds import LARGEST
 from hw.isa.commands import NO_LIMIT, Command, Load, Pass, Sink, Source, Store, Walk
 from hw.isa.microarchitecture import HELD_WORDS
-from hw.isa.reductions import MOST_GROUPS
+from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
 
 LINE = PassStep.SCALE | PassStep.SHIFT
 TIMES = PassStep.MULTIPLY | PassStep.THIRD
@@ -261,17 +261,20 @@ class ChannelPass:
         for start in range(0, channels, most):
             width = min(channels - start, most)
             words = -(-width // lanes)
-            at_once = self._at_once(words)
+            at_once, again = self._at_once(words), 1
+            if self.reduces and self.options & PassOption.IN_TURN:
+                again = -(-PARTIAL_SUMS // (words * at_once))
             loads = self._loads(lanes, start, width)
-            if at_once > 1:
-                loads = [(Source.ELEMENTS, self._images(lanes, start, width, at_once))]
+            stores = [(sink, part.walk(lanes, start, width)) for sink, part in self._stores]
+            if at_once > 1 or again > 1:
+                terms, size = self.elements.rows // self.results.rows, (start, width, at_once, again)
+                loads = [(Source.ELEMENTS, self._images(lanes, self.elements, terms, *size))]
+            if again > 1:
+                stores = [(sink, self._images(lanes, part, 1, *size)) for sink, part in self._stores]
             yield [
                 *(Load(conditional=conditional, source=source, walk=walk) for source, walk in loads),
-                self._pass(words, at_once),
-                *(
-                    Store(conditional=conditional, sink=sink, walk=part.walk(lanes, start, width))
-                    for sink, part in self._stores
-                ),
+                self._pass(words, at_once, again),
+                *(Store(conditional=conditional, sink=sink, walk=walk) for sink, walk in stores),
             ]
 
     def _at_once(self, words: int) -> int:
@@ -282,23 +285,31 @@ class ChannelPass:
         count = self.results.rows
         return max(some for some in range(1, min(MOST_GROUPS // words, count) + 1) if count % some == 0)
 
-    def _images(self, lanes: int, start: int, width: int, at_once: int) -> Walk:
-        """Some channels of a row of so many images, then of the next row of these."""
-        part, padded = self.elements, -(-width // lanes) * lanes
-        terms, row = part.rows // self.results.rows, part.pitch
-        u = [Step(padded, 0), Step(at_once, terms * row)]
-        v = [Step(terms, row), Step(self.results.rows // at_once, at_once * terms * row)]
+    def _images(self, lanes: int, part: Channels, terms: int, start: int, width: int, at_once: int, again: int) -> Walk:
+        """Some channels of a row of so many images, `again` as often, then of the next row of these; `terms` rows an image."""
+        padded = -(-width // lanes) * lanes
+        if not part.is_beside:
+            raise InputError(f"{part.name}: sums of few channels need channels that stand side by side")
+        if at_once > 1:
+            row = part.pitch
+            between, v = (
+                [Step(at_once, terms * row)],
+                [Step(terms, row), Step(self.results.rows // at_once, at_once * terms * row)],
+            )
+        else:
+            between, v = [], list(part.steps)
+        u = [Step(padded, 0), *between, *([Step(again, 0)] if again > 1 else [])]
         limit = NO_LIMIT if padded == width else width
         return in_words(part.base + start * part.element_bytes, part.element_bytes, lanes, u, v, run_limit=limit)
 
-    def _pass(self, words: int, at_once: int) -> Pass:
-        """With so many words a row, and reductions side by side."""
-        rows = self.elements.rows
-        reduced = {"groups": words * at_once, "terms": rows // self.results.rows, "results": self.results.rows * words}
+    def _pass(self, words: int, at_once: int, again: int) -> Pass:
+        """With so many words a row, and reductions side by side, each so many times."""
+        rows, results = self.elements.rows, self.results.rows
+        reduced = {"groups": words * at_once * again, "terms": rows // results, "results": results * words * again}
         held = {"held": 1 if self.by_row else words, "held_block": words}
         return Pass(
             conditional=self.conditional,
-            words=rows * words,
+            words=rows * words * again,
             steps=self.steps,
             options=self.options | given_by(self.steps, self.pairs) | (PassOption.BY_ROW if self.by_row else 0),
             function=self.function,

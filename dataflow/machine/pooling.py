@@ -163,7 +163,7 @@ def over_windows(
     lanes, terms = config.vpu_lanes, rows.taps * columns.taps
     taps = (rows.taps, rows.step), (columns.taps, columns.step)
     read = _Places((rows.first, rows.stride), (columns.first, columns.stride))
-    options = PassOption.LARGEST | PassOption.IN_TURN | PassOption.PLACES
+    options = PassOption.IN_TURN | (PassOption.LARGEST | PassOption.PLACES if places else PassOption(0))
     written = {Sink.COPY: places} if places else {}
     written[Sink.RESULTS] = values
     names: Names = {Source.ELEMENTS: source.name, **{sink: one.name for sink, one in written.items()}}
@@ -173,7 +173,7 @@ def over_windows(
         reduced = Pass(
             words=results * terms,
             steps=PassStep.WIDEN,
-            options=options if places else 0,
+            options=options,
             groups=block.groups,
             terms=terms,
             results=results,

@@ -29,7 +29,7 @@ class AxisPool(Module[axes.AxisPool]):
             return windows.max(axis=3)
         self.share = self._inside()[None, :, :, :, None]
         ordered = np.moveaxis(windows, 3, 0).astype(self.backend.wide)
-        sums = self.backend.sum_rows(ordered.reshape(len(ordered), -1)).reshape(ordered.shape[1:])
+        sums = self.backend.sum_in_turn(ordered.reshape(len(ordered), -1)).reshape(ordered.shape[1:])
         return self.backend.store(sums * self.share.max(axis=3))
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:

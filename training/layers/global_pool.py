@@ -10,7 +10,7 @@ from training.numbers import Array
 
 
 class GlobalPool(Module[network.GlobalPool]):
-    """The mean is a sum in ascending pixel order times 1/pixels; of equal maxima the first takes the gradient."""
+    """The mean is a sum from +0 in ascending pixel order times 1/pixels; of equal maxima the first takes the gradient."""
 
     def forward(self, *inputs: Array, how: Pass) -> Array:
         self.shape = inputs[0].shape
@@ -18,7 +18,7 @@ class GlobalPool(Module[network.GlobalPool]):
         if self.layer.kind == "max":
             self.chosen = pixels.argmax(axis=1)[:, None]
             return np.take_along_axis(pixels, self.chosen, axis=1)[:, 0]
-        sums = self.backend.sum_rows(pixels.swapaxes(0, 1).reshape(pixels.shape[1], -1))
+        sums = self.backend.sum_in_turn(pixels.swapaxes(0, 1).reshape(pixels.shape[1], -1))
         return self.backend.store(sums.reshape(len(pixels), -1) * self._share())
 
     def backward(self, gradient: Array, how: Pass) -> tuple[Array, ...]:

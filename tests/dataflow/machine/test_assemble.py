@@ -46,7 +46,10 @@ def test_all_products_are_in_the_program_of_their_half(techniques):
 
 
 def test_a_mean_by_itself_sums_the_pixels_of_each_image():
-    """Of the images, which two layers read: 7 · 5 terms of a word of four channels for each of two images, side by side."""
+    """Of the images, which two layers read: 7 · 5 terms of a word of four channels for each of two images, side by side.
+
+    A sum in turn needs sixteen words side by side: these two pass eight times.
+    """
     layers = (
         GlobalPool(name="pool", inputs=(INPUT,)),
         Linear(name="first", inputs=("pool",), out_features=5),
@@ -57,7 +60,7 @@ def test_a_mean_by_itself_sums_the_pixels_of_each_image():
     )
     made = assembled(Network(name="net", input_shape=(7, 5, 4), layers=layers))
     sums = [step for step in made.forward if isinstance(step, Pass) and step.groups]
-    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(70, 2, 35, 2)]
+    assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(8 * 70, 16, 35, 16)]
 
 
 def test_what_is_not_counted_between_layers_is_there():
