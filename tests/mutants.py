@@ -1,27 +1,47 @@
 """Plants defects one at a time and runs the tests that should notice: ``make mutants``, or ``ONLY=reports COUNT=50 SEED=1``.
 
-A mutant changes one thing of one module: a comparison, an operation, a number, a ``not``, an ``and``. It is killed where a test
-of the module fails, or does not end; the score of each module, and what survived, go to ``out/mutants.json``.
+A mutant changes one thing of one module: a comparison, an operation, a number, a ``not``, an ``and``. It is judged by the tests
+that are nearest to the module by imports, nearest first, and killed where one fails, or does not end. What became of it is kept
+by the content of the module and of these tests, so that a run that was stopped goes on. The score of each module, and what
+survived, go to ``out/mutants.json`` as it comes.
 """
 
 import argparse
 import ast
+import hashlib
 import json
 import os
-import random
+import re
+import resource
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import Queue
 
-from hw.processes import scratch
+from hw.cache import cache_folder, kept
+from hw.files import write_json
+from hw.processes import end_with_parent, scratch
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("dataflow", "reports", "training", "hw")
-MOST_SECONDS = 1200
+MOST_SECONDS = 300
+"""Of processor time that a process of the tests may take: what takes longer does not end."""
+
+MOST_FILES = 8
+"""Of tests that judge a mutant: the nearest ones."""
+
+SOUND = set[str]()
+"""Tests that have killed a mutant, and pass without one."""
+
+EQUIVALENT = Path(__file__).with_name("mutants.json")
+"""Survivors that no test can tell, with the reason."""
+
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
@@ -65,45 +85,119 @@ def change(node):
         node.operand = ast.Call(ast.Name("bool"), [node.operand], [])
 
 
-def mutants(path):
-    """Sources of a module with one thing changed, each with its line and what it became."""
+@dataclass(frozen=True)
+class Mutant:
+    """A module of the project, below its root, with one thing changed."""
+
+    path: Path
+    line: int
+    change: str
+    source: str
+
+
+def plant(path: Path, text: str, place: int) -> Mutant:
+    """Change the thing that is the `place`-th of a module's text."""
+    tree = ast.parse(text)
+    node = sites(tree)[place]
+    before = ast.unparse(node)
+    change(node)
+    return Mutant(path, node.lineno, f"{before} -> {ast.unparse(node)}", ast.unparse(ast.fix_missing_locations(tree)))
+
+
+@cache
+def imports() -> Mapping[Path, frozenset[Path]]:
+    """Files of the project that each of its files imports, ``__init__`` of their packages left out."""
+    files = [path.relative_to(ROOT) for folder in (*FOLDERS, "sim", "tests") for path in (ROOT / folder).rglob("*.py")]
+    by_name = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    by_name |= {path.stem: path for path in files if path.parts[0] == "tests"}  # helpers beside their tests
+    by_name |= {path.name: path for path in files if path.parent.name == "packaging"}  # files that are exported
+    return {path: frozenset(by_name[name] for name in imported(ROOT / path) if name in by_name) for path in files}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports, or names in a text: benches are told to the simulator so.
+
+    What loads modules by name is taken to import all that are beside it.
+    """
     text = path.read_text(encoding="utf-8")
-    for place in range(len(sites(ast.parse(text)))):
-        tree = ast.parse(text)
-        node = sites(tree)[place]
-        before = ast.unparse(node)
-        change(node)
-        yield node.lineno, f"{before} -> {ast.unparse(node)}", ast.unparse(ast.fix_missing_locations(tree))
+    if "import_module" in text:
+        yield from (".".join(near.relative_to(ROOT).with_suffix("").parts) for near in path.parent.glob("*.py"))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"\w+(\.\w+)*", node.value):
+            yield node.value
 
 
-def tests_of(path):
-    """Tests of a module: those of its folder that name it, or all of them."""
-    folder = ROOT / "tests" / path.parts[0]
-    dotted, stem = ".".join(path.with_suffix("").parts), path.stem
-    named = [
-        test
-        for test in sorted(folder.rglob("test_*.py"))
-        if dotted in (text := test.read_text(encoding="utf-8")) or f"import {stem}" in text or test.stem == f"test_{stem}"
-    ]
-    return [str(test.relative_to(ROOT)) for test in named] or [str(folder.relative_to(ROOT))]
+@cache
+def reached(test: Path) -> Mapping[Path, int]:
+    """Files that a test imports, and by how many steps."""
+    found, edge, steps = {test: 0}, {test}, 0
+    while edge:
+        steps += 1
+        edge = {path for near in edge for path in imports()[near]} - found.keys()
+        found |= dict.fromkeys(edge, steps)
+    return found
 
 
-def survives(copy, path, source):
-    """Whether all tests of a module pass with `source` in its place."""
-    whole = (copy / path).read_bytes()
-    (copy / path).write_text(source, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(path)]
+def tests_of(path: Path) -> list[Path]:
+    """Tests that judge a module: nearest first, of those those of its own folder, then those that import least."""
+    tests = [test for test in imports() if test.name.startswith("test_") and path in reached(test)]
+    key = {test: (reached(test)[path], test.parts[1] != path.parts[0], len(reached(test)), test) for test in tests}
+    return sorted(tests, key=key.__getitem__)[:MOST_FILES]
+
+
+def play(copy: Path, mutant: Mutant) -> bytes:
+    """What the tests of a module say with the mutant in its place, as JSON: which one failed, if any, and processor seconds."""
+    why, seconds, place = None, 0, copy / mutant.path
+    if tests := tests_of(mutant.path):
+        whole = place.read_bytes()
+        place.write_text(mutant.source, encoding="utf-8")
+        try:
+            why, seconds = run_tests(copy, *map(str, tests))
+        finally:
+            place.write_bytes(whole)
+    if why and why not in SOUND:
+        if not why.startswith("status") and run_tests(copy, why)[0]:
+            raise SystemExit(f"{why} fails without a defect, too")
+        SOUND.add(why)
+    return json.dumps({"killed by": why, "seconds": seconds}).encode()
+
+
+def run_tests(copy: Path, *tests: str) -> tuple[str | None, int]:
+    """The first test that fails, or the status of what ended otherwise, or None; processor seconds."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    with open(copy / "said", "w+b") as said:
+        process = subprocess.Popen(command, cwd=copy, env=environment, stdout=said, stderr=said, preexec_fn=_limited)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said.read().decode(errors="replace"), re.MULTILINE)
+    why = failed[0] if failed else f"status {process.returncode}" if process.returncode else None
+    return why, round(usage.ru_utime + usage.ru_stime)
+
+
+def _limited() -> None:
+    end_with_parent()
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS,) * 2)
+
+
+def judged(copies: "Queue[Path]", mutant: Mutant) -> dict[str, object]:
+    """What became of a mutant, now or before."""
+    told = [str(mutant.path), mutant.source, *((ROOT / test).read_text(encoding="utf-8") for test in tests_of(mutant.path))]
+    copy = copies.get()
     try:
-        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=MOST_SECONDS, check=False)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        path = cache_folder() / "mutants" / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}.json"
+        return json.loads(kept(path, lambda: play(copy, mutant)))
     finally:
-        (copy / path).write_bytes(whole)
+        copies.put(copy)
 
 
-def copy_to(folder):
+def copy_to(folder: Path) -> Path:
     """All files of the project."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -112,57 +206,55 @@ def copy_to(folder):
     return folder
 
 
-def drawn(only, count, seed):
-    """Mutants of the chosen modules, at random, but so that each module has its share."""
-    paths = [
-        path.relative_to(ROOT)
-        for name in only
-        for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py"))
-    ]
-    random.Random(seed).shuffle(paths)
-    pools = {path: list(mutants(ROOT / path)) for path in paths}
-    for number, pool in enumerate(pools.values()):
-        random.Random(seed + number).shuffle(pool)
-    chosen = []
-    while len(chosen) < count and any(pools.values()):
-        chosen += [(path, *pool.pop()) for path, pool in pools.items() if pool]
-    return chosen[:count]
+def drawn(only: list[str], count: int, seed: int) -> Iterator[Mutant]:
+    """Mutants of the chosen modules, one of each, then the next of each; an edit of one module changes none of another."""
+
+    def order(*told: object) -> str:
+        return hashlib.sha256(f"{seed} {told}".encode()).hexdigest()
+
+    paths = [path.relative_to(ROOT) for name in only for path in sorted((ROOT / name).rglob("*.py")) or [ROOT / name]]
+    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths}
+    pools = {}
+    for path in sorted(paths, key=order):
+        seen, keys = Counter[str](), list[str]()
+        for what in map(ast.unparse, sites(ast.parse(texts[path]))):
+            seen[what] += 1
+            keys.append(order(path, what, seen[what]))
+        pools[path] = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+    while count and any(pools.values()):
+        for path in [path for path in pools if pools[path]][:count]:
+            yield plant(path, texts[path], pools[path].pop())
+            count -= 1
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("only", nargs="*", default=FOLDERS)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     given = parser.parse_args()
-    total, killed, survivors, copies = Counter(), Counter(), [], Queue()
-
-    def judge(mutant):
-        path, line, what, source = mutant
-        copy = copies.get()
-        try:
-            alive = survives(copy, path, source)
-        finally:
-            copies.put(copy)
-        total[path] += 1
-        killed[path] += not alive
-        if alive:
-            survivors.append({"module": str(path), "line": line, "change": what})
-            print(f"survived: {path}:{line}: {what}", flush=True)
-
+    reasons = {(one["module"], one["change"]): one["why"] for one in json.loads(EQUIVALENT.read_text())}
+    total, killed, survivors, copies, seconds = Counter[str](), Counter[str](), [], Queue[Path](), 0
+    mutants = list(drawn(given.only, given.count, given.seed))
     with scratch() as folder, ThreadPoolExecutor(given.jobs) as pool:
         for job in range(given.jobs):
             copies.put(copy_to(folder / str(job)))
-        list(pool.map(judge, drawn(given.only, given.count, given.seed)))
-    for path in sorted(total):
-        print(f"{path}: {killed[path]} of {total[path]} killed")
-    print(f"{sum(killed.values())} of {sum(total.values())} killed: {100 * sum(killed.values()) / sum(total.values()):.1f} %")
-    out = ROOT / "out"
-    out.mkdir(exist_ok=True)
-    scores = {str(path): [killed[path], total[path]] for path in sorted(total)}
-    (out / "mutants.json").write_text(
-        json.dumps({"seed": given.seed, "killed of": scores, "survivors": survivors}, indent=2) + "\n"
+        for mutant, found in zip(mutants, pool.map(lambda mutant: judged(copies, mutant), mutants), strict=True):
+            module, why = str(mutant.path), reasons.get((str(mutant.path), mutant.change))
+            total[module] += 1
+            killed[module] += found["killed by"] is not None
+            seconds += found["seconds"]
+            if found["killed by"] is None:
+                survivors.append({"module": module, "line": mutant.line, "change": mutant.change, "why": why})
+                print(f"survived: {module}:{mutant.line}: {mutant.change}{f' ({why})' if why else ''}", flush=True)
+            scores = {name: [killed[name], total[name]] for name in sorted(total)}
+            write_json(ROOT / "out" / "mutants.json", {"seed": given.seed, "killed of": scores, "survivors": survivors})
+    print(*(f"{name}: {killed[name]} of {total[name]} killed" for name in sorted(total)), sep="\n")
+    unexplained = sum(one["why"] is None for one in survivors)
+    print(
+        f"{killed.total()} of {total.total()} killed, {len(survivors) - unexplained} survive with a reason, {unexplained} "
+        f"without ({100 * unexplained / total.total():.1f} %); {seconds:,} processor seconds"
     )
 
 

@@ -1,12 +1,14 @@
-"""The defects that ``make mutants`` plants."""
+"""The defects that ``make mutants`` plants, and the tests that judge them."""
 
 import ast
+import json
 import runpy
 from pathlib import Path
 
 import pytest
 
 PLANTS = runpy.run_path(str(Path(__file__).parents[1] / "mutants.py"))
+ROOT = PLANTS["ROOT"]
 
 
 @pytest.mark.parametrize(
@@ -19,15 +21,48 @@ PLANTS = runpy.run_path(str(Path(__file__).parents[1] / "mutants.py"))
         ("x = 'a'\ny = True\n", []),
     ],
 )
-def test_each_mutant_changes_one_thing(tmp_path, source, changes):
-    path = tmp_path / "module.py"
-    path.write_text(source)
-    found = list(PLANTS["mutants"](path))
-    assert sorted(what for _, what, _ in found) == sorted(changes)
-    for _, _, mutant in found:
-        assert ast.dump(ast.parse(mutant)) != ast.dump(ast.parse(source))
+def test_each_mutant_changes_one_thing(source, changes):
+    count = len(PLANTS["sites"](ast.parse(source)))
+    found = [PLANTS["plant"](Path("module.py"), source, place) for place in range(count)]
+    assert sorted(mutant.change for mutant in found) == sorted(changes)
+    for mutant in found:
+        assert ast.dump(ast.parse(mutant.source)) != ast.dump(ast.parse(source))
 
 
-def test_a_module_is_judged_by_the_tests_that_name_it():
-    assert "tests/reports/test_drawn.py" in PLANTS["tests_of"](Path("reports/causes.py"))
-    assert PLANTS["tests_of"](Path("training/schedule.py"))[0].startswith("tests/training/")
+def test_a_module_is_judged_by_the_tests_that_are_nearest():
+    for module, first in {
+        "reports/causes.py": "tests/reports/test_drawn.py",
+        "training/schedule.py": "tests/training/test_small_rules.py",
+        "hw/sequencer.py": "tests/hw/test_array_unit.py",
+    }.items():
+        assert PLANTS["tests_of"](Path(module))[0] == Path(first)
+    assert PLANTS["tests_of"](Path("training/methods/srste.py"))  # is loaded by its name
+
+
+def test_all_modules_have_their_turn_and_a_seed_draws_the_same_again():
+    chosen = list(PLANTS["drawn"](["reports"], 30, 1))
+    assert chosen == list(PLANTS["drawn"](["reports"], 30, 1)) != list(PLANTS["drawn"](["reports"], 30, 2))
+    assert len({(mutant.path, mutant.source) for mutant in chosen}) == 30
+    whole = [path for path in (ROOT / "reports").glob("*.py") if PLANTS["sites"](ast.parse(path.read_text()))]
+    assert len({mutant.path for mutant in chosen}) == len(whole)
+
+
+def test_a_mutant_is_killed_by_a_test_that_passes_without_it(tmp_path, monkeypatch):
+    (tmp_path / "module.py").write_text("x = 3")
+    tests = tmp_path / "test_it.py"
+    tests.write_text("from module import x\n\ndef test_x():\n    assert x == 3\n")
+    play, test = PLANTS["play"], f"{tests.name}::test_x"
+    monkeypatch.setitem(play.__globals__, "tests_of", lambda path: [tests])
+    for source, killed in (("x = 2 + 1", None), ("x = 4", test)):
+        found = json.loads(play(tmp_path, PLANTS["Mutant"](Path("module.py"), 1, "", source)))
+        assert found["killed by"] == killed
+    assert (tmp_path / "module.py").read_text() == "x = 3"
+    PLANTS["SOUND"].clear()
+    (tmp_path / "module.py").write_text("x = 5")
+    with pytest.raises(SystemExit, match="test_x fails without a defect, too"):
+        play(tmp_path, PLANTS["Mutant"](Path("module.py"), 1, "", "x = 4"))
+
+
+def test_reasons_are_of_modules_that_there_are():
+    for one in json.loads(PLANTS["EQUIVALENT"].read_text()):
+        assert (ROOT / one["module"]).is_file() and one["why"]

@@ -50,6 +50,9 @@ QUICK = {
     "train": ["--epochs", "1", "--batch", "512"],
     "sweep": ["--models", "mlp", "--methods", "dense", "--seeds", "1", "--epochs", "1", "--batch", "512"],
 }
+LONG = {"--epochs": ("255", "4096"), "--seeds": ("255", "4096")}
+"""What is right, and takes as long as it says."""
+
 REFUSED = "not-a-thing"
 """Makes sure that commands which would simulate end before they do."""
 
@@ -75,6 +78,7 @@ def options(rng, folder):
         return str(pick(rng, pick(rng, (numbers, numbers, FRACTIONS, [name.replace("\0", "") for name in NAMES], paths))))
 
     chosen = {f"--{pick(rng, OPTIONS[command].split())}": value() for _ in range(int(rng.integers(1, 3)))}
+    chosen = {name: "2" if text in LONG.get(name, ()) else text for name, text in chosen.items()}
     if "out" in OPTIONS[command].split():
         chosen.setdefault("--out", str(folder / "out"))
     if command in ("gemm", "cosim", "synth", "fp", "program run", "program step", "export"):
