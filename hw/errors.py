@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class SimulationError(RuntimeError):
     """A simulator could not be built, ended abnormally, or a cocotb test in it failed."""
+
+
+class DivergedError(InputError):
+    """A training whose numbers are no longer finite."""

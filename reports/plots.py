@@ -86,6 +86,7 @@ def accuracy(rows: Sequence[Result]) -> dict[str, bytes]:
 
 def _accuracies(rows: Sequence[Result]) -> Figure:
     """Methods from the best to the worst, a mark with its deviation for each ratio, in percent; what is far off as text."""
+    rows = [row for row in rows if row["mean"] is not None]
     dense = [row for row in rows if row["method"] == "dense"]
     others = [row for row in rows if row["method"] != "dense"]
     ratios = list(dict.fromkeys(row["ratio"] for row in others))

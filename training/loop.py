@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dataflow.network import Network
-from hw.errors import InputError
+from hw.errors import DivergedError, InputError
 from training.data import Data
 from training.journal import Journal
 from training.methods.site import Moment
@@ -273,7 +273,7 @@ class Training:
         packed, scale = packed_operands(self.model), self.optimiser.loss_scale.scale
         outcome = self.step(self.model, self.optimiser, images, labels, rate, smoothing=options.label_smoothing)
         if not isfinite(outcome.loss):
-            raise InputError("training diverged: the loss is not finite; lower the learning rate")
+            raise DivergedError("training diverged: the loss is not finite; lower the learning rate")
         standing.trained += len(chosen)
         standing.loss += outcome.loss * len(chosen)
         standing.correct += outcome.correct

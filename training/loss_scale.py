@@ -1,6 +1,6 @@
 """The dynamic loss scale."""
 
-from hw.errors import InputError
+from hw.errors import DivergedError
 
 LARGEST = 2.0**24
 SMALLEST = 2.0**-24
@@ -27,7 +27,7 @@ class LossScale:
         if not finite:
             self.scale, self.good_steps = self.scale / 2, 0
             if self.scale < SMALLEST:
-                raise InputError("training diverged: gradients are not finite at any loss scale; lower the learning rate")
+                raise DivergedError("training diverged: gradients are not finite at any loss scale; lower the learning rate")
             return
         self.good_steps += 1
         if self.good_steps == self.growth_steps:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from hw.errors import InputError
+from hw.errors import DivergedError, InputError
 from hw.files import alone_in, append_line, csv_text, json_text, write_set, write_whole
 from hw.inputs import parse_json, read_text, shown
 from hw.processes import end_with_parent
@@ -32,7 +32,7 @@ MOST_CASES = 100_000
 """Trainings of a sweep."""
 KEY = ("model", "method", "settings", "ratio", "wide")
 """What tells rows apart."""
-COLUMNS = (*KEY, "seeds", "mean", "deviation", "least", "most", "lost_points")
+COLUMNS = (*KEY, "seeds", "diverged", "mean", "deviation", "least", "most", "lost_points")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,8 @@ def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None
     for done, (case, outcome) in enumerate(_train_all(left, jobs), len(cases) - len(left) + 1):
         append_line(out / "runs.jsonl", json.dumps({"experiment": json.loads(keys[case]), "outcome": outcome}))
         known[keys[case]] = outcome
-        progress(done, f"{case.model} {case.method} {case.ratio} {outcome['test_accuracy']:.2%}")
+        reached = "diverged" if outcome["test_accuracy"] is None else f"{outcome['test_accuracy']:.2%}"
+        progress(done, f"{case.model} {case.method} {case.ratio} {reached}")
     runs = [_describe(case) | known[keys[case]] for case in cases]
     fields = asdict(sweep) | {"ratios": [str(ratio) for ratio in sweep.ratios]}
     return {"sweep": fields, "rows": summarise(runs), "runs": runs}
@@ -166,22 +167,32 @@ def _run(sweep: Sweep, out: Path, jobs: int, progress: Callable[[int, str], None
 
 def summarise(runs: list[Run]) -> Rows:
     """One row a model, method, ratio and width: mean, sample deviation and range, and points lost against dense."""
-    rows: dict[tuple[Any, ...], list[float]] = {}
+    rows: dict[tuple[Any, ...], list[float | None]] = {}
     for one in runs:
         rows.setdefault(tuple(one[name] for name in KEY), []).append(one["test_accuracy"])
-    dense = {model: mean(accuracies) for (model, method, *_), accuracies in rows.items() if method == "dense"}
+    dense = {model: _mean(accuracies) for (model, method, *_), accuracies in rows.items() if method == "dense"}
     return [_row(key, accuracies, dense.get(key[0])) for key, accuracies in rows.items()]
 
 
-def _row(key: tuple[Any, ...], accuracies: list[float], dense: float | None) -> dict[str, Any]:
+def _row(key: tuple[Any, ...], outcomes: list[float | None], dense: float | None) -> dict[str, Any]:
+    """Of all seeds; accuracies are those of trainings that did not diverge, and None where all did."""
+    accuracies = [accuracy for accuracy in outcomes if accuracy is not None]
+    reached = _mean(accuracies)
     return dict(zip(COLUMNS, key, strict=False)) | {
-        "seeds": len(accuracies),
-        "mean": round(mean(accuracies), 6),
+        "seeds": len(outcomes),
+        "diverged": len(outcomes) - len(accuracies),
+        "mean": None if reached is None else round(reached, 6),
         "deviation": round(stdev(accuracies), 6) if len(accuracies) > 1 else 0.0,
-        "least": round(min(accuracies), 6),
-        "most": round(max(accuracies), 6),
-        "lost_points": None if dense is None else round(100 * (dense - mean(accuracies)), 4),
+        "least": round(min(accuracies), 6) if accuracies else None,
+        "most": round(max(accuracies), 6) if accuracies else None,
+        "lost_points": None if dense is None or reached is None else round(100 * (dense - reached), 4),
     }
+
+
+def _mean(outcomes: Sequence[float | None]) -> float | None:
+    """Of trainings that did not diverge."""
+    accuracies = [accuracy for accuracy in outcomes if accuracy is not None]
+    return mean(accuracies) if accuracies else None
 
 
 def _train_all(cases: list[Experiment], jobs: int) -> Iterator[tuple[Experiment, Run]]:
@@ -202,8 +213,11 @@ def _train_all(cases: list[Experiment], jobs: int) -> Iterator[tuple[Experiment,
 
 
 def train_one(case: Experiment) -> Run:
-    """What the table needs of a training."""
-    _, metrics = train(case)
+    """What the table needs of a training: None for its numbers where it diverged."""
+    try:
+        _, metrics = train(case)
+    except DivergedError:
+        return dict.fromkeys(OUTCOME)
     return {"test_accuracy": metrics["test_accuracy"], "train_loss": metrics["train_loss"][-1]}
 
 
@@ -228,7 +242,11 @@ def _read(path: Path) -> dict[str, Run]:
         try:
             entry = parse_json(line, str(path))
             parse_ratio(entry["experiment"]["ratio"])
-            known[json.dumps(entry["experiment"], sort_keys=True)] = {name: float(entry["outcome"][name]) for name in OUTCOME}
+            numbers = {name: entry["outcome"][name] for name in OUTCOME}
+            diverged = all(number is None for number in numbers.values())
+            known[json.dumps(entry["experiment"], sort_keys=True)] = {
+                name: None if diverged else float(number) for name, number in numbers.items()
+            }
         except (ValueError, KeyError, TypeError, OverflowError):
             raise InputError(f"{path}, line {number}: not a training of a sweep") from None
     if lines[-1]:

@@ -16,11 +16,20 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def _table(model: str, rows: list[dict[str, Any]]) -> str:
     names = {name_of(row): None for row in rows}
-    cells = {(name_of(row), row["ratio"]): f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}" for row in rows}
+    cells = {(name_of(row), row["ratio"]): reached(row) for row in rows}
     ratios = _unique(rows, "ratio")
     lines = [[f"`{model}`", *ratios], ["---"] * (len(ratios) + 1)]
     lines += [[name, *(cells.get((name, ratio), "") for ratio in ratios)] for name in names]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def reached(row: dict[str, Any]) -> str:
+    """A row's accuracy, and of how many trainings it is not."""
+    if row["mean"] is None:
+        return "diverged"
+    return f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}" + (
+        f" ({row['diverged']} diverged)" if row["diverged"] else ""
+    )
 
 
 def name_of(row: dict[str, Any]) -> str:

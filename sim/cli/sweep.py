@@ -83,13 +83,12 @@ def _progress_bar(total: int) -> Any:  # noqa: ANN401 (a context manager that gi
 def _table(result: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from training.table import name_of
+    from training.table import name_of, reached
 
     table = Table(title=f"test accuracy in %, {result['sweep']['data']}, mean ± deviation")
     for heading in ("model", "method", "ratio", "accuracy", "dense minus this"):
         table.add_column(heading)
     for row in result["rows"]:
-        accuracy = f"{100 * row['mean']:.2f} ± {100 * row['deviation']:.2f}"
         lost = "" if row["lost_points"] is None else f"{row['lost_points']:.2f}"
-        table.add_row(row["model"], name_of(row), row["ratio"], accuracy, lost)
+        table.add_row(row["model"], name_of(row), row["ratio"], reached(row), lost)
     log.print(table)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,19 @@ def test_a_stopped_sweep_goes_on_and_ends_as_one_that_was_not(tmp_path, monkeypa
     assert seen == [2, 3, 4]
     for name in ("accuracy.json", "accuracy.csv", "runs.jsonl"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_training_that_diverges_is_counted_and_the_others_go_on(tmp_path):
+    """At a rate of a thousand and more none is finite; the table says so, again where it is read from the file."""
+    diverging = replace(SMALL, learning_rate=1e6)
+    whole = run(diverging, tmp_path)
+    assert {(row["seeds"], row["diverged"], row["mean"]) for row in whole["rows"]} == {(2, 2, None)}
+    assert "diverged" in (tmp_path / "accuracy.md").read_text()
+    assert run(diverging, tmp_path) == whole
+    some = [{**one, "test_accuracy": accuracy} for one, accuracy in zip(whole["runs"], (0.9, None, 0.5, 0.7), strict=True)]
+    first, second = summarise(some)
+    assert (first["mean"], first["diverged"], first["deviation"]) == (0.9, 1, 0.0)
+    assert (second["mean"], second["diverged"], second["lost_points"]) == (0.6, 0, pytest.approx(30))
 
 
 def test_a_foreign_file_is_named(tmp_path):
