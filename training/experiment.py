@@ -144,7 +144,7 @@ def run(
         until=until,
     )
     network, _ = load_network(experiment.model)
-    data = load_for(network, experiment)
+    data = load_for(network, experiment.data, experiment.form, experiment.seed)
     check_fit(network, data)
     content = contents(network, data, read_files(experiment.model, experiment.init, experiment.method))
     if journal:
@@ -190,12 +190,11 @@ def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
     return model
 
 
-def load_for(network: Network, experiment: Experiment) -> Data:
-    """The experiment's data, or images and labels of the network's shape that are drawn from its seed."""
-    if experiment.data == RANDOM:
-        classes = network.shapes[network.layers[-1].name][-1]
-        return random_data(network.input_shape, classes, experiment.seed)
-    return load_data(experiment.data, experiment.form)
+def load_for(network: Network, data: str, form: Form, seed: int) -> Data:
+    """A data set, or images and labels of the network's shape that are drawn from a seed."""
+    if data == RANDOM:
+        return random_data(network.input_shape, network.shapes[network.layers[-1].name][-1], seed)
+    return load_data(data, form)
 
 
 def load_network(name: str) -> tuple[Network, dict[str, Any]]:

@@ -107,7 +107,7 @@ def command(
     with working(f"training {model} for {epochs} epochs"):
         experiment = Experiment(**fields, epochs=epochs)
         trained, metrics = run(experiment)
-        images = load_for(trained.network, experiment)
+        images = load_for(trained.network, experiment.data, experiment.form, experiment.seed)
     head: dict[str, Any] = {"config": config.name, "data": data, "model": model, "method": method, "ratio": str(ratio)}
     head |= {"batch": batch, "seed": seed}
     updates = build_optimiser(experiment, LossScale(metrics["loss_scale"]))

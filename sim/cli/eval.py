@@ -25,14 +25,15 @@ def command(file: Path, data: str | None, out: Path, as_json: bool, **form: Any)
     Example:
       nmtrain eval out/train/weights.npz --data digits
     """
-    from training.data import load_data
+    from training.experiment import load_for
     from training.loop import check_fit, evaluate
     from training.readers.form import Form
     from training.saved import read_model
 
     saved = read_model(file)
-    data = data or str(saved.text["metrics"].get("data", "digits"))
-    images = load_data(data, Form(**form))
+    trained = saved.text["metrics"]
+    data = data or str(trained.get("data", "digits"))
+    images = load_for(saved.model.network, data, Form(**form), int(trained.get("seed", 0)))
     if not form["normalise"]:
         images = saved.as_trained(images)
     check_fit(saved.model.network, images)

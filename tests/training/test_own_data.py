@@ -184,3 +184,14 @@ def test_train_and_eval_normalise_alike(tmp_path):
     for file in (path, write(tmp_path / "other.npz", other)):
         assert call("eval", str(tmp_path / "train" / "weights.npz"), "--data", file, "--out", str(tmp_path / "eval")) == 0
         assert json.loads((tmp_path / "eval" / "eval.json").read_text())["test_accuracy"] == reported["test_accuracy"]
+
+
+def test_a_network_that_was_trained_on_random_images_is_tested_on_the_same(tmp_path, capsys):
+    """Those of its shape that the seed gives, without being asked for, or by name."""
+    out = str(tmp_path / "train")
+    assert call("train", "--data", "random", "--model", "mlp", "--epochs", "1", "--seed", "3", "--out", out, "--json") == 0
+    reported = json.loads(capsys.readouterr().out)
+    for more in ([], ["--data", "random"]):
+        assert call("eval", f"{out}/weights.npz", *more, "--json", "--out", str(tmp_path / "eval")) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["data"] == "random" and found["test_accuracy"] == reported["test_accuracy"]
