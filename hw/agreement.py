@@ -8,36 +8,47 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.agreement import OPERANDS
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.commands import Counter, Load, Opcode, Pass, Product, Source
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed, loaded_boundaries
 from hw.parts.layouts import command_layout
 
-SPACE = data.StructLayout({"counter": 2, "size": COUNT_BITS, "tile": COUNT_BITS})
-"""Lines or positions of a load: a tile is at most all of them."""
+
+def space_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Lines or positions of a load: a tile is at most all of them."""
+    return data.StructLayout({"counter": 2, "size": config.count_bits, "tile": config.count_bits})
+
 
 PLACE_BITS = 16
 """Width of words of a bank, and of shares."""
 
 GROUP_BITS = 6
 
-LOADED = data.StructLayout(
-    {
-        **{name: COUNT_BITS for name in ("outer", "middle", "inner")},
-        "lines": SPACE,
-        "positions": SPACE,
-        "group": GROUP_BITS,
-        "spread": PLACE_BITS,
-        "beside": 1,
-        **{name: PLACE_BITS for name in ("base", "shares", "share_words", "line_words", "word_step")},
-    }
-)
-"""What a product wants to know of a load."""
 
-SUMS = data.StructLayout(
-    {"outer": COUNT_BITS, "middle": COUNT_BITS, "slot_rows": 8, "rows": SPACE, "columns": SPACE},
-)
-"""What a pass wants to know of a product: what of it no pass has taken."""
+def loaded_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """What a product wants to know of a load."""
+    return data.StructLayout(
+        {
+            **{name: config.count_bits for name in ("outer", "middle", "inner")},
+            "lines": space_layout(config),
+            "positions": space_layout(config),
+            "group": GROUP_BITS,
+            "spread": PLACE_BITS,
+            "beside": 1,
+            **{name: PLACE_BITS for name in ("base", "shares", "share_words", "line_words", "word_step")},
+        }
+    )
+
+
+def sums_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """What a pass wants to know of a product: what of it no pass has taken."""
+    return data.StructLayout(
+        {
+            **dict.fromkeys(("outer", "middle"), config.count_bits),
+            "slot_rows": 8,
+            **dict.fromkeys(("rows", "columns"), space_layout(config)),
+        }
+    )
+
 
 REGION = data.StructLayout({"first": PLACE_BITS, "end": 2 * PLACE_BITS})
 """Words of a bank."""
@@ -76,9 +87,9 @@ class Agreement(wiring.Component):
         load, product, step = (
             data.View(command_layout(kind), self.body[: command_layout(kind).size]) for kind in (Load, Product, Pass)
         )
-        loaded = {source: Signal(LOADED, name=f"loaded_{source.name.lower()}") for source in OPERANDS}
+        loaded = {source: Signal(loaded_layout(self.config), name=f"loaded_{source.name.lower()}") for source in OPERANDS}
         waiting = {source: Signal(name=f"waits_{source.name.lower()}") for source in loaded}
-        sums, gives = Signal(SUMS), Signal()
+        sums, gives = Signal(sums_layout(self.config)), Signal()
         loads = {source: (self.opcode == Opcode.LOAD) & (self.unit == source) for source in loaded}
         is_product = self.opcode == Opcode.PRODUCT
         takes = (self.opcode == Opcode.PASS) & step.options.from_sums
@@ -110,7 +121,7 @@ class Agreement(wiring.Component):
             | found["load"] & ~checks.load(load, self.unit)
             | found["terms"] & ~checks.terms(step)
             | found["product"] & ~(checks.product() & ~self._overlaps(m, product, loaded, taken))
-            | found["sums"] & ~_fits(m, step, sums)
+            | found["sums"] & ~_fits(self.config, m, step, sums)
             | late & ~checks.ring()
             | self._torn(m, product, loaded[Source.ACTIVATIONS].lines.size, late & _cuts(product))
         )
@@ -133,7 +144,7 @@ class Agreement(wiring.Component):
         """Remember the command that is handed on."""
         for source, is_load in loads.items():
             with m.If(self.goes & is_load):
-                m.d.sync += [waiting[source].eq(1), loaded[source].eq(_loaded(m, load, source))]
+                m.d.sync += [waiting[source].eq(1), loaded[source].eq(_loaded(self.config, load))]
         with m.If(self.goes & is_product):
             given = {"outer": product.outer, "middle": product.middle, "slot_rows": product.slot_rows}
             rows, columns = (loaded[source].lines for source in loaded)
@@ -167,14 +178,14 @@ class Agreement(wiring.Component):
 
     def _torn(self, m: Module, product: data.View, pixels: Value, starts: Value) -> Value:
         """Long after a product with taps: whether its pixels are no whole images, by a division of a bit a cycle."""
-        area, rest, left = Signal(2 * GRID_BITS), Signal(2 * GRID_BITS + 1), Signal(COUNT_BITS)
-        count, ends = Signal(range(COUNT_BITS + 1)), Signal()
+        area, rest, left = Signal(2 * GRID_BITS), Signal(2 * GRID_BITS + 1), Signal(self.config.count_bits)
+        count, ends = Signal(range(self.config.count_bits + 1)), Signal()
         shifted = Cat(left[-1], rest)[: len(rest)]
         now = Signal(2 * GRID_BITS)
         m.d.sync += now.eq(product.grid_y[:GRID_BITS] * product.grid_x[:GRID_BITS])
         m.d.sync += ends.eq(count == 1)
         with m.If(starts):
-            m.d.sync += [area.eq(now), rest.eq(0), left.eq(pixels), count.eq(COUNT_BITS)]
+            m.d.sync += [area.eq(now), rest.eq(0), left.eq(pixels), count.eq(self.config.count_bits)]
         with m.Elif(count != 0):
             m.d.sync += [rest.eq(Mux(shifted >= area, shifted - area, shifted)), left.eq(left << 1), count.eq(count - 1)]
         return ends & (rest != 0)
@@ -213,7 +224,7 @@ class _Checks:
 
     def terms(self, step: data.View) -> Value:
         """Whether a pass gives its reductions as many words as they take."""
-        given = self._times("terms_given", step.results[:COUNT_BITS], step.terms[:COUNT_BITS])
+        given = self._times("terms_given", step.results[: self.config.count_bits], step.terms[: self.config.count_bits])
         across = Cat(Const(0, self.config.vpu_lanes.bit_length() - 1), given)
         return Mux(step.options.across, across, given) == step.words
 
@@ -253,7 +264,7 @@ class _Checks:
         west, north = self.weights.positions, self.activations.positions
         group, rounds = self.activations.group, product.group_rounds[:GROUP_BITS]
         whole, part = (
-            self._times(f"{name}_rounds", size, rounds) == self._times(f"{name}_group", kept[:COUNT_BITS], group)
+            self._times(f"{name}_rounds", size, rounds) == self._times(f"{name}_group", kept[: self.config.count_bits], group)
             for name, size, kept in (("size", north.size, product.rounds), ("tile", north.tile, product.part_rounds))
         )
         tap_words, bits = product.tap_words[:PLACE_BITS], MOST_TAPS.bit_length()
@@ -261,7 +272,7 @@ class _Checks:
         of_tap = north.size == self._times("tap_positions", tap_words, group)
         of_taps = product.rounds == self._times("taps_rounds", taps * rounds, tap_words)
         cut = of_tap & of_taps & ~product.tap_words[PLACE_BITS:].any()
-        of_all = self._times("turned_rounds", product.rounds[:COUNT_BITS], self.weights.outer)
+        of_all = self._times("turned_rounds", product.rounds[: self.config.count_bits], self.weights.outer)
         as_tiles = (west.size == product.rounds) & _moves(west, Counter.INNER, one_part)
         return [
             Mux(self.turns, west.size == of_all, as_tiles),
@@ -278,7 +289,7 @@ class _Checks:
         full = ~self.cuts | (product.outer == 1) | (columns.tile == self.lines)
         return [
             rows.tile <= most,
-            columns.tile <= Mux(self.stays, product.vectors[:COUNT_BITS], self.lines),
+            columns.tile <= Mux(self.stays, product.vectors[: self.config.count_bits], self.lines),
             full,
             _moves(rows, Mux(self.turns, Counter.INNER, Counter.MIDDLE), product.middle == 1),
             _moves(columns, Counter.OUTER, product.outer == 1),
@@ -336,30 +347,30 @@ class _Checks:
         return start, start + step * others
 
 
-def _loaded(m: Module, load: Any, source: Source) -> Value:  # noqa: ANN401
-    """A load as `LOADED`."""
-    walk = load.walk
+def _loaded(config: AcceleratorConfig, load: Any) -> Value:  # noqa: ANN401
+    """A load as `loaded_layout`."""
+    walk, bits, layout = load.walk, config.count_bits, loaded_layout(config)
     spaces = []
     for name in ("u", "v"):
-        size, tile = walk[f"{name}_size"][:COUNT_BITS], walk[f"{name}_tile"][:COUNT_BITS]
+        size, tile = walk[f"{name}_size"][:bits], walk[f"{name}_tile"][:bits]
         spaces.append(Cat(walk[f"{name}_counter"][:2], size, Mux(tile < size, tile, size)))
     u, v = spaces
     parts: dict[str, Value] = {name: walk[name] for name in ("outer", "middle", "inner")}
     parts |= {"lines": Mux(load.across[0], u, v), "positions": Mux(load.across[0], v, u)}
-    parts |= {name: load[name] for name in LOADED.members if name not in parts}
-    return Cat(parts[name][: field.width] for name, field in LOADED)
+    parts |= {name: load[name] for name in layout.members if name not in parts}
+    return Cat(parts[name][: field.width] for name, field in layout)
 
 
-def _fits(m: Module, step: Any, sums: Any) -> Value:  # noqa: ANN401
+def _fits(config: AcceleratorConfig, m: Module, step: Any, sums: Any) -> Value:  # noqa: ANN401
     """A cycle later: whether a pass takes the tiles that are left, or some of them, whose columns are whole tiles."""
     size, tile = sums.columns.size, sums.columns.tile
-    fits, some, some_columns = Signal(), Signal(), Signal(2 * COUNT_BITS)
+    fits, some, some_columns = Signal(), Signal(), Signal(2 * config.count_bits)
     rules = [step[name] == sums[name] for name in ("middle", "slot_rows")]
     rules += [step.rows == sums.rows.size, _least(step.row_tile, step.rows) == sums.rows.tile]
     rules += [step.outer <= sums.outer, (step.outer != sums.outer) | (step.columns == size)]
     rules.append(_least(step.column_tile, step.columns) == _least(tile, step.columns))
     m.d.sync += [fits.eq(Cat(rules).all()), some.eq(step.outer != sums.outer)]
-    m.d.sync += some_columns.eq(step.outer[:COUNT_BITS] * tile)
+    m.d.sync += some_columns.eq(step.outer[: config.count_bits] * tile)
     return fits & (~some | (some_columns == step.columns))
 
 

@@ -12,16 +12,16 @@ from amaranth.lib.wiring import In, Out
 from hw.array import Element
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.feed import SLOTS, Feed
+from hw.feed import Feed, slots_layout
 from hw.formats import BINARY32
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES, TILE_WORDS
 from hw.isa.operands import chunk_elements
 from hw.modules import place
 from hw.operand_feed import OperandFeed
-from hw.operands import PLACEMENT, OperandBuffer
-from hw.parts.layouts import command_layout
-from hw.results import TILES, ResultBuffer
+from hw.operands import OperandBuffer, placement_layout
+from hw.parts.layouts import bound_layout
+from hw.results import ResultBuffer, result_tiles_layout
 from hw.stce import STCE
 from hw.streams import move
 from hw.uspe import USPE
@@ -48,11 +48,11 @@ class ArrayUnit(wiring.Component):
     -------
     i_product : In(stream of Product)
         What to compute.
-    i_weights_load, i_activations_load : In(stream of PLACEMENT)
+    i_weights_load, i_activations_load : In(stream of placement_layout)
         Where the operands of loads go.
     i_weights, i_activations : In(stream of elements_layout)
         Their chunks: a packed weight is a storage word, and its index in the word above.
-    i_tiles : In(stream of TILES)
+    i_tiles : In(stream of result_tiles_layout)
         Results to be given on.
     o : Out(stream of 32 × vpu_lanes)
         Their words.
@@ -71,12 +71,12 @@ class ArrayUnit(wiring.Component):
         flags = ("beyond", "illegal", "idle", "busy", "moves", "waits_operands", "waits_room", "waits_free")
         super().__init__(
             {
-                "i_product": In(stream.Signature(command_layout(Product))),
-                "i_weights_load": In(stream.Signature(PLACEMENT)),
-                "i_activations_load": In(stream.Signature(PLACEMENT)),
-                "i_weights": In(stream.Signature(elements_layout(2 * width, weights))),
-                "i_activations": In(stream.Signature(elements_layout(width, activations))),
-                "i_tiles": In(stream.Signature(TILES)),
+                "i_product": In(stream.Signature(bound_layout(config, Product))),
+                "i_weights_load": In(stream.Signature(placement_layout(config))),
+                "i_activations_load": In(stream.Signature(placement_layout(config))),
+                "i_weights": In(stream.Signature(elements_layout(config, 2 * width, weights))),
+                "i_activations": In(stream.Signature(elements_layout(config, width, activations))),
+                "i_tiles": In(stream.Signature(result_tiles_layout(config))),
                 "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
                 **{name: Out(1) for name in flags},
             }
@@ -89,7 +89,7 @@ class ArrayUnit(wiring.Component):
         feed = place(m, platform, lambda: Feed(config), module="feed", name="feed")
         results = place(m, platform, lambda: ResultBuffer(config), module="result_buffer", name="results")
         masks = place(m, platform, lambda: WindowMasks(config), module="window_masks", name="masks")
-        m.submodules.slots = slots = SyncFIFO(width=SLOTS.size, depth=RESULT_TILES)
+        m.submodules.slots = slots = SyncFIFO(width=slots_layout(config).size, depth=RESULT_TILES)
         m.submodules.tiles = tiles = SyncFIFO(width=len(Value.cast(feed.tiles.payload)), depth=TILE_WORDS)
         sides = (
             self._side(m, platform, "weights", feed, stce.i_w2e),

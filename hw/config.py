@@ -39,6 +39,12 @@ Depth = Annotated[int, _upto(64)]
 Buffer = Annotated[int, _upto(1 << 30, least=16)]
 """Bytes of an on-chip buffer."""
 
+MOST_ADDRESS_BITS = 40
+"""Of an address in the window, as commands have it."""
+
+MOST_COUNT_BITS = 24
+"""Of counters of tiles, elements, rounds, shares, and words of a buffer."""
+
 LEAST_BYTES_PER_SECOND = 1e3
 """Of a memory channel."""
 
@@ -87,6 +93,10 @@ class AcceleratorConfig:
         Longest burst, 1 to 256 beats.
     axi_fifo_beats : int
         Beats that each stream from memory may have on their way or waiting, at least a burst.
+    address_bits : int
+        Of an address in the window, 16 to 40: addresses are counted modulo ``2 ** address_bits``.
+    count_bits : int
+        Of counters of tiles, elements, rounds, shares and words of a buffer, 16 to 24.
     """
 
     name: str
@@ -112,6 +122,8 @@ class AcceleratorConfig:
     axi_data_bits: Annotated[int, _upto(512, least=64)] = 64
     axi_burst_beats: Annotated[int, _upto(256)] = 16
     axi_fifo_beats: Annotated[int, _upto(1 << 16)] = 64
+    address_bits: Annotated[int, _upto(MOST_ADDRESS_BITS, least=16)] = MOST_ADDRESS_BITS
+    count_bits: Annotated[int, _upto(MOST_COUNT_BITS, least=16)] = MOST_COUNT_BITS
 
     def __post_init__(self) -> None:
         if self.axi_data_bits not in (64, 128, 256, 512):
@@ -142,6 +154,11 @@ class AcceleratorConfig:
     def axi_data_bytes(self) -> int:
         """Bytes of a beat."""
         return self.axi_data_bits // 8
+
+    @property
+    def most_counted(self) -> int:
+        """Most of anything that is counted."""
+        return (1 << self.count_bits) - 1
 
     @property
     def writer_beats(self) -> int:
@@ -302,6 +319,11 @@ PRESETS: dict[str, AcceleratorConfig] = {
             name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
             w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
             dram_channel_bytes_per_second=19.2e9,
+        ),
+        AcceleratorConfig(
+            name="ecp5", rows=2, columns=2, max_group=4, sore_lanes=2, wuve_lanes=2, vpu_lanes=2, w2e_buffer_bytes=4096,
+            n2s_buffer_bytes=4096, output_buffer_bytes=4096, partial_sum_words=128, axi_burst_beats=8, axi_fifo_beats=16,
+            clock_hz=25e6, address_bits=18, count_bits=16,
         ),
     )
 }  # fmt: skip

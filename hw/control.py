@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi_lite import AxiLite, slave_members
 from hw.config import AcceleratorConfig
+from hw.dma.bursts import window_bits
 from hw.dma.port import ADDRESS_BITS
-from hw.isa.commands import LOOPS, Loop, Walk
-from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, after_reset, constants
+from hw.isa.commands import LOOPS, Walk
+from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, after_reset, constants, setting_bits
 from hw.modules import place
-from hw.parts.layouts import command_layout
+from hw.parts.layouts import walk_layout
 from hw.units import EVENTS, STOP, SUMS
 
 RESET_CYCLES = 8
@@ -59,9 +60,9 @@ class Control(wiring.Component):
             {
                 **slave_members(),
                 "interrupt": Out(1),
-                "program": Out(stream.Signature(command_layout(Walk))),
+                "program": Out(stream.Signature(walk_layout(config))),
                 "base": Out(ADDRESS_BITS),
-                "window": Out(33),
+                "window": Out(window_bits(config)),
                 "halt": Out(1),
                 "clear_overflow": Out(1),
                 "reset": Out(1),
@@ -115,9 +116,10 @@ class Control(wiring.Component):
         ]
         with m.If(forgets):
             m.d.sync += [Value.cast(state).eq(0) for state in (running, done, started, refused, pending, error)]
+        window, bits = Cat(taken["window_bytes"], taken["window_bytes_high"]), self.config.address_bits
         m.d.comb += [
             self.base.eq(Cat(taken["window_base_low"], taken["window_base_high"])),
-            self.window.eq(Cat(taken["window_bytes"], taken["window_bytes_high"])),
+            self.window.eq(Mux(window[bits:].any(), 1 << bits, window[:bits])),
             self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),
             self.program.valid.eq(started),
@@ -156,9 +158,10 @@ class Control(wiring.Component):
     def _illegal(self, m: Module, settings: dict[str, Signal]) -> data.View:
         """The error that a start comes to with these settings: the offset of the first that cannot be is its address."""
         illegal = Signal(STOP, name="illegal")
-        for register in reversed([one for one in REGISTERS if one.multiple > 1]):
+        bits = setting_bits(self.config)
+        for register in reversed([one for one in REGISTERS if one.multiple > 1 or one.name in bits]):
             setting = settings[register.name]
-            wrong = setting[: (register.multiple - 1).bit_length()].any()
+            wrong = Cat(setting[: (register.multiple - 1).bit_length()], setting[bits.get(register.name, 32) :]).any()
             with m.If(wrong | (setting < register.least) if register.least else wrong):
                 told = Const(1), Const(ErrorCode.ILLEGAL_SETTING, 8), Const(Unit.CONTROL, 8), Const(register.offset, 32)
                 m.d.comb += illegal.eq(Cat(told))
@@ -186,14 +189,14 @@ class Control(wiring.Component):
     def _fetch(self, taken: dict[str, Signal]) -> Value:
         """The program as a walk of words."""
         words = taken["program_bytes"][2:]
-        shape = command_layout(Walk)
+        shape = walk_layout(self.config)
         fields = {name: getattr(Walk(), name) for name, _ in shape}
         start = Cat(taken["program_address"], taken["program_address_high"])
         fields |= {"base": start, "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
         parts = []
         for name, field in shape:
             if name in "uv":
-                loop = command_layout(Loop)
+                loop = field.shape.elem_shape
                 width, rest = loop["count"].width, Const(0, loop.size - loop["count"].width)
                 counts = [Value.cast(words if name == "u" and number == 0 else 1) for number in range(LOOPS)]
                 parts += [Cat((count | Const(0, width))[:width], rest) for count in counts]

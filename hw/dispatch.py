@@ -7,15 +7,15 @@ from amaranth.lib.wiring import In, Out
 
 from hw.agreement import Agreement
 from hw.config import AcceleratorConfig
-from hw.isa.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store, Walk
+from hw.isa.commands import COMMANDS, Load, Opcode, Pass, Product, Sink, Source, Store
 from hw.isa.encoding import words
 from hw.isa.microarchitecture import QUEUED_COMMANDS, QUIET_CYCLES
 from hw.isa.registers import Unit
 from hw.modules import place as place_module
-from hw.operands import PLACEMENT
+from hw.operands import placement_layout
 from hw.parts.bounds import in_bounds
-from hw.parts.layouts import command_layout
-from hw.results import TILES
+from hw.parts.layouts import bound_layout, command_layout, narrowed, walk_layout
+from hw.results import result_tiles_layout
 from hw.vector_unit import WORK
 
 WORDS = {opcode: words(kind) for opcode, kind in COMMANDS.items()}
@@ -56,9 +56,9 @@ class Dispatch(wiring.Component):
         For a cycle: a STORE.RESULTS is complete.
     walk_<source>, walk_<sink> : Out(stream of Walk)
         To readers and writers.
-    place_weights, place_activations : Out(stream of PLACEMENT)
+    place_weights, place_activations : Out(stream of placement_layout)
         What else a load says.
-    product, tiles, work : Out(stream of Product, TILES, WORK)
+    product, tiles, work : Out(stream of Product, result_tiles_layout, WORK)
         To the array, the output buffer and the vector unit.
     ending : Out(1)
         HALT has come: no more of the program is to be asked for.
@@ -78,9 +78,9 @@ class Dispatch(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         walks = [source.name.lower() for source in Source if source is not Source.FETCH] + [sink.name.lower() for sink in Sink]
-        self.shapes = {f"walk_{name}": command_layout(Walk) for name in walks}
-        self.shapes |= {"place_weights": PLACEMENT, "place_activations": PLACEMENT, "product": command_layout(Product)}
-        self.shapes |= {"tiles": TILES, "work": WORK}
+        self.shapes = {f"walk_{name}": walk_layout(config) for name in walks}
+        self.shapes |= {"place_weights": placement_layout(config), "place_activations": placement_layout(config)}
+        self.shapes |= {"product": bound_layout(config, Product), "tiles": result_tiles_layout(config), "work": WORK}
         super().__init__(
             {
                 "i": In(stream.Signature(32)),
@@ -218,21 +218,22 @@ class Dispatch(wiring.Component):
                 m.d.comb += gone.eq(room)
                 m.d.comb += [queues[name].w_en.eq(room) for name in parts]
 
-        shapes = (command_layout(kind) for kind in (Load, Store, Pass))
-        load, store, step = (data.View(shape, body[: shape.size]) for shape in shapes)
+        shapes = (command_layout(kind) for kind in (Load, Store, Product, Pass))
+        load, store, product, step = (data.View(shape, body[: shape.size]) for shape in shapes)
+        loaded, stored = (narrowed(command.walk, walk_layout(self.config)) for command in (load, store))
         for source in Source:
             if source is not Source.FETCH:
                 name = source.name.lower()
-                parts = {f"walk_{name}": Cat(load.walk, load.after)}
+                parts = {f"walk_{name}": Cat(loaded, load.after)}
                 if source in (Source.WEIGHTS, Source.ACTIVATIONS):
-                    parts[f"place_{name}"] = Cat(load[field] for field, _ in PLACEMENT)
+                    parts[f"place_{name}"] = narrowed(load, placement_layout(self.config))
                 give((opcode == Opcode.LOAD) & (unit == source), parts)
         for sink in Sink:
-            give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Cat(store.walk, store.after)})
-        give(opcode == Opcode.PRODUCT, {"product": body[: command_layout(Product).size]})
+            give((opcode == Opcode.STORE) & (unit == sink), {f"walk_{sink.name.lower()}": Cat(stored, store.after)})
+        give(opcode == Opcode.PRODUCT, {"product": narrowed(product, bound_layout(self.config, Product))})
         work = {"work": Cat(opcode == Opcode.UPDATE, body[: WORK.size - 1])}
         give((opcode == Opcode.UPDATE) | (opcode == Opcode.PASS) & ~step.options.from_sums, work)
-        tiles = Cat(step[name][: TILES[name].width] for name, _ in TILES)
+        tiles = narrowed(step, result_tiles_layout(self.config))
         give((opcode == Opcode.PASS) & step.options.from_sums, work | {"tiles": tiles})
         return gone
 

@@ -8,18 +8,22 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.bounds import COUNT_BITS, most_slots
+from hw.isa.bounds import most_slots
 from hw.isa.commands import Product
 from hw.isa.microarchitecture import RESULT_TILES
 from hw.isa.operands import GRID_BITS, MOST_TAPS
-from hw.operand_feed import LINE_BITS, PART, WINDOW
-from hw.operands import ADDRESS_BITS, log2_or_none
-from hw.parts.layouts import command_layout, pack
+from hw.operand_feed import LINE_BITS, part_layout, window_layout
+from hw.operands import log2_or_none
+from hw.parts.layouts import bound_layout, pack
 from hw.sequencer import tiles_layout
-from hw.windows import GRID
+from hw.windows import grid_layout
 
-SLOTS = data.StructLayout({"rows": 8, "columns": 8, "vectors": COUNT_BITS, "words": COUNT_BITS})
-"""Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output buffer."""
+
+def slots_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Interleave slots of a tile; or, where weights stay, its columns; and words of sums that it takes up in the output
+    buffer.
+    """
+    return data.StructLayout({"rows": 8, "columns": 8, "vectors": config.count_bits, "words": config.count_bits})
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,16 @@ class Feed(wiring.Component):
         Taken when all parts of the one before were handed out.
     weights_full, activations_full, masks_full : In(1)
         A block is in its buffer; a tile has its masks.
-    room, room_words : In(1), In(COUNT_BITS)
+    room, room_words : In(1), In(count_bits)
         A tile's words of the output buffer were freed; how many.
-    weights, activations : Out(stream of PART)
+    weights, activations : Out(stream of part_layout)
         Parts.
-    masks : Out(stream of GRID)
+    masks : Out(stream of grid_layout)
         Of a product with taps, before its first part; always ready then.
     tiles : Out(stream of tiles_layout)
         Commands of the array: each tile with its first part; all of a product with its first one where weights stay, so that
         no step is lost between them.
-    slots : Out(stream of SLOTS)
+    slots : Out(stream of slots_layout)
         What comes of each tile, with its first part.
     illegal, idle, waits_operands, waits_room : Out(1)
         A product that cannot be was dropped, see `hw.isa.checks`; none is inside; a part waits for operands, or for the output
@@ -66,29 +70,30 @@ class Feed(wiring.Component):
         flags = ("illegal", "idle", "waits_operands", "waits_room")
         super().__init__(
             {
-                "i": In(stream.Signature(command_layout(Product))),
+                "i": In(stream.Signature(bound_layout(config, Product))),
                 "weights_full": In(1),
                 "activations_full": In(1),
                 "masks_full": In(1),
                 "room": In(1),
-                "room_words": In(COUNT_BITS),
-                "weights": Out(stream.Signature(PART)),
-                "activations": Out(stream.Signature(PART)),
-                "masks": Out(stream.Signature(GRID)),
+                "room_words": In(config.count_bits),
+                "weights": Out(stream.Signature(part_layout(config))),
+                "activations": Out(stream.Signature(part_layout(config))),
+                "masks": Out(stream.Signature(grid_layout(config))),
                 "tiles": Out(stream.Signature(tiles_layout(config))),
-                "slots": Out(stream.Signature(SLOTS)),
+                "slots": Out(stream.Signature(slots_layout(config))),
                 **{name: Out(1) for name in flags},
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product, active, checking = Signal(command_layout(Product)), Signal(), Signal()
-        outer, middle, inner, left = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "inner", "left"))
+        config, bits = self.config, self.config.count_bits
+        product, active, checking = Signal(bound_layout(config, Product)), Signal(), Signal()
+        outer, middle, inner, left = (Signal(bits, name=name) for name in ("outer", "middle", "inner", "left"))
         first, last_part = inner == 0, inner + 1 == product.inner
         last_middle, last_outer = middle + 1 == product.middle, outer + 1 == product.outer
         cuts = _cuts(product)
-        window = _Window(m, product, outer, last_outer)
+        window = _Window(m, config, product, outer, last_outer)
         begins_columns = first & (middle == 0)
         needs = {
             "weights": ~product.weights_held[0] | (outer == 0),
@@ -99,9 +104,9 @@ class Feed(wiring.Component):
             "weights": ~product.weights_held[0] | last_outer,
             "activations": Mux(last_middle, Mux(cuts, window.frees, 1), ~product.activations_held[0]),
         }
-        there = {name: Signal(COUNT_BITS, name=f"{name}_there") for name in needs}  # blocks, masks that no part has used yet
+        there = {name: Signal(bits, name=f"{name}_there") for name in needs}  # blocks, masks that no part has used yet
         operands = Cat(there[name] >= needs[name] for name in needs).all()
-        begun, tile_words = Signal(), Signal(COUNT_BITS)  # a tile is
+        begun, tile_words = Signal(), Signal(bits)  # a tile is
         fits = self._room(m, begun, tile_words)
         accepted = self.weights.ready & self.activations.ready & self.tiles.ready & self.slots.ready
         go, running = Signal(), active & ~checking
@@ -116,19 +121,18 @@ class Feed(wiring.Component):
         for name, tokens in there.items():
             m.d.sync += tokens.eq(tokens + getattr(self, f"{name}_full") - Mux(go, needs[name], 0))
 
-        config = self.config
         rounds, stationary = Mux(last_part, left, product.part_rounds), product.vectors != 0
-        tiles, shortest = Signal(2 * COUNT_BITS), config.stationary_period_steps
-        m.d.sync += tiles.eq(product.outer[:COUNT_BITS] * product.middle[:COUNT_BITS])
+        tiles, shortest = Signal(2 * bits), config.stationary_period_steps
+        m.d.sync += tiles.eq(product.outer * product.middle)
         sums = product.slot_rows[:8] * product.slot_columns[:8] * config.columns
         m.d.sync += tile_words.eq(Mux(stationary, product.vectors, sums))
-        too_many = stationary & tiles[COUNT_BITS:].any()
+        too_many = stationary & tiles[bits:].any()
         blocks = (product.rounds + config.columns - 1) >> (log2_or_none(config.columns) or 0)
         period = Mux(product.vectors < shortest, shortest, product.vectors)
         begins, ends = first & (outer == 0) & (middle == 0), last_part & last_middle & last_outer
         shares = {
-            "weights": _Share("weights", product.weight_shares, product.weight_share_words),
-            "activations": _Share("activations", product.activation_shares, product.activation_share_words),
+            "weights": _Share(config, "weights", product.weight_shares, product.weight_share_words),
+            "activations": _Share(config, "activations", product.activation_shares, product.activation_share_words),
         }
         back = {
             "weights": product.weights_held[0] & last_part & last_middle,
@@ -233,7 +237,7 @@ class Feed(wiring.Component):
 
     def _room(self, m: Module, begun: Value, words: Value) -> Value:
         """Whether the output buffer has room for a tile of so many words, of which each that is `begun` takes its own."""
-        free = Signal(COUNT_BITS, init=2 * self.config.result_buffer_words)
+        free = Signal(self.config.count_bits, init=2 * self.config.result_buffer_words)
         tiles = Signal(range(RESULT_TILES + 1), init=RESULT_TILES)
         m.d.sync += [
             free.eq(free + Mux(self.room, self.room_words, 0) - Mux(begun, words, 0)),
@@ -263,15 +267,15 @@ class Feed(wiring.Component):
 class _Window:
     """What products with taps read: from a column's own line to those of its taps, and how many shares of lines that takes."""
 
-    def __init__(self, m: Module, product: data.View, outer: Signal, last_outer: Value) -> None:
-        self.product, self.mask_set = product, Signal()
+    def __init__(self, m: Module, config: AcceleratorConfig, product: data.View, outer: Signal, last_outer: Value) -> None:
+        self.config, self.product, self.mask_set = config, product, Signal()
         self.start, self.back = (Signal(signed(LINE_BITS), name=f"window_{name}") for name in ("start", "back"))
         width, columns = product.grid_x[:GRID_BITS], product.taps_x[: MOST_TAPS.bit_length()] - 1
         step_y, step_x, start_y, start_x = (
             product[name][: GRID_BITS + 1].as_signed() for name in ("step_y", "step_x", "start_y", "start_x")
         )
         m.d.sync += [self.start.eq(start_y * width + start_x), self.back.eq(step_y * width - columns * step_x)]
-        ahead, behind, all_of = product.ahead[:8], product.behind[:8], product.outer[:COUNT_BITS]
+        ahead, behind, all_of = product.ahead[:8], product.behind[:8], product.outer
         self.needs, self.frees = Signal(8, name="window_needs"), Signal(8, name="window_frees")
         first = Mux(ahead < all_of, ahead + 1, all_of)
         m.d.comb += self.needs.eq(Mux(outer == 0, first, outer + ahead < all_of))
@@ -279,11 +283,11 @@ class _Window:
         m.d.comb += self.frees.eq(Mux(last_outer, rest, outer >= behind))
 
     def part(self, cuts: Value, last_middle: Value) -> Value:
-        """See `hw.operand_feed.WINDOW`."""
+        """See `hw.operand_feed.window_layout`."""
         product = self.product
         fields = {
             "cuts": cuts,
-            "tap_words": product.tap_words[:ADDRESS_BITS],
+            "tap_words": product.tap_words,
             "taps_x": product.taps_x[: MOST_TAPS.bit_length()],
             "start": self.start,
             "along": product.step_x[: GRID_BITS + 1].as_signed(),
@@ -291,13 +295,15 @@ class _Window:
             "mask_set": self.mask_set,
             "frees_masks": cuts & last_middle,
         }
-        return pack(WINDOW, fields)
+        return pack(window_layout(self.config), fields)
 
     def grid(self) -> Value:
-        """See `hw.windows.GRID`."""
+        """See `hw.windows.grid_layout`."""
         product = self.product
         fields = {"tiles": product.outer, "slots": product.slot_columns, "size_y": product.grid_y, "size_x": product.grid_x}
-        return pack(GRID, fields | {name: product[name] for name in ("start_y", "start_x", "step_y", "step_x")})
+        return pack(
+            grid_layout(self.config), fields | {name: product[name] for name in ("start_y", "start_x", "step_y", "step_x")}
+        )
 
 
 def _cuts(product: data.View) -> Value:
@@ -308,10 +314,11 @@ def _cuts(product: data.View) -> Value:
 class _Share:
     """Which share of a buffer the next part is in; what is held is gone through again from where it began."""
 
-    def __init__(self, name: str, shares: Value, words: Value) -> None:
+    def __init__(self, config: AcceleratorConfig, name: str, shares: Value, words: Value) -> None:
+        bits = config.count_bits
         self.shares, self.words = shares, words
-        self.number, self.base = Signal(ADDRESS_BITS, name=f"{name}_share"), Signal(ADDRESS_BITS, name=f"{name}_base")
-        self.first, self.first_base = (Signal(ADDRESS_BITS, name=f"{name}_first{part}") for part in ("", "_base"))
+        self.number, self.base = Signal(bits, name=f"{name}_share"), Signal(bits, name=f"{name}_base")
+        self.first, self.first_base = (Signal(bits, name=f"{name}_first{part}") for part in ("", "_base"))
 
     def move(self, m: Module, go: Value, back: Value, begins: Value) -> None:
         """On with each part, or back; where it then is, is where the next time begins if `begins`."""

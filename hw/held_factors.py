@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.ram import place_ram
 
@@ -17,23 +16,25 @@ ADDRESS_BITS = (HELD_WORDS - 1).bit_length()
 FACTORS = data.StructLayout({"shift": NUMBER, "scale": NUMBER, "third": NUMBER})
 """b, a and c of an element."""
 
-HELD = data.StructLayout(
-    {
-        "words": ADDRESS_BITS + 1,
-        "uses": 32,
-        "pairs": 1,
-        "third": 1,
-        "by_row": 1,
-        "times": 32,
-        "block": 16,
-        "columns": COUNT_BITS,
-        "column_tile": COUNT_BITS,
-    }
-)
-"""How factors are used, see `HeldFactors`.
 
-No words: each is used once, as it comes, its first number as c, too; `uses` does not count.
-"""
+def held_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """How factors are used, see `HeldFactors`.
+
+    No words: each is used once, as it comes, its first number as c, too; `uses` does not count.
+    """
+    return data.StructLayout(
+        {
+            "words": ADDRESS_BITS + 1,
+            "uses": 32,
+            "pairs": 1,
+            "third": 1,
+            "by_row": 1,
+            "times": 32,
+            "block": 16,
+            "columns": config.count_bits,
+            "column_tile": config.count_bits,
+        }
+    )
 
 
 class HeldFactors(wiring.Component):
@@ -55,7 +56,7 @@ class HeldFactors(wiring.Component):
     -------
     begin : In(1)
         For a cycle before the first word: a pass begins.
-    held : In(HELD)
+    held : In(held_layout)
         It holds while words pass. `uses` are the words given after `begin`. `words`, up to
         `hw.isa.microarchitecture.HELD_WORDS`, are taken of b and a if there are `pairs`, then of c if there is a `third`; by
         row it is one. The last block and the last tile of columns have what is left.
@@ -74,9 +75,9 @@ class HeldFactors(wiring.Component):
     interval_cycles = 1
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.lanes = config.vpu_lanes
+        self.config, self.lanes = config, config.vpu_lanes
         words, used = (stream.Signature(data.ArrayLayout(shape, self.lanes)) for shape in (PAIR_BITS, FACTORS))
-        super().__init__({"begin": In(1), "held": In(HELD), "i": In(words), "o": Out(used)})
+        super().__init__({"begin": In(1), "held": In(held_layout(config)), "i": In(words), "o": Out(used)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -124,7 +125,7 @@ class HeldFactors(wiring.Component):
         """What comes next; whether that would be factors of other rows."""
         held = self.held
         base, word, time = Signal(ADDRESS_BITS), Signal(held.block.shape()), Signal(held.times.shape())
-        column, columns_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        column, columns_left = Signal(self.config.count_bits), Signal(self.config.count_bits)
         ends = (place + 1 == base + held.block) | (place + 1 == held.words)
         last = (column + 1 == held.column_tile) | (column + 1 == columns_left)
         row_ends = word + 1 == held.block

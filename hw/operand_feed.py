@@ -6,10 +6,9 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.microarchitecture import PART_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, TURN_BITS, address_cycles, feed_words, is_skewed, turn_cycles
-from hw.operands import ADDRESS_BITS, addresses_layout, log2_or_none
+from hw.operands import addresses_layout, log2_or_none
 from hw.transpose import rotate
 from hw.uspe import delay
 from hw.windows import MASK
@@ -17,51 +16,56 @@ from hw.windows import MASK
 LINE_BITS = 2 * GRID_BITS + 2
 """Width of a number of lines between two pixels of an image, with its sign."""
 
-WINDOW = data.StructLayout(
-    {
-        "cuts": 1,
-        "tap_words": ADDRESS_BITS,
-        "taps_x": MOST_TAPS.bit_length(),
-        "start": signed(LINE_BITS),
-        "along": signed(LINE_BITS),
-        "back": signed(LINE_BITS),
-        "mask_set": 1,
-        "frees_masks": 1,
-    }
-)
-"""Whether a part's words are cut from a ring of lines, `word_step` in a bank; words of a tap, taps of a row of them; lines from
-a column's own to the first tap's, from a tap to the next, and from the last tap of a row to the next row's first. Which masks,
-and whether they are free then."""
 
-PART = data.StructLayout(
-    {
-        "base": ADDRESS_BITS,
-        "origin": ADDRESS_BITS,
-        "rounds": COUNT_BITS,
-        "per_word": 8,
-        "columns": COUNT_BITS,
-        "rows": 8,
-        "line_words": ADDRESS_BITS,
-        "group_rounds": 8,
-        "n": 8,
-        "m": 8,
-        "frees": 8,
-        "stationary": 1,
-        "flushes": 1,
-        "last": 1,
-        "word_step": ADDRESS_BITS,
-        "window": WINDOW,
-    }
-)
-"""Words to be read of a share, which is at `base` from the first one's `origin` on: for each of `rounds`, `per_word` of which
-use one buffer word, for each column block, for each row block; of activations with one column block, once for each buffer word.
-How many shares are free then, and whether the sum ends.
-A word of activations, which `group_rounds` use, holds groups of `m` of which `n` are kept: the indices of each group count on
-from those of the one before.
+def window_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Whether a part's words are cut from a ring of lines, `word_step` in a bank; words of a tap, taps of a row of them; lines
+    from a column's own to the first tap's, from a tap to the next, and from the last tap of a row to the next row's first.
+    Which masks, and whether they are free then.
+    """
+    return data.StructLayout(
+        {
+            "cuts": 1,
+            "tap_words": config.count_bits,
+            "taps_x": MOST_TAPS.bit_length(),
+            "start": signed(LINE_BITS),
+            "along": signed(LINE_BITS),
+            "back": signed(LINE_BITS),
+            "mask_set": 1,
+            "frees_masks": 1,
+        }
+    )
 
-Where weights stay, for each block of C rounds, the last one filled up with zero weights: C words of weights, or one of
-activations for each of `columns` steps. Column c of the array reads its activations c · add_latency_cycles words behind column
-0; a part that `flushes` goes on until the last column is through."""
+
+def part_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Words to be read of a share, which is at `base` from the first one's `origin` on: for each of `rounds`, `per_word` of
+    which use one buffer word, for each column block, for each row block; of activations with one column block, once for
+    each buffer word. How many shares are free then, and whether the sum ends. A word of activations, which `group_rounds`
+    use, holds groups of `m` of which `n` are kept: the indices of each group count on from those of the one before.
+
+    Where weights stay, for each block of C rounds, the last one filled up with zero weights: C words of weights, or one of
+    activations for each of `columns` steps. Column c of the array reads its activations c · add_latency_cycles words behind
+    column 0; a part that `flushes` goes on until the last column is through.
+    """
+    return data.StructLayout(
+        {
+            "base": config.count_bits,
+            "origin": config.count_bits,
+            "rounds": config.count_bits,
+            "per_word": 8,
+            "columns": config.count_bits,
+            "rows": 8,
+            "line_words": config.count_bits,
+            "group_rounds": 8,
+            "n": 8,
+            "m": 8,
+            "frees": 8,
+            "stationary": 1,
+            "flushes": 1,
+            "last": 1,
+            "word_step": config.count_bits,
+            "window": window_layout(config),
+        }
+    )
 
 
 class OperandFeed(wiring.Component):
@@ -86,7 +90,7 @@ class OperandFeed(wiring.Component):
 
     Members
     -------
-    i : In(stream of PART)
+    i : In(stream of part_layout)
         What to read.
     addresses, data : Out(address bits × lines), In(element_bits × G × lines)
         Of the buffer.
@@ -109,7 +113,7 @@ class OperandFeed(wiring.Component):
         width = lines * element_bits * (1 if weights else config.max_group)
         super().__init__(
             {
-                "i": In(stream.Signature(PART)),
+                "i": In(stream.Signature(part_layout(config))),
                 "addresses": Out(addresses_layout(lines, words)),
                 "data": In(data.ArrayLayout(word, lines)),
                 "o": Out(stream.Signature(width)),
@@ -125,11 +129,12 @@ class OperandFeed(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.parts = parts = SyncFIFO(width=PART.size, depth=PART_WORDS)
+        bits = self.config.count_bits
+        m.submodules.parts = parts = SyncFIFO(width=len(Value.cast(self.i.payload)), depth=PART_WORDS)
         m.submodules.words = words = SyncFIFO(width=len(self.o.payload), depth=feed_words(self.lines, weights=self.weights))
-        part = data.View(PART, parts.r_data)
-        round_, lane, word = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
-        column, row, line = Signal(COUNT_BITS), Signal(8), Signal(ADDRESS_BITS)
+        part = data.View(part_layout(self.config), parts.r_data)
+        round_, lane, word = Signal(bits), Signal(8), Signal(bits)
+        column, row, line = Signal(bits), Signal(8), Signal(bits)
         reads, picked = Signal(), Signal.like(lane)
         later = address_cycles(weights=self.weights)
         under_way = Signal(1 + later + turn_cycles(self.lines))  # reads of the cycles before, the last one lowest
@@ -279,7 +284,7 @@ class _Place:
     def __init__(self, part: data.View, lines: int, word: Signal, line: Signal) -> None:
         self.part, self.lines, self.word, self.line = part, lines, word, line
         self.bits = (lines - 1).bit_length() if is_skewed(lines) else 0
-        self.offset, self.moved = Signal(ADDRESS_BITS, name="word_offset"), Signal(signed(LINE_BITS), name="moved")
+        self.offset, self.moved = Signal.like(word, name="word_offset"), Signal(signed(LINE_BITS), name="moved")
         self.tap_y, self.tap_x = (Signal(range(MOST_TAPS), name=f"tap_{axis}") for axis in "yx")
         self.distance = part.window.start + self.moved  # lines from a column's own to its tap's
 
@@ -305,21 +310,21 @@ class _Place:
     def in_ring(self, m: Module) -> tuple[Value, Value, Value]:
         """Two cycles later: the address of the tile's first lines, that of the next ones, and which banks have these."""
         part, window = self.part, self.part.window
-        block, offset = Signal(signed(ADDRESS_BITS + 2)), Signal(ADDRESS_BITS, name="offset_1")
-        ring, cuts = Signal(ADDRESS_BITS, name="ring"), Signal(name="cuts_1")
+        block, offset = Signal(signed(len(self.word) + 2)), Signal.like(self.word, name="offset_1")
+        ring, cuts = Signal.like(self.word, name="ring"), Signal(name="cuts_1")
         m.d.sync += [
             block.eq(part.base + self.line + Mux(window.cuts, self.distance >> self.bits, 0)),
             offset.eq(part.origin + self.offset),
             ring.eq(part.word_step),
             cuts.eq(window.cuts),
         ]
-        first, following = Signal(ADDRESS_BITS, name="first_block"), Signal(ADDRESS_BITS, name="next_block")
+        first, following = Signal.like(self.word, name="first_block"), Signal.like(self.word, name="next_block")
         wraps = block + 0 >= ring
         m.d.comb += first.eq(Mux(~cuts, block, Mux(block < 0, block + ring, Mux(wraps, block - ring, block))))
         m.d.comb += following.eq(Mux(first + 1 == ring, 0, first + 1))
         at, after, beyond = (
-            Signal(ADDRESS_BITS, name="at"),
-            Signal(ADDRESS_BITS, name="after"),
+            Signal.like(self.word, name="at"),
+            Signal.like(self.word, name="after"),
             Signal(self.lines, name="beyond"),
         )
         m.d.sync += [at.eq(first + offset), after.eq(following + offset)]

@@ -9,28 +9,19 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.dma.reader import elements_layout
-from hw.isa.bounds import COUNT_BITS
+from hw.isa.commands import Load
 from hw.isa.operands import chunk_elements, chunk_words, is_skewed
+from hw.parts.layouts import bound_layout
 from hw.ram import place_ram
 from hw.transpose import rotate
 from hw.walker import between
 
-PLACEMENT = data.StructLayout(
-    {
-        "across": 16,
-        "group": 16,
-        "shares": 32,
-        "share_words": 32,
-        "line_words": 32,
-        "word_step": 32,
-        "base": 32,
-        "beside": 16,
-        "spread": 16,
-    },
-)
-"""Where a load's elements go, see `hw.isa.commands.Load`."""
 
-ADDRESS_BITS = COUNT_BITS
+def placement_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Where a load's elements go, see `hw.isa.commands.Load`."""
+    names = ("across", "group", "shares", "share_words", "line_words", "word_step", "base", "beside", "spread")
+    layout = bound_layout(config, Load)
+    return data.StructLayout({name: layout[name].shape for name in names})
 
 
 def addresses_layout(lines: int, words: int) -> data.ArrayLayout:
@@ -72,7 +63,7 @@ class OperandBuffer(wiring.Component):
 
     Members
     -------
-    i_load : In(stream of PLACEMENT)
+    i_load : In(stream of placement_layout)
         A load, within `hw.isa.bounds`. It is taken when all shares of the one before have been freed; beside it, of the one
         before that.
     i : In(stream of elements_layout)
@@ -100,8 +91,8 @@ class OperandBuffer(wiring.Component):
         flags = {name: Out(1) for name in ("full", "beyond", "idle", "waits_free")}
         super().__init__(
             {
-                "i_load": In(stream.Signature(PLACEMENT)),
-                "i": In(stream.Signature(elements_layout(memory_bits, self.elements))),
+                "i_load": In(stream.Signature(placement_layout(config))),
+                "i": In(stream.Signature(elements_layout(config, memory_bits, self.elements))),
                 "free": In(8),
                 "addresses": In(addresses_layout(lines, words)),
                 "o": Out(data.ArrayLayout(data.ArrayLayout(element_bits, group), lines)),
@@ -111,9 +102,12 @@ class OperandBuffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        load, active, chunk = Signal(PLACEMENT), Signal(), self.i.payload
-        occupied, before = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # shares in use, of this load and of the one before
-        share, base = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        load, active, chunk = Signal(placement_layout(self.config)), Signal(), self.i.payload
+        occupied, before = (
+            Signal(self.config.count_bits),
+            Signal(self.config.count_bits),
+        )  # shares in use, of this load and of the one before
+        share, base = Signal(self.config.count_bits), Signal(self.config.count_bits)
         begun = Signal()  # the block that the next chunk belongs to has its share
         take, ends = Signal(), Signal()
         claims = active & self.i.valid & ~begun & (occupied < load.shares)
@@ -125,7 +119,7 @@ class OperandBuffer(wiring.Component):
             self.idle.eq(~active & (occupied == 0) & (before == 0)),
             self.waits_free.eq(active & self.i.valid & ~begun & ~claims),
         ]
-        in_use, frees_before = Signal(ADDRESS_BITS), before != 0
+        in_use, frees_before = Signal(self.config.count_bits), before != 0
         m.d.comb += in_use.eq(occupied + claims - Mux(frees_before, 0, self.free))
         m.d.sync += [occupied.eq(in_use), before.eq(before - Mux(frees_before, self.free, 0))]
         with m.If(claims):
@@ -147,7 +141,12 @@ class OperandBuffer(wiring.Component):
     def _place(self, m: Module, load: data.View, take: Value) -> "_Spot":
         """Where the chunk's first element belongs: line and position by counters, as no chunk says them."""
         chunk, group, lines = self.i.payload, load.group, self.lines
-        at_bank, at_line, at_lane, at_word = Signal(16), Signal(ADDRESS_BITS), Signal(16), Signal(ADDRESS_BITS)
+        at_bank, at_line, at_lane, at_word = (
+            Signal(16),
+            Signal(self.config.count_bits),
+            Signal(16),
+            Signal(self.config.count_bits),
+        )
         bank, line, lane, word = (Signal.like(at, name=f"place_{at.name}") for at in (at_bank, at_line, at_lane, at_word))
         begins, first, spread = chunk.u == 0, (chunk.u == 0) & (chunk.v == 0), self._spread(load)
 
@@ -159,7 +158,10 @@ class OperandBuffer(wiring.Component):
             wraps = small + count == full
             return Mux(wraps, 0, small + count), Mux(wraps, large + step, large)
 
-        offset, at_offset = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)  # of the word: as many steps as words
+        offset, at_offset = (
+            Signal(self.config.count_bits),
+            Signal(self.config.count_bits),
+        )  # of the word: as many steps as words
         # Spread, every line has words of its own, and words are counted in banks.
         lines, step = Mux(spread != 0, 1, lines), Mux(spread != 0, spread, 1)
         banks, lanes = (at_bank, at_line), (at_lane, at_word)
@@ -188,7 +190,7 @@ class OperandBuffer(wiring.Component):
 
     def _steps(self, load: data.View, words: Value) -> Value:
         """What so many words, at most as many as pieces, add to an address."""
-        return words[: self.pieces.bit_length()] * load.word_step[:ADDRESS_BITS]
+        return words[: self.pieces.bit_length()] * load.word_step
 
     def _along(self, load: data.View, moved: tuple[Value, Value], lanes: Value, word: Value) -> tuple[Value, Value]:
         """Lane and word behind a chunk: `moved`, but where it goes on in the next words, which it can where words are full."""
@@ -234,7 +236,7 @@ class OperandBuffer(wiring.Component):
         word_end = Cat(Const(0, (group - 1).bit_length()), ((end - 1) >> (group - 1).bit_length()) + 1)
         write, ended, along = Signal(), Signal(), Signal()
         in_banks, in_lanes, filled = Signal(lines), Signal(self.elements), Signal(self.elements)
-        at, step = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        at, step = Signal(self.config.count_bits), Signal(self.config.count_bits)
         held = [Signal(self.element_bits, name=f"turned_{number}") for number in range(self.elements)]
         m.d.sync += [
             write.eq(take & fits),
@@ -250,7 +252,7 @@ class OperandBuffer(wiring.Component):
             *(target.eq(value) for target, value in zip(held, turned, strict=True)),
         ]
         parts, exists = Cat(held), Cat(bit.replicate(self.element_bits) for bit in filled)
-        given = [Signal(ADDRESS_BITS, name=f"at_{number}") for number in range(pieces)]
+        given = [Signal(self.config.count_bits, name=f"at_{number}") for number in range(pieces)]
         m.d.comb += [address.eq(at + number * step) for number, address in enumerate(given)]
         ones = self._pieces(m, Mux(spreads, 0, Mux(across, piece, -spot.bank)), ~(across | spreads))
         width = group * self.element_bits
@@ -279,7 +281,7 @@ class OperandBuffer(wiring.Component):
 
     def _first(self, m: Module, spot: "_Spot", spread: Value, across: Value, piece: Value) -> tuple[Signal, Signal]:
         """What the chunk's first word adds to the address, and the bank of its first element, or of piece 0."""
-        offset, first = Signal(ADDRESS_BITS), Signal(range(self.lines))
+        offset, first = Signal(self.config.count_bits), Signal(range(self.lines))
         m.d.comb += offset.eq(spot.offset)
         m.d.comb += first.eq(spot.bank + spot.word - Mux(across, 0, piece) if self.skewed else spot.bank)
         if self.line_bits is not None:

@@ -6,25 +6,18 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.feed import SLOTS
+from hw.feed import slots_layout
 from hw.formats import BINARY32
-from hw.isa.bounds import COUNT_BITS
+from hw.isa.commands import Pass
 from hw.isa.microarchitecture import FEED_WORDS, RESULT_TILES
-from hw.parts.layouts import sums_layout
+from hw.parts.layouts import bound_layout, sums_layout
 from hw.ram import RAM, place_ram
 
-TILES = data.StructLayout(
-    {
-        "outer": 32,
-        "middle": 32,
-        "columns": 32,
-        "column_tile": 32,
-        "rows": 32,
-        "row_tile": 32,
-        "slot_rows": 16,
-    }
-)
-"""A product's result, as `hw.isa.commands.Pass` describes it."""
+
+def result_tiles_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A product's result, as `hw.isa.commands.Pass` describes it."""
+    layout, names = bound_layout(config, Pass), ("outer", "middle", "columns", "column_tile", "rows", "row_tile", "slot_rows")
+    return data.StructLayout({name: layout[name].shape for name in names})
 
 
 class ResultBuffer(wiring.Component):
@@ -41,16 +34,16 @@ class ResultBuffer(wiring.Component):
 
     Members
     -------
-    i_slots : In(stream of SLOTS)
+    i_slots : In(stream of slots_layout)
         The tiles that come, in order.
     i : In(stream of sums_layout)
         Their words, as `hw.stce.STCE` gives them: the last array column first, of each all slots; or vector by vector. Always
         taken.
-    i_tiles : In(stream of TILES)
+    i_tiles : In(stream of result_tiles_layout)
         Results to be given on, within `hw.isa.bounds`.
     o : Out(stream of 32 × vpu_lanes)
         Tile by tile, outer, then middle: for each column the rows, `vpu_lanes` at a time; zeros beyond the last row.
-    freed, freed_words : Out(1), Out(COUNT_BITS)
+    freed, freed_words : Out(1), Out(count_bits)
         For a cycle: a tile was read; its words.
     illegal : Out(1)
         For a cycle: a result has not as many tiles as its rows and columns need.
@@ -63,12 +56,12 @@ class ResultBuffer(wiring.Component):
         self.words = 2 * config.result_buffer_words
         super().__init__(
             {
-                "i_slots": In(stream.Signature(SLOTS)),
+                "i_slots": In(stream.Signature(slots_layout(config))),
                 "i": In(stream.Signature(sums_layout(config))),
-                "i_tiles": In(stream.Signature(TILES)),
+                "i_tiles": In(stream.Signature(result_tiles_layout(config))),
                 "o": Out(stream.Signature(data.ArrayLayout(BINARY32.width, config.vpu_lanes))),
                 "freed": Out(1),
-                "freed_words": Out(COUNT_BITS),
+                "freed_words": Out(config.count_bits),
                 "illegal": Out(1),
                 "idle": Out(1),
                 "waits_sums": Out(1),
@@ -78,7 +71,9 @@ class ResultBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         memory = place_ram(m, platform, "memory", self.words, 1, sums_layout(self.config).size)
-        m.submodules.full = full = SyncFIFO(width=COUNT_BITS, depth=RESULT_TILES)  # words of each tile that is there
+        m.submodules.full = full = SyncFIFO(
+            width=self.config.count_bits, depth=RESULT_TILES
+        )  # words of each tile that is there
         self._collect(m, memory, full)
         sending = self._send(m, memory, full)
         m.d.comb += self.idle.eq(~self.i_slots.valid & ~full.r_rdy & ~sending)
@@ -119,9 +114,9 @@ class ResultBuffer(wiring.Component):
         """Read tiles; high while a result is being given on."""
         config, lanes = self.config, self.config.vpu_lanes
         slices = config.rows // lanes
-        result, active, base = Signal(TILES), Signal(), Signal(range(self.words))
-        outer, middle, column, row = (Signal(COUNT_BITS, name=name) for name in ("outer", "middle", "column", "row"))
-        columns_left, rows_left = Signal(COUNT_BITS), Signal(COUNT_BITS)
+        result, active, base = Signal(result_tiles_layout(self.config)), Signal(), Signal(range(self.words))
+        outer, middle, column, row = (Signal(config.count_bits, name=name) for name in ("outer", "middle", "column", "row"))
+        columns_left, rows_left = Signal(config.count_bits), Signal(config.count_bits)
         word, block, part = Signal(range(self.words)), Signal(8), Signal(range(max(slices, 2)))
         fetched, picked, reads, real = Signal(), Signal.like(part), Signal(), Signal(lanes)
         m.submodules.out = out = SyncFIFO(width=BINARY32.width * lanes, depth=FEED_WORDS)

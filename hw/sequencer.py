@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.bounds import COUNT_BITS
 
 
 def tiles_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -30,9 +29,9 @@ def tiles_layout(config: AcceleratorConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "tiles": COUNT_BITS,
-            "rounds": COUNT_BITS,
-            "vectors": COUNT_BITS,
+            "tiles": config.count_bits,
+            "rounds": config.count_bits,
+            "vectors": config.count_bits,
             "group_rounds": 8,
             "slot_rows": 8,
             "slot_columns": 8,
@@ -84,9 +83,9 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self.config
         active = Signal()
-        tiles, idle_rounds, last_round = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(COUNT_BITS)
+        tiles, idle_rounds, last_round = Signal(config.count_bits), Signal(config.count_bits), Signal(config.count_bits)
         group_rounds, slot_rows, slot_columns = Signal(8), Signal(8), Signal(8)
-        tile, round_, in_group = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(8)
+        tile, round_, in_group = Signal(config.count_bits), Signal(config.count_bits), Signal(8)
         slot, row, column = Signal(range(max(config.interleave_slots, 2))), Signal(8), Signal(8)
 
         real = Signal()

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.delay_line import delay
-from hw.isa.bounds import COUNT_BITS
 from hw.sequencer import tiles_layout
 
 
@@ -55,8 +54,10 @@ class StationarySequencer(wiring.Component):
         tail = config.stationary_steps
         skew = config.stationary_skew_steps
         active, left = Signal(), Signal(range(tail + 1))
-        tiles, rounds, vectors, period = (Signal(COUNT_BITS, name=name) for name in ("tiles", "rounds", "vectors", "period"))
-        tile, round_, step = (Signal(COUNT_BITS, name=name) for name in ("tile", "round_", "step"))
+        tiles, rounds, vectors, period = (
+            Signal(config.count_bits, name=name) for name in ("tiles", "rounds", "vectors", "period")
+        )
+        tile, round_, step = (Signal(config.count_bits, name=name) for name in ("tile", "round_", "step"))
         column, until_column = Signal(range(config.columns + 1)), Signal(range(max(config.add_latency_cycles, 2)))
 
         real, handover, final = active & (step < vectors), Signal(), round_ == rounds - 1

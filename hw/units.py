@@ -11,16 +11,16 @@ from hw.array import Element
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.dispatch import Dispatch
-from hw.dma.bursts import WINDOW_BITS
+from hw.dma.bursts import window_bits
 from hw.dma.port import ADDRESS_BITS, Port, master_members, masters
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
 from hw.isa.checks import check_sat
-from hw.isa.commands import Sink, Source, Walk
+from hw.isa.commands import Sink, Source
 from hw.isa.operands import chunk_elements
 from hw.isa.registers import ErrorCode, Unit
 from hw.modules import place
-from hw.parts.layouts import command_layout
+from hw.parts.layouts import walk_layout
 from hw.streams import move
 from hw.uspe import USPE
 from hw.vector_unit import VectorUnit
@@ -52,7 +52,7 @@ class Units(wiring.Component):
     -------
     program : In(stream of Walk)
         Where the next program stands, as a walk of 32-bit words.
-    base, window : In(64), In(WINDOW_BITS)
+    base, window : In(64), In(window_bits)
         The window of memory.
     halt : In(1)
         No burst is begun any more.
@@ -79,9 +79,9 @@ class Units(wiring.Component):
         self.element = element
         super().__init__(
             {
-                "program": In(stream.Signature(command_layout(Walk))),
+                "program": In(stream.Signature(walk_layout(config))),
                 "base": In(ADDRESS_BITS),
-                "window": In(WINDOW_BITS),
+                "window": In(window_bits(config)),
                 "halt": In(1),
                 "clear_overflow": In(1),
                 "overflow": Out(1),

@@ -8,12 +8,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.bounds import COUNT_BITS, GUARD_BITS, MOST_SIZE_LOG2
-from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Walk
-from hw.parts.layouts import command_layout
-
-POSITION_BITS = COUNT_BITS
-"""Width of counts and positions within a space."""
+from hw.isa.bounds import GUARD_BITS, MOST_SIZE_LOG2
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter
+from hw.parts.layouts import walk_layout
 
 
 def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLayout:
@@ -34,8 +31,8 @@ def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLay
     return data.StructLayout(
         {
             "count": (max_elements).bit_length(),
-            "u": POSITION_BITS,
-            "v": POSITION_BITS,
+            "u": config.count_bits,
+            "v": config.count_bits,
             "offset": (config.axi_data_bytes - 1).bit_length(),
             "size_log2": 2,
             "outside": 1,
@@ -48,19 +45,22 @@ def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLay
     )
 
 
-REQUEST = data.StructLayout({"address": ADDRESS_BITS, "bytes": 32})
-"""Bytes that stand side by side: the part of a run that is inside, up to the end of its tile."""
+def request_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Bytes that stand side by side: the part of a run that is inside, up to the end of its tile."""
+    return data.StructLayout({"address": config.address_bits, "bytes": config.count_bits + MOST_SIZE_LOG2})
 
-PLACE = data.StructLayout(
-    {
-        "digits": data.ArrayLayout(POSITION_BITS, LOOPS),
-        "offset": ADDRESS_BITS,
-        "guard_0": signed(GUARD_BITS),
-        "guard_1": signed(GUARD_BITS),
-        "done": POSITION_BITS,
-    }
-)
-"""Where a space is: its loops' digits, what they add up to, and the elements before the tile."""
+
+def place_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Where a space is: its loops' digits, what they add up to, and the elements before the tile."""
+    return data.StructLayout(
+        {
+            "digits": data.ArrayLayout(config.count_bits, LOOPS),
+            "offset": config.address_bits,
+            "guard_0": signed(GUARD_BITS),
+            "guard_1": signed(GUARD_BITS),
+            "done": config.count_bits,
+        }
+    )
 
 
 class Walker(wiring.Component):
@@ -79,7 +79,7 @@ class Walker(wiring.Component):
         Within `hw.isa.bounds`. Taken when the walk before has ended.
     o : Out(stream of chunk_layout)
         A chunk a cycle, from the second cycle after the walk was taken.
-    requests : Out(stream of REQUEST)
+    requests : Out(stream of request_layout)
         For each run's part inside, offered with its first chunk, which is not taken before it.
     illegal : Out(1)
         High for a cycle: the walk is dropped: before its first chunk, as elements stand at no multiples of their size, or at a
@@ -93,9 +93,9 @@ class Walker(wiring.Component):
         self.max_elements = max_elements
         super().__init__(
             {
-                "i": In(stream.Signature(command_layout(Walk))),
+                "i": In(stream.Signature(walk_layout(config))),
                 "o": Out(stream.Signature(chunk_layout(config, max_elements))),
-                "requests": Out(stream.Signature(REQUEST)),
+                "requests": Out(stream.Signature(request_layout(config))),
                 "illegal": Out(1),
                 "idle": Out(1),
             }
@@ -103,13 +103,12 @@ class Walker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        walk, active, checking = Signal(command_layout(Walk)), Signal(), Signal()
-        tiles = _TileLoops(m, walk)
-        u = _Space(m, "u", walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
-        v = _Space(m, "v", walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
+        walk, active, checking = Signal(walk_layout(self.config)), Signal(), Signal()
+        tiles = _TileLoops(self.config, walk)
+        u, v = _Space(m, self.config, walk, "u", run=True), _Space(m, self.config, walk, "v", run=False)
         in_word, take = Signal(16), Signal()
 
-        outside, run = Signal(), _Run(m, walk, u, v)
+        outside, run = Signal(), _Run(m, self.config, walk, u, v)
         guarded = _guarded(walk, u, v, 0) & (walk.run_guard[0] | _guarded(walk, u, v, 1))
         m.d.comb += outside.eq(run.before | run.behind | ~guarded)
         count, address, together = self._count(m, walk, u, v, run, in_word)
@@ -120,7 +119,7 @@ class Walker(wiring.Component):
         asks = begins & ~outside
         empty = active & ~checking & ((u.left == 0) | (v.left == 0))
         running = active & ~checking & ~empty
-        end_of_beat = (count == together) | (address[: len(self.o.payload.offset)] + (count << walk.size_log2[:2])).bit_select(
+        end_of_beat = (count == together) | (address[: len(self.o.payload.offset)] + (count << walk.size_log2)).bit_select(
             len(self.o.payload.offset), 1
         )
         m.d.comb += [
@@ -128,7 +127,8 @@ class Walker(wiring.Component):
             end_of_block.eq(u.ends & v.ends),
             self.o.valid.eq(running & (~asks | self.requests.ready)),
             self.requests.valid.eq(running & asks & self.o.ready),
-            self.requests.payload.eq(Cat(address, (together << walk.size_log2[:2])[:32])),
+            self.requests.payload.address.eq(address),
+            self.requests.payload.bytes.eq(together << walk.size_log2),
             take.eq(self.o.valid & self.o.ready),
             self.o.payload.count.eq(count),
             self.o.payload.u.eq(u.position),
@@ -167,8 +167,8 @@ class Walker(wiring.Component):
         self, m: Module, walk: data.View, u: "_Space", v: "_Space", run: "_Run", in_word: Signal
     ) -> tuple[Signal, Signal, Signal]:
         """Elements of this chunk, the address of the first, and how many stand side by side from there on."""
-        address, together, beat = Signal(ADDRESS_BITS), Signal(32), Signal(8)
-        size, beat_bytes = walk.size_log2[:2], self.config.axi_data_bytes
+        address, together, beat = Signal(self.config.address_bits), Signal(self.config.count_bits), Signal(8)
+        size, beat_bytes = walk.size_log2, self.config.axi_data_bytes
         of_run = least(m, "of_run", walk.u[0].count - u.digit, u.left)
         of_limit = Mux(run.behind, of_run, run.left)
         m.d.comb += [
@@ -191,10 +191,11 @@ class _Run:
         Elements up to the first one inside, or from there on up to the last one.
     """
 
-    def __init__(self, m: Module, walk: data.View, u: "_Space", v: "_Space") -> None:
+    def __init__(self, m: Module, config: AcceleratorConfig, walk: data.View, u: "_Space", v: "_Space") -> None:
         guard, guarded, limited = Signal(signed(GUARD_BITS)), walk.run_guard[0], walk.run_limit != NO_LIMIT
-        digit, far = u.digit, Const((1 << POSITION_BITS) - 1, POSITION_BITS)
-        first, limit, last = (Signal(POSITION_BITS, name=f"run_{name}") for name in ("first", "limit", "last"))
+        bits = max(config.count_bits, GUARD_BITS)
+        digit, far = u.digit, Const((1 << bits) - 1, bits)
+        first, limit, last = (Signal(bits, name=f"run_{name}") for name in ("first", "limit", "last"))
         end = Signal(signed(GUARD_BITS + 1))  # the digit at which the guard comes to its limit
         m.d.comb += [
             guard.eq(walk.start_1 + u.place.guard_1 + v.place.guard_1),
@@ -204,14 +205,14 @@ class _Run:
             last.eq(Mux(guarded, Mux(end < 0, 0, least(m, "of_guard", end, limit)), limit)),
         ]
         self.before, self.behind, self.begins = digit < first, digit >= last, digit == first
-        self.left = (Mux(self.before, first, last) - digit)[:POSITION_BITS]
+        self.left = (Mux(self.before, first, last) - digit)[:bits]
 
 
 class _TileLoops:
     """The counters of the tile loops, and what the end of a block does to each."""
 
-    def __init__(self, m: Module, walk: data.View) -> None:
-        self.counters = [Signal(POSITION_BITS, name=name) for name in ("outer", "middle", "inner")]
+    def __init__(self, config: AcceleratorConfig, walk: data.View) -> None:
+        self.counters = [Signal(config.count_bits, name=name) for name in ("outer", "middle", "inner")]
         outer, middle, inner = (
             counter + 1 == count for counter, count in zip(self.counters, (walk.outer, walk.middle, walk.inner), strict=True)
         )
@@ -235,11 +236,12 @@ class _TileLoops:
 class _Space:
     """One of the two spaces: where it is, where its tile began, and where it goes next."""
 
-    def __init__(self, m: Module, name: str, loops: data.View, counter: Value, size: Value, tile: Value, *, run: bool) -> None:
-        self.loops, self.counter, self.run = loops, counter[:2], run
-        self.place, self.start, self.after = (Signal(PLACE, name=f"{name}_{part}") for part in ("place", "start", "after"))
-        self.position, self.left, self.ends = Signal(POSITION_BITS), Signal(POSITION_BITS), Signal()
-        self.length = least(m, f"{name}_length", tile, size - self.start.done)
+    def __init__(self, m: Module, config: AcceleratorConfig, walk: data.View, name: str, *, run: bool) -> None:
+        self.loops, self.counter, self.run = walk[name], walk[f"{name}_counter"], run
+        places = (Signal(place_layout(config), name=f"{name}_{part}") for part in ("place", "start", "after"))
+        self.place, self.start, self.after = places
+        self.position, self.left, self.ends = Signal(config.count_bits), Signal(config.count_bits), Signal()
+        self.length = least(m, f"{name}_length", walk[f"{name}_tile"], walk[f"{name}_size"] - self.start.done)
         self.digit = self.place.digits[0]
         m.d.comb += self.left.eq(self.length - self.position)
 
@@ -291,7 +293,7 @@ def _guarded(walk: data.View, u: _Space, v: _Space, number: int) -> Value:
 
 def _is_aligned(walk: data.View) -> Value:
     """Whether all elements stand at multiples of their size."""
-    within = Cat(walk.size_log2[:2] > bit for bit in range(MOST_SIZE_LOG2))
+    within = Cat(walk.size_log2 > bit for bit in range(MOST_SIZE_LOG2))
     any_of: Value = walk.base[:MOST_SIZE_LOG2]
     for loop in (*walk.u, *walk.v):
         any_of = any_of | loop.delta[:MOST_SIZE_LOG2]

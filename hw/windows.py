@@ -5,24 +5,27 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.operands import GRID_BITS, MASK_SETS, MOST_TAPS
 from hw.ram import place_ram
 
-GRID = data.StructLayout(
-    {
-        "tiles": COUNT_BITS,
-        "slots": 8,
-        "size_y": GRID_BITS,
-        "size_x": GRID_BITS,
-        "start_y": signed(GRID_BITS + 1),
-        "start_x": signed(GRID_BITS + 1),
-        "step_y": signed(GRID_BITS + 1),
-        "step_x": signed(GRID_BITS + 1),
-    }
-)
-"""Tiles of column slots, one pixel a column, image by image and row by row; and where the taps of each stand, see
-`hw.isa.commands.Product`."""
+
+def grid_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Tiles of column slots, one pixel a column, image by image and row by row; and where the taps of each stand, see
+    `hw.isa.commands.Product`.
+    """
+    return data.StructLayout(
+        {
+            "tiles": config.count_bits,
+            "slots": 8,
+            "size_y": GRID_BITS,
+            "size_x": GRID_BITS,
+            "start_y": signed(GRID_BITS + 1),
+            "start_x": signed(GRID_BITS + 1),
+            "step_y": signed(GRID_BITS + 1),
+            "step_x": signed(GRID_BITS + 1),
+        }
+    )
+
 
 MASK = data.StructLayout({"y": MOST_TAPS, "x": MOST_TAPS})
 """Of a column: which rows of taps, and which columns of taps, are inside its image."""
@@ -42,7 +45,7 @@ class WindowMasks(wiring.Component):
 
     Members
     -------
-    i : In(stream of GRID)
+    i : In(stream of grid_layout)
         Taken when all tiles of the one before have their masks.
     full : Out(1)
         For a cycle: another tile has its masks; sets are used in turn.
@@ -60,7 +63,7 @@ class WindowMasks(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i": In(stream.Signature(GRID)),
+                "i": In(stream.Signature(grid_layout(config))),
                 "full": Out(1),
                 "free": In(1),
                 "set": In(1),
@@ -73,7 +76,7 @@ class WindowMasks(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         columns, slots = self.config.columns, self.config.interleave_slots
-        tiles, grid = Signal(COUNT_BITS), Signal(GRID)
+        tiles, grid = Signal(self.config.count_bits), Signal(grid_layout(self.config))
         column, slot, into = Signal(range(columns)), Signal(8), Signal(1)
         y, x, room = Signal(GRID_BITS), Signal(GRID_BITS), Signal(range(MASK_SETS + 1), init=MASK_SETS)
         begins = (column == 0) & (slot == 0)

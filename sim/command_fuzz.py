@@ -158,7 +158,7 @@ def compare(config: AcceleratorConfig, before: Bytes, program: bytes, place: int
     try:
         said["NumPy"] = ""
         machine.run(commands)
-        if any(_reaches(command.walk, place) for command in commands if isinstance(command, Store)):
+        if any(_reaches(config, command.walk, place) for command in commands if isinstance(command, Store)):
             return "overwritten", []
     except Unordered:
         return "races", []
@@ -176,9 +176,10 @@ def compare(config: AcceleratorConfig, before: Bytes, program: bytes, place: int
     return "runs", list(_differences(machine, execution, outcome))
 
 
-def _reaches(walk: Walk, place: int) -> bool:
+def _reaches(config: AcceleratorConfig, walk: Walk, place: int) -> bool:
     """Whether a walk comes to a byte from `place` on, be it in the window or beyond."""
-    return any((block.addresses[block.inside] + (1 << walk.size_log2) > place).any() for block in blocks(walk))
+    found, size = blocks(walk, config.address_bits), 1 << walk.size_log2
+    return any((block.addresses[block.inside] + size > place).any() for block in found)
 
 
 def _differences(machine: Executor, execution: Execution, outcome: Outcome) -> Iterator[str]:

@@ -13,13 +13,13 @@ from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
 from hw.formats import BINARY32, FloatFormat
 from hw.functions import FunctionUnit
-from hw.held_factors import HELD, HeldFactors
+from hw.held_factors import HeldFactors, held_layout
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.reductions import MOST_GROUPS
 from hw.pregenerate import Pregenerate, ratio_layout
 from hw.ratio import DENSE, Ratio
-from hw.reductions import SIZES, ReductionUnit
+from hw.reductions import ReductionUnit, sizes_layout
 from hw.sore import SORE
 from hw.transpose import Transpose
 from hw.vector import PLACES_BITS
@@ -184,7 +184,7 @@ def _held_factors(draw: Draw) -> tuple[HeldFactors, list[Phase]]:
             continue
         fills = -(-count // (block * CONFIG.vpu_lanes)) if by_row else 1
         taken = fills * fields["words"] * kinds or count
-        held = HELD.const(fields | {"uses": count, "pairs": pairs, "third": third, "by_row": by_row}).as_bits()
+        held = held_layout(CONFIG).const(fields | {"uses": count, "pairs": pairs, "third": third, "by_row": by_row}).as_bits()
         phases.append(Phase({}, {}, {"begin": 1, "held": held}))
         phases.append(Phase({"i": draw.words(dut, "i", taken)}, {"o": count}, {"begin": 0, "held": held}))
     return dut, phases
@@ -193,15 +193,15 @@ def _held_factors(draw: Draw) -> tuple[HeldFactors, list[Phase]]:
 def _reductions(draw: Draw) -> tuple[ReductionUnit, list[Phase]]:
     dut, phases = ReductionUnit(CONFIG), []
     for groups, terms, largest in product((1, 3, MOST_GROUPS), (1, 3, 40), (0, 1)):
-        sizes = SIZES.const({"largest": largest, "groups": groups, "terms": terms}).as_bits()
+        sizes = sizes_layout(CONFIG).const({"largest": largest, "groups": groups, "terms": terms}).as_bits()
         phases.append(Phase({"i": draw.words(dut, "i", groups * terms)}, {"o": groups}, {"sizes": sizes}))
     for groups, block, terms, tile in ((5, 2, 40, 16), (3, 3, 7, 2), (MOST_GROUPS, MOST_GROUPS - 1, 3, 2)):
-        sizes = SIZES.const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
+        sizes = sizes_layout(CONFIG).const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
         phases.append(Phase({"i": draw.words(dut, "i", groups * terms)}, {"o": groups}, {"sizes": sizes}))
     for terms, last, largest in product((1, 9), (1, CONFIG.vpu_lanes), (0, 1)):
         fields = {"largest": largest, "across": 1, "groups": CONFIG.vpu_lanes, "terms": terms, "last_lanes": last}
         words = draw.words(dut, "i", CONFIG.vpu_lanes * terms)
-        phases.append(Phase({"i": words}, {"o": 1}, {"sizes": SIZES.const(fields).as_bits()}))
+        phases.append(Phase({"i": words}, {"o": 1}, {"sizes": sizes_layout(CONFIG).const(fields).as_bits()}))
     return dut, phases
 
 

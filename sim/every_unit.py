@@ -11,6 +11,7 @@ import numpy as np
 from hw.errors import SimulationError
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, union
 from hw.isa.commands import (
+    ADDRESS_BITS,
     LOOPS,
     NO_LIMIT,
     Command,
@@ -108,7 +109,8 @@ def _walks(random: Random) -> Iterator[list[Command]]:
         for size_log2 in SIZES_LOG2:
             for _ in range(WALKS):
                 walk = _any_walk(random, size_log2)
-                words = sum(len(block.addresses) * -(-block.addresses.shape[1] // LANES) for block in blocks(walk))
+                shapes = (block.addresses.shape for block in blocks(walk, ADDRESS_BITS))
+                words = sum(rows * -(-length // LANES) for rows, length in shapes)
                 others = [] if source is Source.ELEMENTS else [Load(source=Source.ELEMENTS, walk=_line(READ, words * LANES, 1))]
                 yield [*others, Load(source=source, walk=walk), replace(step, words=words), *_store(random, words), Halt()]
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
+from hw.config import MOST_COUNT_BITS as COUNT_BITS
 from hw.config import AcceleratorConfig
 from hw.isa.agreement import OPERANDS
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.commands import ADDRESS_BITS, Command, Counter, Halt, Load, Pass, Product, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.functions import Function
@@ -177,7 +177,7 @@ def _written(commands: Sequence[Command], size: int) -> NDArray[np.bool_]:
     written = np.zeros(size, bool)
     for command in commands:
         if isinstance(command, Store):
-            for block in blocks(command.walk):
+            for block in blocks(command.walk, ADDRESS_BITS):
                 places = block.addresses[block.inside]
                 for byte in range(1 << command.walk.size_log2):
                     written[places + byte] = True
@@ -321,4 +321,4 @@ def _stream(command: Load | Store) -> int:
 
 def _reaches(command: Command) -> bool:
     """Whether a walk comes to memory at all."""
-    return isinstance(command, Load | Store) and any(block.inside.any() for block in blocks(command.walk))
+    return isinstance(command, Load | Store) and any(block.inside.any() for block in blocks(command.walk, ADDRESS_BITS))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hw.files import write_whole
-from hw.isa.bounds import BOUNDS
+from hw.isa.bounds import BOUNDS, SAID
 from hw.isa.commands import COMMANDS, Field, Loop, Walk, layout
 from hw.isa.registers import REGISTERS
 
@@ -45,7 +45,13 @@ def _range(kind: type, name: str) -> str:
     bound = BOUNDS[kind].get(name)
     if bound is None:
         return ""
-    return "of the accelerator" if callable(bound) else f"{bound[0]} to {bound[1]}" if bound[0] != bound[1] else str(bound[0])
+    return (
+        SAID.get(bound, "of the accelerator")
+        if callable(bound)
+        else f"{bound[0]} to {bound[1]}"
+        if bound[0] != bound[1]
+        else str(bound[0])
+    )
 
 
 def registers() -> Iterator[str]:

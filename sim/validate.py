@@ -25,7 +25,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.formats import FloatFormat
 from hw.isa.bits import PassOption
-from hw.isa.commands import ADDRESS_BITS, Command, Load, Pass, Product, Source, Store, Walk
+from hw.isa.commands import Command, Load, Pass, Product, Source, Store, Walk
 from hw.isa.encoding import encode
 from hw.ratio import Ratios
 from sim import sat
@@ -182,7 +182,7 @@ def _sample(config: AcceleratorConfig, section: Section, rng: np.random.Generato
     Where walks come to the same bytes they do so still, and places in a page of 4 KiB stay, on which bursts depend.
     """
     whole = section.commands
-    walks, size = _moved([command.walk for command in whole if isinstance(command, Load | Store)])
+    walks, size = _moved(config, [command.walk for command in whole if isinstance(command, Load | Store)])
     memory, places, commands = np.zeros(size, np.uint8), iter(walks), list[Command]()
     for command in whole:
         if isinstance(command, Load | Store):
@@ -193,9 +193,9 @@ def _sample(config: AcceleratorConfig, section: Section, rng: np.random.Generato
     return Sample(section.origin, commands, memory)
 
 
-def _moved(walks: Sequence[Walk]) -> tuple[list[Walk], int]:
+def _moved(config: AcceleratorConfig, walks: Sequence[Walk]) -> tuple[list[Walk], int]:
     """Walks moved together, and the bytes that they then have; what they share they share still."""
-    spans, shifts = [_span(walk) for walk in walks], dict[int, int]()
+    spans, shifts = [_span(config, walk) for walk in walks], dict[int, int]()
     end = top = shift = 0  # the end of what is placed, where it is now and where it was
     for number in sorted(range(len(walks)), key=spans.__getitem__):
         first, last = spans[number]
@@ -206,24 +206,24 @@ def _moved(walks: Sequence[Walk]) -> tuple[list[Walk], int]:
     size = -(-end // sat.PAGE_BYTES) * sat.PAGE_BYTES
     if size > MOST_BYTES:
         raise InputError(f"a sample's walks span {size:,} bytes; at most {MOST_BYTES:,}")
-    moved = [(walk.base + shifts[number]) % (1 << ADDRESS_BITS) for number, walk in enumerate(walks)]
+    moved = [(walk.base + shifts[number]) % (1 << config.address_bits) for number, walk in enumerate(walks)]
     return [replace(walk, base=base) for walk, base in zip(walks, moved, strict=True)], size
 
 
-def _places(walk: Walk) -> NDArray[np.int64]:
+def _places(config: AcceleratorConfig, walk: Walk) -> NDArray[np.int64]:
     """The byte of each element in memory, in order."""
-    return np.concatenate([block.addresses[block.inside] for block in blocks(walk)])
+    return np.concatenate([block.addresses[block.inside] for block in blocks(walk, config.address_bits)])
 
 
-def _span(walk: Walk) -> tuple[int, int]:
+def _span(config: AcceleratorConfig, walk: Walk) -> tuple[int, int]:
     """The first byte of a walk, and the one behind its last; of one with nothing in memory, none at its base."""
-    places = _places(walk)
+    places = _places(config, walk)
     return (int(places.min()), int(places.max()) + (1 << walk.size_log2)) if len(places) else (walk.base, walk.base)
 
 
 def _fill(config: AcceleratorConfig, memory: Bytes, load: Load, sample: Sequence[Command], rng: np.random.Generator) -> None:
     """Random numbers of the kind that a load reads."""
-    places, storage = _places(load.walk), config.storage_format
+    places, storage = _places(config, load.walk), config.storage_format
     size, width = 1 << load.walk.size_log2, storage.width // 8
     if load.source is Source.GATE and (
         counted := [one for one in sample if isinstance(one, Pass) and one.options & PassOption.AT_PLACE]

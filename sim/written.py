@@ -134,7 +134,8 @@ class Journal:
         if not self._operations or self._operations[-1] is not operation:
             self._operations.append(operation)
         size, memory = 1 << store.walk.size_log2, self.machine.memory
-        first = np.concatenate([block.addresses[block.inside] for block in blocks(store.walk)])
+        found = blocks(store.walk, self.machine.config.address_bits)
+        first = np.concatenate([block.addresses[block.inside] for block in found])
         addresses = np.sort((first[:, None] + np.arange(size)).ravel())
         self._stored.append(_Stored(len(self._operations) - 1, store.sink, addresses, memory[addresses], size))
 

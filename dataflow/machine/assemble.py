@@ -545,7 +545,7 @@ class _Assembler:
     def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
         """The sums of a weight gradient, some columns at once, each time followed by their update."""
         size = updates.columns_at_once(self.config, layer, begun.tiling, product.kept)
-        if not access(product.output, self.memory[drain.tensor], across=True).is_even:
+        if not access(self.config, product.output, self.memory[drain.tensor], across=True).is_even:
             size = product.n
         around = self._origin
         for start in range(0, product.n, size):

@@ -53,7 +53,7 @@ def emit_drain(
     tiles_n = -(-columns // tiling.columns)
 
     def walk(tensor: str, seen: MatrixView) -> Walk:
-        found = access(seen, memory[tensor], across=True)
+        found = access(config, seen, memory[tensor], across=True)
         return (found.of_columns(*some) if some else found).tiled(
             rows=(Counter.MIDDLE, tiling.rows),
             columns=(Counter.OUTER, tiling.columns),

@@ -121,6 +121,9 @@ def execute(
     units += [reader for source, reader in readers.items() if source is not Source.FETCH]
     dispatch.quiet = _quiet(units, loops.tiles)
     size = sum(length(type(command)) for command in commands) + behind // 4
+    if size > config.most_counted or address >= 1 << config.address_bits:
+        most = f"a program has at most {config.most_counted} words and begins before byte {1 << config.address_bits}"
+        raise InputError(f"{most}; it has {size}, at {address}")
     counts = (Loop(count=size), *(Loop(),) * (LOOPS - 1))
     program.put(Walk(base=address, size_log2=2, boundary=1, u_size=size, u_tile=size, u=counts))
     moments: list[Moment] = []
@@ -143,7 +146,7 @@ def execute(
 
 
 def _check_window(config: AcceleratorConfig, walk: Walk, window_bytes: int) -> None:
-    last = WalkRows(walk, config.axi_data_bytes, config.vpu_lanes).last_byte()
+    last = WalkRows(walk, config, config.vpu_lanes).last_byte()
     if last >= window_bytes:
         raise InputError(f"a walk comes to byte {last}; the window has {window_bytes} bytes")
 

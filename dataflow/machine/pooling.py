@@ -20,7 +20,7 @@ from dataflow.network import MaxPool
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
-from hw.isa.commands import ADDRESS_BITS, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.commands import Load, Pass, Sink, Source, Store, Walk
 from hw.isa.reductions import MOST_GROUPS, PARTIAL_SUMS
 
 
@@ -106,7 +106,7 @@ class _Places:
 
 
 def _walk(
-    lanes: int,
+    config: AcceleratorConfig,
     tensor: Tensor,
     block: _Block,
     count: int,
@@ -114,6 +114,7 @@ def _walk(
     taps: tuple[tuple[int, int], tuple[int, int]] = ((1, 0), (1, 0)),
 ) -> Walk:
     """A tensor of images: words of channels and pixels, then taps as (count, step) of rows and columns; then `count` rows."""
+    lanes = config.vpu_lanes
     batch, height, width, _ = tensor.shape
     image, row, column, size = tensor.strides
     padded = block.words * lanes
@@ -132,7 +133,7 @@ def _walk(
         Step(batch, image),
     ]
     return in_words(
-        (tensor.offset + y * row + x * column + block.start * size) % (1 << ADDRESS_BITS),
+        (tensor.offset + y * row + x * column + block.start * size) % (1 << config.address_bits),
         size,
         lanes,
         u,
@@ -168,7 +169,7 @@ def over_windows(
     written[Sink.RESULTS] = values
     names: Names = {Source.ELEMENTS: source.name, **{sink: one.name for sink, one in written.items()}}
     for block in _blocks(lanes, source.shape[-1], columns.outputs):
-        walk = _walk(lanes, source, block, rows.outputs, read, taps)
+        walk = _walk(config, source, block, rows.outputs, read, taps)
         results = walk.v_size * block.groups
         reduced = Pass(
             words=results * terms,
@@ -178,7 +179,7 @@ def over_windows(
             terms=terms,
             results=results,
         )
-        stores = [Store(sink=sink, walk=_walk(lanes, one, block, rows.outputs, _Places())) for sink, one in written.items()]
+        stores = [Store(sink=sink, walk=_walk(config, one, block, rows.outputs, _Places())) for sink, one in written.items()]
         yield [Load(source=Source.ELEMENTS, walk=replace(walk, lowest=int(places is not None))), reduced, *stores], names
 
 
@@ -226,11 +227,11 @@ def gradient_of_windows(
         phases = axes[0].phase(start[0]), axes[1].phase(start[1])
         written = _Places((start[0], axes[0].stride), (start[1], axes[1].stride))
         for block in _blocks(config.vpu_lanes, target.shape[-1], phases[1].inputs):
-            yield from _gradient_of_phase(config.vpu_lanes, phases, axes[1].taps, block, written, gradient, (sums, target))
+            yield from _gradient_of_phase(config, phases, axes[1].taps, block, written, gradient, (sums, target))
 
 
 def _gradient_of_phase(
-    lanes: int,
+    config: AcceleratorConfig,
     phases: tuple[Phase, Phase],
     row_taps: int,
     block: _Block,
@@ -241,7 +242,7 @@ def _gradient_of_phase(
     rows, columns = phases
     sums, target = tensors
     terms = len(rows.taps) * len(columns.taps)
-    store = _walk(lanes, target, block, rows.inputs, written)
+    store = _walk(config, target, block, rows.inputs, written)
     results = store.v_size * block.groups
     to_target = Store(sink=Sink.RESULTS, walk=store)
     into: Names = {Sink.RESULTS: target.name}
@@ -252,7 +253,7 @@ def _gradient_of_phase(
     read = _Places((rows.first, 1), (columns.first, 1))
     taps = (len(rows.taps), rows.step), (len(columns.taps), columns.step)
     streams = {Source.ELEMENTS: gradient.tensor} | ({Source.GATE: gradient.places} if gradient.places else {})
-    loads = [Load(source=one, walk=_walk(lanes, tensor, block, rows.inputs, read, taps)) for one, tensor in streams.items()]
+    loads = [Load(source=one, walk=_walk(config, tensor, block, rows.inputs, read, taps)) for one, tensor in streams.items()]
     names: Names = {one: tensor.name for one, tensor in streams.items()}
     step = Pass(
         words=results * terms,
@@ -269,7 +270,7 @@ def _gradient_of_phase(
     if terms == 1:
         yield [*loads, replace(step, steps=step.steps | PassStep.NARROW), to_target], {**names, **into}
         return
-    summed = _walk(lanes, sums, block, rows.inputs, written)
+    summed = _walk(config, sums, block, rows.inputs, written)
     step = replace(step, options=step.options | PassOption.IN_TURN, groups=block.groups, terms=terms, results=results)
     yield [*loads, step, Store(sink=Sink.RESULTS, walk=summed)], {**names, Sink.RESULTS: sums.name}
     narrow = Pass(words=results, steps=PassStep.NARROW)
@@ -305,7 +306,7 @@ def scaled(
     steps |= PassStep.NARROW if target.kind == "storage" else PassStep(0)
     for block in _blocks(lanes, source.shape[-1], len(columns)):
         read, written = (
-            replace(_walk(lanes, tensor, block, len(rows), places), limit_1=columns.stop) for tensor in (source, target)
+            replace(_walk(config, tensor, block, len(rows), places), limit_1=columns.stop) for tensor in (source, target)
         )
         step = Pass(words=read.v_size * block.groups, steps=steps, scale=scale)
         names: Names = {Source.ELEMENTS: source.name, Sink.RESULTS: target.name}

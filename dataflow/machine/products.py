@@ -61,6 +61,7 @@ def begin_batch(config: AcceleratorConfig, memory: Memory, product: Product) -> 
     activations = replace(activations, each=(), rows=(*activations.each, *_padded(activations.rows, tiles, tiling.columns)))
     output = replace(output, each=(), columns=(*output.each, *_padded(output.columns, tiles, tiling.columns)))
     load = _load(
+        config,
         memory, weights, Source.WEIGHTS, tiling,
         lines=(Counter.INNER, tiling.rows, config.rows), part=single.k, group=config.max_group, shares=tiling.weight_shares,
         words=tiling.weight_words, held=False, pieces=chunk_words(config, config.rows), positions=Counter.OUTER,
@@ -89,6 +90,7 @@ def begin(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
     """The operands of a single product, windows of which the array cuts itself where it can."""
     window, tiling = cut(config, product, memory[product.activations.region].shape)
     load = _load(
+        config,
         memory, product.weights, Source.WEIGHTS, tiling,
         lines=(Counter.MIDDLE, tiling.rows, config.rows), part=tiling.part_rounds, group=config.max_group,
         shares=tiling.weight_shares, words=tiling.weight_words, held=tiling.weights_held,
@@ -100,6 +102,7 @@ def begin(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
 
 def _activations(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling) -> Load:
     return _load(
+        config,
         memory, view, Source.ACTIVATIONS, tiling,
         lines=(Counter.OUTER, tiling.columns, 1 if tiling.vectors else config.columns), part=tiling.part_words * tiling.group,
         group=tiling.group, shares=tiling.activation_shares, words=tiling.activation_words, held=tiling.activations_held,
@@ -145,6 +148,7 @@ def _taps(window: Window | None, tiling: Tiling) -> dict[str, Any]:
 
 
 def _load(
+    config: AcceleratorConfig,
     memory: Memory,
     view: MatrixView,
     source: Source,
@@ -162,7 +166,7 @@ def _load(
 ) -> Load:
     """One operand: lines move with `lines`' counter in tiles of its second number, its third are those of a chunk."""
     counter, tile, height = lines
-    found = access(view, memory[view.region])
+    found = access(config, view, memory[view.region])
     walk = found.tiled(
         rows=(counter, tile),
         columns=(positions, part),

@@ -7,10 +7,10 @@ from typing import Any
 
 from dataflow.machine.memory import Tensor
 from dataflow.program import MatrixView
+from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.isa import commands
 from hw.isa.bounds import LARGEST
-from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Walk
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Loop, Walk
 
 GUARDS = 2
 """Axes of a tensor that a walk can watch beside its run."""
@@ -28,7 +28,7 @@ class Step:
     guards: tuple[int, int] = (0, 0)
 
 
-def loops(steps: Sequence[Step], *, run: bool) -> tuple[commands.Loop, ...]:
+def loops(steps: Sequence[Step], *, run: bool) -> tuple[Loop, ...]:
     """Loops from steps, the innermost first; the first one is the run, whose way is not counted, where `run` is set."""
     made = []
     way = [0, 0, 0]
@@ -37,12 +37,12 @@ def loops(steps: Sequence[Step], *, run: bool) -> tuple[commands.Loop, ...]:
             moves = (loop.step, *loop.guards)
             delta, guard_0, guard_1 = (move - back for move, back in zip(moves, way, strict=True))
             way = [back + (loop.count - 1) * move for move, back in zip(moves, way, strict=True)]
-            made.append(commands.Loop(count=loop.count, delta=delta, guard_0=guard_0, guard_1=guard_1))
+            made.append(Loop(count=loop.count, delta=delta, guard_0=guard_0, guard_1=guard_1))
         else:
-            made.append(commands.Loop(count=loop.count))
+            made.append(Loop(count=loop.count))
     if len(made) > LOOPS:
         raise InputError(f"an access has {len(made)} loops; allowed: {LOOPS}")
-    return (*made, *(commands.Loop() for _ in range(LOOPS - len(made))))
+    return (*made, *(Loop() for _ in range(LOOPS - len(made))))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Access:
         )
 
 
-def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> Access:
+def access(config: AcceleratorConfig, view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> Access:
     """The spaces of `view`.
 
     Parameters
@@ -142,7 +142,7 @@ def access(view: MatrixView, tensor: Tensor, *, across: bool | None = None) -> A
             guards[slot] = view.origin[axis] * scale[axis], tensor.shape[axis] * scale[axis]
     base = tensor.offset + sum(place * stride for place, stride in zip(view.origin, strides, strict=True))
     walk = Walk(
-        base=base % (1 << commands.ADDRESS_BITS),
+        base=base % (1 << config.address_bits),
         size_log2=tensor.element_bytes.bit_length() - 1,
         u_size=prod(loop.size for loop in u),
         u_tile=prod(loop.size for loop in u),

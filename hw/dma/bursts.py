@@ -5,16 +5,18 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.isa.commands import ADDRESS_BITS
 from hw.isa.microarchitecture import PAGE_BYTES
-from hw.walker import REQUEST, least
-
-BURST = data.StructLayout({"address": ADDRESS_BITS, "beats": 8})
-"""Byte address in the window of the first beat, a multiple of the beat's size; beats less one."""
+from hw.walker import least, request_layout
 
 
-WINDOW_BITS = ADDRESS_BITS + 1
-"""Of the length of the window."""
+def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Byte address in the window of the first beat, a multiple of the beat's size; beats less one."""
+    return data.StructLayout({"address": config.address_bits, "beats": 8})
+
+
+def window_bits(config: AcceleratorConfig) -> int:
+    """Width of the length of the window, which has at most ``2 ** address_bits`` bytes."""
+    return config.address_bits + 1
 
 
 class Splitter(wiring.Component):
@@ -27,11 +29,11 @@ class Splitter(wiring.Component):
 
     Members
     -------
-    i : In(stream of REQUEST)
+    i : In(stream of request_layout)
         Taken while nothing is left of the one before, or with its last burst.
-    window : In(WINDOW_BITS)
+    window : In(window_bits)
         Bytes of the window; it begins at a multiple of 4 KiB.
-    o : Out(stream of BURST)
+    o : Out(stream of burst_layout)
         A burst a cycle, from the cycle after the request was taken.
     outside, address : Out(1), Out(32)
         For a cycle: a request went beyond the window, and the low bits of where. It is dropped.
@@ -43,9 +45,9 @@ class Splitter(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i": In(stream.Signature(REQUEST)),
-                "window": In(WINDOW_BITS),
-                "o": Out(stream.Signature(BURST)),
+                "i": In(stream.Signature(request_layout(config))),
+                "window": In(window_bits(config)),
+                "o": Out(stream.Signature(burst_layout(config))),
                 "outside": Out(1),
                 "address": Out(32),
                 "idle": Out(1),
@@ -57,7 +59,8 @@ class Splitter(wiring.Component):
         beat_bytes = self.config.axi_data_bytes
         beat_bits = beat_bytes.bit_length() - 1
         page_beats = PAGE_BYTES // beat_bytes
-        beat, left = Signal(ADDRESS_BITS - beat_bits), Signal(ADDRESS_BITS - beat_bits)  # numbers of beats
+        bits = self.config.address_bits - beat_bits
+        beat, left = Signal(bits), Signal(bits + 1)  # numbers of beats
 
         to_page = Signal(range(page_beats + 1))
         m.d.comb += to_page.eq(page_beats - (beat & (page_beats - 1)))

@@ -8,7 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import BURST
+from hw.dma.bursts import burst_layout
 from hw.dma.writer import beat_layout
 from hw.isa.microarchitecture import OUTSTANDING_BURSTS, WRITES_AHEAD
 
@@ -53,11 +53,11 @@ class Port(wiring.Component):
 
     Members
     -------
-    ar_<number>, … : In(stream of BURST)
+    ar_<number>, … : In(stream of burst_layout)
         A burst is taken in the cycle before it stands at the port.
     r_<number>, … : Out(stream of axi_data_bits)
         Beats of each reader's bursts, which it must take at once, in the cycle in which they come.
-    aw_<number>, …, w_<number>, … : In(stream of BURST), In(stream of beat_layout)
+    aw_<number>, …, w_<number>, … : In(stream of burst_layout), In(stream of beat_layout)
         All beats of a burst must be there when it is offered.
     b_<number>, … : Out(9)
         Beats of each writer's burst that is answered in this cycle, or 0.
@@ -75,9 +75,9 @@ class Port(wiring.Component):
     def __init__(self, config: AcceleratorConfig, readers: Sequence[int], writers: Sequence[int]) -> None:
         self.config = config
         self.readers, self.writers = readers, writers
-        streams = {f"ar_{number}": In(stream.Signature(BURST)) for number in readers}
+        streams = {f"ar_{number}": In(stream.Signature(burst_layout(config))) for number in readers}
         streams |= {f"r_{number}": Out(stream.Signature(config.axi_data_bits)) for number in readers}
-        streams |= {f"aw_{number}": In(stream.Signature(BURST)) for number in writers}
+        streams |= {f"aw_{number}": In(stream.Signature(burst_layout(config))) for number in writers}
         streams |= {f"w_{number}": In(stream.Signature(beat_layout(config))) for number in writers}
         super().__init__(
             {
@@ -167,11 +167,11 @@ class Port(wiring.Component):
         """The most urgent burst to the address channel; bursts wait until their answer has come."""
         signals = {name: getattr(self, f"m_axi_{channel}{name}") for name in ("id", "addr", "len", "valid")}
         before: Value = Signal(1, name=f"{channel}_none")
-        waiting = []
+        waiting, layout = [], burst_layout(self.config)
         for number in self.readers if channel == "ar" else self.writers:
             burst = getattr(self, f"{channel}_{number}")
-            m.submodules[f"{channel}_bursts_{number}"] = bursts = SyncFIFO(width=BURST.size, depth=OUTSTANDING_BURSTS)
-            oldest, ends, wants = data.View(BURST, bursts.r_data), end & (answered == number), burst.valid & bursts.w_rdy
+            m.submodules[f"{channel}_bursts_{number}"] = bursts = SyncFIFO(width=layout.size, depth=OUTSTANDING_BURSTS)
+            oldest, ends, wants = data.View(layout, bursts.r_data), end & (answered == number), burst.valid & bursts.w_rdy
             m.d.comb += [
                 burst.ready.eq(free & bursts.w_rdy & ~before),
                 bursts.w_data.eq(burst.payload),

@@ -7,23 +7,22 @@ from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import BURST, WINDOW_BITS, Splitter
+from hw.dma.bursts import Splitter, burst_layout, window_bits
 from hw.formats import lowest_bits
-from hw.isa.commands import Walk
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
 from hw.modules import place
-from hw.parts.layouts import command_layout
-from hw.walker import POSITION_BITS, Walker, between, chunk_layout
+from hw.parts.layouts import walk_layout
+from hw.walker import Walker, between, chunk_layout
 
 
-def elements_layout(element_bits: int, max_elements: int) -> data.StructLayout:
+def elements_layout(config: AcceleratorConfig, element_bits: int, max_elements: int) -> data.StructLayout:
     """Elements of a chunk, the first one lowest, zeros behind the last, and where in the block they belong."""
     return data.StructLayout(
         {
             "elements": data.ArrayLayout(element_bits, max_elements),
             "count": max_elements.bit_length(),
-            "u": POSITION_BITS,
-            "v": POSITION_BITS,
+            "u": config.count_bits,
+            "v": config.count_bits,
             "end_of_block": 1,
             "last": 1,
         }
@@ -50,13 +49,13 @@ class Reader(wiring.Component):
     -------
     i : In(stream of Walk)
         What to read.
-    ar : Out(stream of BURST)
+    ar : Out(stream of burst_layout)
         Bursts.
     r : In(stream of axi_data_bits)
         Their beats, in order; always ready.
     o : Out(stream of elements_layout, or of element_bits × max_elements)
         Chunks, or words.
-    window, halt : In(WINDOW_BITS), In(1)
+    window, halt : In(window_bits), In(1)
         See `Splitter`; nothing is asked for while `halt` is high, nor waited for.
     illegal, outside, address : Out(1), Out(1), Out(32)
         For a cycle: a walk that is not one, a request beyond the window, and where.
@@ -78,15 +77,15 @@ class Reader(wiring.Component):
         self.max_elements = max_elements
         self.element_bits = element_bits
         self.words = words
-        shape = data.ArrayLayout(element_bits, max_elements) if words else elements_layout(element_bits, max_elements)
+        shape = data.ArrayLayout(element_bits, max_elements) if words else elements_layout(config, element_bits, max_elements)
         flags = ("illegal", "outside", "idle", "settled", "waits_memory", "waits_consumer")
         super().__init__(
             {
-                "i": In(stream.Signature(command_layout(Walk))),
-                "ar": Out(stream.Signature(BURST)),
+                "i": In(stream.Signature(walk_layout(config))),
+                "ar": Out(stream.Signature(burst_layout(config))),
                 "r": In(stream.Signature(config.axi_data_bits)),
                 "o": Out(stream.Signature(shape)),
-                "window": In(WINDOW_BITS),
+                "window": In(window_bits(config)),
                 "halt": In(1),
                 "address": Out(32),
                 **{name: Out(1) for name in flags},

@@ -7,12 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
-from hw.dma.bursts import BURST, WINDOW_BITS, Splitter
+from hw.dma.bursts import Splitter, burst_layout, window_bits
 from hw.fp.pipeline import wire
-from hw.isa.commands import Walk
 from hw.isa.microarchitecture import REQUEST_WORDS, UNFINISHED_WALKS
 from hw.modules import place
-from hw.parts.layouts import command_layout
+from hw.parts.layouts import walk_layout
 from hw.uspe import select
 from hw.walker import Walker, between, chunk_layout
 
@@ -45,7 +44,7 @@ class Writer(wiring.Component):
         Where to.
     words : In(stream of element_bits × lanes)
         What; a word is taken with its last element.
-    aw : Out(stream of BURST)
+    aw : Out(stream of burst_layout)
         Bursts whose beats are at `w`.
     w : Out(stream of beat_layout)
         The beats of the bursts that were taken.
@@ -66,12 +65,12 @@ class Writer(wiring.Component):
         flags = ("complete", "illegal", "outside", "idle", "waits_memory", "waits_words")
         super().__init__(
             {
-                "i": In(stream.Signature(command_layout(Walk))),
+                "i": In(stream.Signature(walk_layout(config))),
                 "words": In(stream.Signature(data.ArrayLayout(element_bits, lanes))),
-                "aw": Out(stream.Signature(BURST)),
+                "aw": Out(stream.Signature(burst_layout(config))),
                 "w": Out(stream.Signature(beat_layout(config))),
                 "b": In(9),
-                "window": In(WINDOW_BITS),
+                "window": In(window_bits(config)),
                 "halt": In(1),
                 "address": Out(32),
                 **{name: Out(1) for name in flags},

@@ -6,20 +6,17 @@ What several fields, or several commands, must agree on is in `hw.isa.checks` an
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hw.config import AcceleratorConfig
+from hw.config import MOST_COUNT_BITS, AcceleratorConfig
 from hw.isa.bits import PassOption, PassStep, UpdateCopy, union
-from hw.isa.commands import Counter, Halt, Load, Loop, Pass, Product, Store, Sync, Update, Walk, layout
+from hw.isa.commands import ADDRESS_BITS, Counter, Halt, Load, Loop, Pass, Product, Store, Sync, Update, Walk, layout
 from hw.isa.functions import Function
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed
 from hw.isa.reductions import MOST_GROUPS, lanes_summed
 from hw.ratio import MAX_KEPT
 
-COUNT_BITS = 24
-"""Width of the hardware's counters: of tiles, elements, rounds, shares, and words of a buffer."""
-
-LARGEST = (1 << COUNT_BITS) - 1
-"""Most of anything that is counted."""
+LARGEST = (1 << MOST_COUNT_BITS) - 1
+"""Most of anything that an accelerator counts."""
 
 GUARD_BITS = 18
 """Width of what each space adds to a guarded coordinate: it goes round."""
@@ -88,18 +85,44 @@ def _kept(config: AcceleratorConfig) -> Range:
     return 1, min(MAX_KEPT, config.max_group)
 
 
-SPARE, FLAG, COUNT, HALF, WORDS = (0, 0), (0, 1), (1, LARGEST), (1, 0xFFFF), (1, 0xFFFFFFFF)
+def _count(config: AcceleratorConfig) -> Range:
+    return 1, config.most_counted
+
+
+def _results(config: AcceleratorConfig) -> Range:
+    return 0, config.most_counted
+
+
+def _address(config: AcceleratorConfig) -> Range:
+    return 0, (1 << config.address_bits) - 1
+
+
+def _delta(config: AcceleratorConfig) -> Range:
+    """From the end of the window to its beginning, and back."""
+    most = 1 << min(config.address_bits, ADDRESS_BITS - 1)
+    return -most, most - 1
+
+
+SPARE, FLAG, HALF, WORDS = (0, 0), (0, 1), (1, 0xFFFF), (1, 0xFFFFFFFF)
 GRID, MOVE, REACH = (1, (1 << GRID_BITS) - 1), (-(1 << GRID_BITS), (1 << GRID_BITS) - 1), (0, 255)
+
+SAID: dict[Any, str] = {
+    _count: "1 to 2^`count_bits` - 1",
+    _results: "0 to 2^`count_bits` - 1",
+    _address: "0 to 2^`address_bits` - 1",
+    _delta: "-2^`address_bits` to 2^`address_bits` - 1",
+}
+"""Ranges of the accelerator's own, by the fields of its configuration."""
 
 BOUNDS: dict[type, dict[str, Bound]] = {
     Halt: {},
     Sync: {},
-    Loop: {"count": COUNT, "delta": None, "guard_0": None, "guard_1": None},
+    Loop: {"count": _count, "delta": _delta, "guard_0": None, "guard_1": None},
     Walk: {
-        "base": None, "size_log2": (0, MOST_SIZE_LOG2), "boundary": HALF,
-        "outer": COUNT, "middle": COUNT, "inner": COUNT, "u_counter": (0, max(Counter)), "v_counter": (0, max(Counter)),
+        "base": _address, "size_log2": (0, MOST_SIZE_LOG2), "boundary": HALF,
+        "outer": _count, "middle": _count, "inner": _count, "u_counter": (0, max(Counter)), "v_counter": (0, max(Counter)),
         "lowest": FLAG, "run_guard": FLAG,
-        "u_size": COUNT, "u_tile": COUNT, "v_size": COUNT, "v_tile": COUNT, "run_limit": None,
+        "u_size": _count, "u_tile": _count, "v_size": _count, "v_tile": _count, "run_limit": None,
         "start_0": None, "limit_0": None, "start_1": None, "limit_1": None,
     },
     Load: {
@@ -109,19 +132,19 @@ BOUNDS: dict[type, dict[str, Bound]] = {
     },
     Store: {"after": (0, MOST_AFTER), "spare": SPARE},
     Product: {
-        "outer": COUNT, "middle": COUNT, "inner": COUNT, "rounds": COUNT, "part_rounds": COUNT, "group_rounds": _group,
+        "outer": _count, "middle": _count, "inner": _count, "rounds": _count, "part_rounds": _count, "group_rounds": _group,
         "dense": FLAG, "n": _group, "m": _group, "slot_rows": _slots, "slot_columns": _slots,
         "weight_shares": _positive(_weight_words), "weight_share_words": _weight_words, "weight_line_words": _weight_words,
         "weight_base": _weight_words, "activation_shares": _positive(_activation_words),
         "activation_share_words": _activation_words, "activation_line_words": _activation_words,
         "activation_word_step": _activation_words, "activation_base": _activation_words, "weights_held": FLAG,
-        "activations_held": FLAG, "vectors": _vectors, "taps_y": _taps, "taps_x": _taps, "tap_words": COUNT, "grid_y": GRID,
+        "activations_held": FLAG, "vectors": _vectors, "taps_y": _taps, "taps_x": _taps, "tap_words": _count, "grid_y": GRID,
         "grid_x": GRID, "start_y": MOVE, "start_x": MOVE, "step_y": MOVE, "step_x": MOVE, "ahead": REACH, "behind": REACH,
     },
     Pass: {
         "words": WORDS, "steps": (0, union(PassStep)), "options": (0, union(PassOption)), "scale": None, "shift": None,
-        "outer": COUNT, "middle": COUNT, "columns": COUNT, "column_tile": COUNT, "rows": COUNT, "row_tile": COUNT,
-        "slot_rows": _slots, "groups": (0, MOST_GROUPS), "terms": COUNT, "results": (0, LARGEST),
+        "outer": _count, "middle": _count, "columns": _count, "column_tile": _count, "rows": _count, "row_tile": _count,
+        "slot_rows": _slots, "groups": (0, MOST_GROUPS), "terms": _count, "results": _results,
         "function": (0, max(Function)), "place": None, "place_words": HALF, "place_columns": HALF, "place_step": None,
         "place_rows": HALF, "place_row_step": None, "held": (0, HELD_WORDS), "held_block": HALF,
         "last_lanes": lambda config: (0, lanes_summed(config.vpu_lanes)),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PACKED_COPIES, PassOption
-from hw.isa.bounds import LARGEST, MOST_AFTER, MOST_SIZE_LOG2, most_slots, out_of_range
+from hw.isa.bounds import MOST_AFTER, MOST_SIZE_LOG2, most_slots, out_of_range
 from hw.isa.commands import Command, Counter, Halt, Load, Pass, Product, Sink, Source, Store, Sync, Update, Walk
 from hw.isa.microarchitecture import HELD_WORDS
 from hw.isa.operands import loaded_boundaries
@@ -145,13 +145,13 @@ def _product(config: AcceleratorConfig, product: Product) -> Iterator[str]:
 def _stationary(config: AcceleratorConfig, product: Product) -> Iterator[str]:
     """What a product needs whose weights stay."""
     yield from _within(product, 1, 1, "slot_rows", "slot_columns")
-    yield from _within(product, 2, LARGEST, "activation_shares")
+    yield from _within(product, 2, config.most_counted, "activation_shares")
     if product.group_rounds & (product.group_rounds - 1):
         yield f"group_rounds must be a power of two where weights stay, not {product.group_rounds}"
     if product.inner > 1 and product.part_rounds % config.columns:
         yield f"part_rounds must be a multiple of the array's {config.columns} columns, not {product.part_rounds}"
-    if product.outer * product.middle > LARGEST:
-        yield f"outer * middle must be at most {LARGEST} where weights stay, not {product.outer} * {product.middle}"
+    if product.outer * product.middle > config.most_counted:
+        yield f"outer * middle must be at most {config.most_counted} where weights stay, not {product.outer} * {product.middle}"
 
 
 def _update(config: AcceleratorConfig, update: Update) -> Iterator[str]:
@@ -198,3 +198,6 @@ def check_sat(config: AcceleratorConfig) -> None:
     if config.output_buffer_bytes < least:
         given = config.output_buffer_bytes
         raise InputError(f"output_buffer_bytes of {config.name} must be at least {least}, two tiles of sums, not {given}")
+    words = max(config.weight_buffer_words, config.activation_buffer_words, 2 * config.result_buffer_words)
+    if words > config.most_counted:
+        raise InputError(f"buffers of {config.name} may have {config.most_counted} words, as count_bits says, not {words}")

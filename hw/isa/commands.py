@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, ClassVar
 
+from hw.config import MOST_ADDRESS_BITS
 from hw.isa.bits import Bits, PassOption, PassStep, UpdateCopy
 from hw.isa.functions import described
 from hw.isa.microarchitecture import HELD_WORDS
@@ -67,8 +68,8 @@ class Counter(IntEnum):
     INNER = 3
 
 
-ADDRESS_BITS = 40
-"""Of an address in the window, which may have as many bytes."""
+ADDRESS_BITS = MOST_ADDRESS_BITS
+"""Of an address in the window; an accelerator may have fewer, `address_bits` of its configuration, and counts modulo these."""
 
 
 def word(doc: str, bits: int = 32, *, signed: bool = False, default: int = 0) -> Any:  # noqa: ANN401 (a dataclass field)

@@ -173,9 +173,9 @@ def _table() -> tuple[Register, ...]:
         ("window_base_high", True, "its upper half"),
         ("window_bytes", True, "length of the window", (), None, 4),
         ("window_bytes_high", True, "its upper half"),
-        ("program_address", True, "byte in the window of the program's first word", (), None, 4),
+        ("program_address", True, "byte in the window of the program's first word, within `address_bits`", (), None, 4),
         ("program_address_high", True, "its upper half"),
-        ("program_bytes", True, "length of the program", (), None, 4, 4),
+        ("program_bytes", True, "length of the program, of as many words as `count_bits` count", (), None, 4, 4),
         ("interrupt_enable", True, "", _bits(enable="interrupts at the end of a program and at an error")),
         ("interrupt_status", False, "", _bits(pending="a program has ended, or there was an error")),
         ("watchdog_cycles", True, "cycles without any progress after which the program is stopped; 0: never"),
@@ -192,6 +192,16 @@ REGISTERS = _table()
 OFFSETS = {register.name: register.offset for register in REGISTERS}
 FIELDS = {register.name: register.fields for register in REGISTERS}
 ADDRESS_BITS = 12
+
+
+def setting_bits(config: AcceleratorConfig) -> dict[str, int]:
+    """How many of a setting's bits may be set, where that is not all of them: no program is started with others."""
+    bits = {
+        "program_address": config.address_bits,
+        "program_address_high": max(0, config.address_bits - 32),
+        "program_bytes": config.count_bits + 2,
+    }
+    return {name: count for name, count in bits.items() if count < 32}
 
 
 def constants(config: AcceleratorConfig) -> dict[str, int]:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import fields
 
-from amaranth.hdl import Cat, Const, ShapeLike, Value, ValueLike, signed
+from amaranth.hdl import Cat, Const, Shape, ShapeLike, Value, ValueLike, signed
 from amaranth.lib import data
 
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.bits import Bits
+from hw.isa.bounds import field_range
 from hw.isa.commands import LOOPS, Loop, Walk
 
 
@@ -24,6 +25,39 @@ def command_layout(kind: type) -> data.StructLayout:
         elif "doc" in entry.metadata:
             members[entry.name] = data.ArrayLayout(command_layout(Loop), LOOPS)
     return data.StructLayout(members)
+
+
+def bound_layout(config: AcceleratorConfig, kind: type) -> data.StructLayout:
+    """As `command_layout`, each field as wide as what `hw.isa.bounds` allows; of deltas the low `address_bits`."""
+    members: dict[str, ShapeLike] = {}
+    for name, shape in command_layout(kind).members.items():
+        if isinstance(shape, data.ArrayLayout):
+            members[name] = data.ArrayLayout(bound_layout(config, Loop), LOOPS)
+        elif name == "walk":
+            members[name] = walk_layout(config)
+        elif name == "delta":
+            members[name] = signed(config.address_bits)
+        else:
+            found = None if Shape.cast(shape).signed else field_range(config, kind, name)
+            members[name] = shape if found is None else max(1, found[1].bit_length())
+    return data.StructLayout(members)
+
+
+def walk_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """`bound_layout` of a walk."""
+    return bound_layout(config, Walk)
+
+
+def narrowed(value: data.View, layout: data.StructLayout) -> Value:
+    """A structure's fields within bounds, in a layout of the same fields that are narrower."""
+    parts = []
+    for name, field in layout:
+        inner = field.shape
+        if isinstance(inner, data.ArrayLayout):
+            parts += [narrowed(value[name][number], inner.elem_shape) for number in range(inner.length)]
+        else:
+            parts.append(Value.cast(value[name])[: field.width])
+    return Cat(parts)
 
 
 def flags_layout(kind: type[Bits], bits: int | None = None) -> data.StructLayout:

@@ -8,6 +8,6 @@
 """
 
 from hw.reductions.lane import PARTIAL, ReductionLane
-from hw.reductions.unit import SIZES, ReductionUnit
+from hw.reductions.unit import ReductionUnit, sizes_layout
 
-__all__ = ["PARTIAL", "SIZES", "ReductionLane", "ReductionUnit"]
+__all__ = ["PARTIAL", "ReductionLane", "ReductionUnit", "sizes_layout"]

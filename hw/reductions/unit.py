@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.delay_line import delay
 from hw.formats import BINARY32, lowest_bits
-from hw.isa.bounds import COUNT_BITS
 from hw.isa.reductions import (
     ACCUMULATOR_WORDS,
     MOST_GROUPS,
@@ -27,22 +26,25 @@ from hw.reductions.rows import Rows
 ADDRESS_BITS = (ACCUMULATOR_WORDS - 1).bit_length()
 LEVELS = PARTIAL_SUMS.bit_length() - 1
 
-SIZES = data.StructLayout(
-    {
-        "largest": 1,
-        "in_turn": 1,
-        "across": 1,
-        "groups": MOST_GROUPS.bit_length(),
-        "block": MOST_GROUPS.bit_length(),
-        "terms": 32,
-        "tile": COUNT_BITS,
-        "last_lanes": PARTIAL_SUMS.bit_length(),
-    }
-)
-"""Of maxima, else sums; whether there is one partial result of each; whether lanes are put together, too; words of channels, 1
-to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; of them, those that come
-together for a tile of terms, and terms of a tile, see `hw.held_factors.HeldFactors`; terms of each, from 1 on; lanes of a row's
-last word that count."""
+
+def sizes_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """Of maxima, else sums; whether there is one partial result of each; whether lanes are put together, too; words of
+    channels, 1 to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; of
+    them, those that come together for a tile of terms, and terms of a tile, see `hw.held_factors.HeldFactors`; terms of
+    each, from 1 on; lanes of a row's last word that count.
+    """
+    return data.StructLayout(
+        {
+            "largest": 1,
+            "in_turn": 1,
+            "across": 1,
+            "groups": MOST_GROUPS.bit_length(),
+            "block": MOST_GROUPS.bit_length(),
+            "terms": config.count_bits,
+            "tile": config.count_bits,
+            "last_lanes": PARTIAL_SUMS.bit_length(),
+        }
+    )
 
 
 class _Fold(NamedTuple):
@@ -73,7 +75,7 @@ class ReductionUnit(wiring.Component):
 
     Members
     -------
-    sizes : In(SIZES)
+    sizes : In(sizes_layout)
         They hold from the first word taken to the last result.
     i : In(stream of 32 × vpu_lanes)
         The terms, binary32.
@@ -96,7 +98,7 @@ class ReductionUnit(wiring.Component):
         lanes = config.vpu_lanes
         super().__init__(
             {
-                "sizes": In(SIZES),
+                "sizes": In(sizes_layout(config)),
                 "i": In(stream.Signature(data.ArrayLayout(BINARY32.width, lanes))),
                 "o": Out(stream.Signature(data.ArrayLayout(PARTIAL, lanes))),
             }
@@ -178,8 +180,8 @@ class ReductionUnit(wiring.Component):
 
     def _take(self, m: Module, fold: _Fold, issue: Signal, address: Signal, first: Signal, terms: Signal) -> None:
         """Terms as they come; the partial result of each comes out of the memory a cycle later."""
-        term, slot = Signal(SIZES["terms"].shape), Signal(ADDRESS_BITS)  # and its first word of partial results
-        base, word, column = (Signal(SIZES[name].shape, name=name) for name in ("groups", "block", "tile"))
+        term, slot = Signal(self.sizes.terms.shape()), Signal(ADDRESS_BITS)  # and its first word of partial results
+        base, word, column = (Signal(self.sizes[name].shape(), name=name) for name in ("groups", "block", "tile"))
         tile_term, tile_slot = Signal.like(term), Signal.like(slot)  # with which the tile begins
         m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot + base + word)]
         lanes, in_turn, across = self.config.vpu_lanes, self.sizes.in_turn, self.sizes.across

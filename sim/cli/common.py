@@ -96,7 +96,7 @@ def config_option(default: str = "tiny") -> Callable[[F], F]:
         type=ConfigType(),
         default=default,
         show_default=True,
-        help="preset (tiny, small, medium, vcu1525), with AdamW if -adamw is behind it, or a TOML file",
+        help="preset (tiny, small, medium, vcu1525, ecp5), with AdamW if -adamw is behind it, or a TOML file",
     )
 
 

@@ -5,13 +5,16 @@ from dataclasses import replace
 import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 
+from hw.config import PRESETS
 from hw.isa.bits import PassOption
 from hw.isa.commands import Halt, Load, Loop, Pass, Product, Sink, Source, Store, Update, Walk
 from hw.isa.encoding import encode
 from hw.isa.registers import Unit
+from hw.operands import placement_layout
+from hw.parts.layouts import bound_layout, walk_layout
 from sim.kit import StreamSink, StreamSource, at_random, check_words, reset, within
 
-WALK_BITS, PLACEMENT_BITS, PRODUCT_BITS, UPDATE_BITS = 1184, 224, 800, 192
+TINY, UPDATE_BITS = PRESETS["tiny"], 192
 UNITS = [f"walk_{one.name.lower()}" for one in (*Source, *Sink) if one is not Source.FETCH]
 STREAMS = [*UNITS, "place_weights", "place_activations", "product", "tiles", "work"]
 LEVELS = {"quiet": 1, "settled": 1, "fetched": 0, "overflow": 0, "stored": 0, "begins": 0}
@@ -51,6 +54,14 @@ def body(command):
     return int.from_bytes(encode([command])[4:], "little")
 
 
+def in_bounds(layout, part):
+    """A command's fields, or some of them, as the narrower layout of a stream has them."""
+    fields = {name: getattr(part, name) for name, _ in layout}
+    for name in {"u", "v"} & {*fields}:
+        fields[name] = [{key: getattr(loop, key) for key, _ in layout[name].shape.elem_shape} for loop in fields[name]]
+    return layout.const(fields).as_bits()
+
+
 def low(number, bits):
     return number & (1 << bits) - 1
 
@@ -74,15 +85,11 @@ async def hands_commands_to_their_units(dut):
     source.start(words(PROGRAM))
     await within(RisingEdge(dut.done), 5000, dut.clk, "done")
     weights, elements, activations, product, sums, store, step, update, gate, _ = PROGRAM
-    due = {
-        "walk_weights": [low(body(weights), WALK_BITS)],
-        "place_weights": [low(body(weights) >> WALK_BITS, PLACEMENT_BITS)],
-        "walk_elements": [low(body(elements), WALK_BITS)],
-        "walk_activations": [low(body(activations), WALK_BITS)],
-        "place_activations": [low(body(activations) >> WALK_BITS, PLACEMENT_BITS)],
-        "walk_gate": [low(body(gate), WALK_BITS)],
-        "walk_results": [low(body(store), WALK_BITS)],
-        "product": [low(body(product), PRODUCT_BITS)],
+    walks = {"weights": weights, "elements": elements, "activations": activations, "gate": gate, "results": store}
+    due = {f"walk_{name}": [in_bounds(walk_layout(TINY), command.walk)] for name, command in walks.items()}
+    due |= {f"place_{name}": [in_bounds(placement_layout(TINY), walks[name])] for name in ("weights", "activations")}
+    due |= {
+        "product": [in_bounds(bound_layout(TINY, Product), product)],
         "work": [body(sums) << 1, body(step) << 1, body(update) << 1 | 1],
     }
     *passes, last = sinks["work"].words

@@ -16,9 +16,7 @@ from hw.config import AcceleratorConfig
 from hw.feed import Feed
 from hw.isa.commands import Product, layout
 from hw.isa.operands import chunk_elements, chunk_words
-from hw.operands import PLACEMENT
 from hw.ratio import DENSE, Ratio
-from hw.results import TILES
 from training import exact
 from training.numbers import from_bits
 
@@ -330,11 +328,12 @@ def play(config, cases, random, stall):
     simulator.add_testbench(
         feeder("i_product", [bits(product, {f: getattr(case.product(), f) for f in fields}) for case in cases])
     )
-    simulator.add_testbench(feeder("i_tiles", [bits(TILES, case.tiles()) for case in cases]))
+    simulator.add_testbench(feeder("i_tiles", [bits(dut.i_tiles.payload.shape(), case.tiles()) for case in cases]))
     for side, name in enumerate(("weights", "activations")):
         shape = getattr(dut, f"i_{name}").payload.shape()
         assert isinstance(shape, data.StructLayout)
-        simulator.add_testbench(feeder(f"i_{name}_load", [bits(PLACEMENT, case.placement(side)) for case in cases]))
+        load = getattr(dut, f"i_{name}_load").payload.shape()
+        simulator.add_testbench(feeder(f"i_{name}_load", [bits(load, case.placement(side)) for case in cases]))
         simulator.add_testbench(feeder(f"i_{name}", [bits(shape, chunk) for case in cases for chunk in case.chunks(side)]))
     simulator.add_testbench(take)
     simulator.run()

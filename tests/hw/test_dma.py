@@ -16,7 +16,7 @@ from hw.dma.port import FAULT, Port, master_members
 from hw.dma.reader import Reader
 from hw.dma.writer import Writer
 from hw.isa.commands import LOOPS, Loop, Walk
-from hw.parts.layouts import command_layout
+from hw.parts.layouts import walk_layout
 
 BASE = 0x1_0000_3000
 SIZE = 1 << 16
@@ -28,7 +28,7 @@ class Copy(wiring.Component):
 
     def __init__(self, config):
         self.config = config
-        walk = stream.Signature(command_layout(Walk))
+        walk = stream.Signature(walk_layout(config))
         walks = {f"{name}_{number}": In(walk) for name in ("read", "write") for number in range(2)}
         flags = {name: Out(1) for name in ("idle", "outside", "illegal")}
         faults = {"read_fault": Out(FAULT), "write_fault": Out(FAULT)}

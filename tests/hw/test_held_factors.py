@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream_bench import join_fields, on_amaranth, on_verilog, split_fields
 
 from hw.config import AcceleratorConfig
-from hw.held_factors import HELD, HeldFactors
+from hw.held_factors import HeldFactors, held_layout
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Pass, Source
 from hw.isa.microarchitecture import HELD_WORDS
@@ -50,7 +50,7 @@ def check(passes, lanes=1, on=on_amaranth, **options):
         kinds = {"uses": step.words, "pairs": int(bool(step.steps & PAIRS)), "third": int(bool(step.steps & THIRD))}
         kinds["by_row"] = int(bool(step.options & PassOption.BY_ROW))
         kinds["times"] = step.terms if step.options & PassOption.ACROSS else 1
-        held = HELD.const(fields | kinds).as_bits()
+        held = held_layout(config(lanes)).const(fields | kinds).as_bits()
         taken = rng.integers(0, 1 << 63, (words_of(config(lanes), step, Source.FACTORS), lanes), dtype=np.uint64)
         used = factors_of(step, (step.words, lanes), taken)
         due.append([part for part, used_by in zip(used, (PAIRS, PAIRS, THIRD), strict=True) if step.steps & used_by])

@@ -10,7 +10,7 @@ from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, split_f
 from hw.config import AcceleratorConfig
 from hw.formats import BINARY32
 from hw.isa.reductions import MOST_GROUPS, across_cycles, lanes_summed, partial_sums, result_cycles
-from hw.reductions import SIZES, ReductionUnit
+from hw.reductions import ReductionUnit, sizes_layout
 from sim.streams import Phase
 from training.reductions import largest_term, sum_terms
 
@@ -34,7 +34,7 @@ def check(one, cases, *, seed=0, on=on_amaranth, in_turn=False, **options):
     phases = []
     for (groups, terms, largest), each in zip(cases, bits, strict=True):
         words = [join_fields((value, 32) for value in word) for word in each.reshape(-1, lanes)]
-        sizes = SIZES.const({"groups": groups, "terms": terms, "largest": largest, "in_turn": in_turn}).as_bits()
+        sizes = sizes_layout(one).const({"groups": groups, "terms": terms, "largest": largest, "in_turn": in_turn}).as_bits()
         phases.append(Phase({"i": words}, {"o": groups}, {"sizes": sizes}))
     traffics = on(ReductionUnit(one), phases, seed=seed, **options)
     for (groups, _, largest), each, traffic in zip(cases, bits, traffics, strict=True):
@@ -104,7 +104,7 @@ def check_across(one, cases, *, seed=0, on=on_amaranth, **options):
         stream = [join_fields((int(value), 32) for value in word) for word in np.concatenate([parts, beyond], axis=1)]
         last = length - (words - 1) * summed
         sizes = {"largest": largest, "across": 1, "groups": lanes, "terms": words, "last_lanes": last}
-        phases.append(Phase({"i": stream}, {"o": 1}, {"sizes": SIZES.const(sizes).as_bits()}))
+        phases.append(Phase({"i": stream}, {"o": 1}, {"sizes": sizes_layout(one).const(sizes).as_bits()}))
     traffics = on(ReductionUnit(one), phases, seed=seed, **options)
     for (_, largest), rows, traffic in zip(cases, due, traffics, strict=True):
         got = np.array(split_fields(traffic["o"].words[0], [32, 16] * lanes)).reshape(lanes, 2)
@@ -153,7 +153,7 @@ def test_terms_that_come_in_tiles_have_the_same_order(groups, block, terms, tile
         for term in range(first, min(first + tile, terms))
         for group in range(start, min(start + block, groups))
     ]
-    sizes = SIZES.const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
+    sizes = sizes_layout(one).const({"groups": groups, "block": block, "terms": terms, "tile": tile}).as_bits()
     phases = [Phase({"i": words}, {"o": groups}, {"sizes": sizes})] * 2
     for traffic in on(ReductionUnit(one), phases, stall=0.2):
         got = np.array([split_fields(word, [32, 16] * 2) for word in traffic["o"].words]).reshape(groups, 2, 2)

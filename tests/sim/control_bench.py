@@ -119,7 +119,8 @@ async def settings_that_cannot_be_are_errors(dut):
     await host.choose("good")
     wrong = {
         "window_base_low": (4, 2048, MEMORY_BASE + 1 & 0xFFFFFFFF), "window_bytes": (MEMORY_BYTES - 1, 2),
-        "program_address": (1, 0x1002), "program_bytes": (0, 1, 2, 3, len(PROGRAMS["good"]) + 2),
+        "program_address": (1, 0x1002), "program_address_high": (1 << 8, 1 << 31),
+        "program_bytes": (0, 1, 2, 3, len(PROGRAMS["good"]) + 2, 4 << 24),
     }  # fmt: skip
     for name, values in wrong.items():
         right = await host.read(name)

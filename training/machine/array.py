@@ -16,9 +16,10 @@ Operands = Iterator[Words]
 """Blocks of one operand, (lines, positions), bits."""
 
 
-def operands(memory: Bytes, load: Load, bits: int) -> Operands:
+def operands(config: AcceleratorConfig, memory: Bytes, load: Load, bits: int) -> Operands:
     """The blocks of a load, read now, and of elements so many bits."""
-    placed = [read(memory, load.walk, block) & np.uint64((1 << bits) - 1) for block in blocks(load.walk)]
+    found = blocks(load.walk, config.address_bits)
+    placed = [read(memory, load.walk, block) & np.uint64((1 << bits) - 1) for block in found]
     return iter([block.T if load.across else block for block in placed])
 
 

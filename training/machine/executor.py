@@ -6,7 +6,6 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
-from hw.formats import lowest_bits
 from hw.isa.agreement import Agreement
 from hw.isa.bits import PassOption
 from hw.isa.checks import check, check_order, up_to_halt
@@ -92,7 +91,7 @@ class Executor:
         """What lies between two synchronisations."""
         lanes = self.config.vpu_lanes
         streams, sinks = _Streams(lanes), {sink: _joined([], lanes) for sink in Sink}
-        traces = Traces(len(self.memory), lanes)
+        traces = Traces(self.config, len(self.memory))
         for operation in operations(group):
             traces.add(operation)
             self._load([command for command in operation if isinstance(command, Load)], streams)
@@ -104,7 +103,7 @@ class Executor:
             sinks = {sink: _joined(parts, lanes) for sink, parts in given.items()}
             for command in operation:
                 if isinstance(command, Store):
-                    sinks[command.sink] = write_words(self.memory, command.walk, sinks[command.sink])
+                    sinks[command.sink] = write_words(self.config, self.memory, command.walk, sinks[command.sink])
                     self.stored(operation, command)
         left = [*(source.name for source, words in streams.words.items() if len(words))]
         left += [sink.name for sink, words in sinks.items() if len(words)]
@@ -119,13 +118,12 @@ class Executor:
         width, lanes = self.config.storage_format.width, self.config.vpu_lanes
         bits = {Source.ELEMENTS: 32, Source.FACTORS: 64, Source.RESIDUAL: width, Source.GATE: width}  # of what units take
         bits |= {Source.WEIGHTS: 2 * width, Source.ACTIVATIONS: width}
-        lowest = lowest_bits(self.config.storage_format)
         for load in loads:
             source = load.source
             if source in OPERANDS:
-                streams.operands[source].append((load, array.operands(self.memory, load, bits[source])))
+                streams.operands[source].append((load, array.operands(self.config, self.memory, load, bits[source])))
             else:
-                words = read_words(self.memory, load.walk, lanes, lowest) & np.uint64((1 << bits[source]) - 1)
+                words = read_words(self.config, self.memory, load.walk) & np.uint64((1 << bits[source]) - 1)
                 streams.words[source] = _joined([streams.words[source], words], lanes)
 
     def _products(self, products: Sequence[Product], streams: "_Streams") -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption
 from hw.isa.commands import STREAMS, Command, Load, Pass, Product, Sink, Source, Store
@@ -63,14 +64,14 @@ class Traces:
 
     Parameters
     ----------
+    config : AcceleratorConfig
+        Elements of a word of the vector unit, bits of an address.
     size : int
         Bytes of the memory.
-    lanes : int
-        Elements of a word of the vector unit.
     """
 
-    def __init__(self, size: int, lanes: int) -> None:
-        self.lanes, self.results = lanes, 0
+    def __init__(self, config: AcceleratorConfig, size: int) -> None:
+        self.config, self.results = config, 0
         self.stored: Numbers = np.zeros(size, np.int32)  # STORE.RESULTS that are complete when it is written
         self.sink: Numbers = np.zeros(size, np.int32)  # who wrote it, from 1 on
         self.loaded: Numbers = np.zeros(size, np.int32)  # STORE.RESULTS that are complete when it is read
@@ -112,10 +113,10 @@ class Traces:
     def _words(self, command: Load | Store, begun: dict[Source | Sink, int]) -> Iterator[tuple[NDArray[np.int64], Numbers]]:
         """The bytes that a command comes to, block by block, and the number of the word of each in the operation's stream."""
         stream = command.source if isinstance(command, Load) else command.sink
-        for block in blocks(command.walk):
+        for block in blocks(command.walk, self.config.address_bits):
             rows, length = block.addresses.shape
-            across = -(-length // self.lanes)
-            words = begun.get(stream, 0) + np.arange(rows)[:, None] * across + np.arange(length) // self.lanes
+            across = -(-length // self.config.vpu_lanes)
+            words = begun.get(stream, 0) + np.arange(rows)[:, None] * across + np.arange(length) // self.config.vpu_lanes
             begun[stream] = begun.get(stream, 0) + rows * across
             yield self._bytes(block, words, 1 << command.walk.size_log2)
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.config import AcceleratorConfig
 from hw.errors import InputError
+from hw.formats import lowest_bits
 from hw.isa.bounds import GUARD_BITS
-from hw.isa.commands import ADDRESS_BITS, NO_LIMIT, Counter, Loop, Walk
+from hw.isa.commands import NO_LIMIT, Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
@@ -32,8 +34,8 @@ class Block:
     inside: NDArray[np.bool_]
 
 
-def blocks(walk: Walk) -> Iterator[Block]:
-    """The blocks of a walk in order, see `hw.isa.commands.Walk`."""
+def blocks(walk: Walk, address_bits: int) -> Iterator[Block]:
+    """The blocks of a walk in order, see `hw.isa.commands.Walk`; addresses are counted modulo ``2 ** address_bits``."""
     size = 1 << walk.size_log2
     u_digit, u_moved = _space(walk.u, walk.u_size, run=True)
     _, v_moved = _space(walk.v, walk.v_size, run=False)
@@ -50,7 +52,7 @@ def blocks(walk: Walk) -> Iterator[Block]:
         places = moved[1] + walk.start_0, moved[2] + walk.start_1 + (u_digit[u] if walk.run_guard else 0)
         for place, limit in zip(places, (walk.limit_0, walk.limit_1), strict=True):
             inside = inside & (place >= 0) & (place < limit)
-        yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << ADDRESS_BITS), inside)
+        yield Block((walk.base + moved[0] + u_digit[u] * size) % (1 << address_bits), inside)
 
 
 def read(memory: Bytes, walk: Walk, block: Block, outside: int = 0) -> Words:
@@ -60,21 +62,22 @@ def read(memory: Bytes, walk: Walk, block: Block, outside: int = 0) -> Words:
     return np.where(block.inside, inside, inside.dtype.type(outside)).astype(np.uint64)
 
 
-def read_words(memory: Bytes, walk: Walk, lanes: int, lowest: int) -> Words:
+def read_words(config: AcceleratorConfig, memory: Bytes, walk: Walk) -> Words:
     """A walk as a stream of words of lanes: every `boundary` positions of u, zeros behind the last.
 
-    `lowest` are the bits of the storage format's lowest number, as walks may want them where they are outside.
+    Where they are outside they are the storage format's lowest number, if the walk wants it.
     """
+    lanes = config.vpu_lanes
     _check_boundary(walk, lanes)
-    outside = lowest if walk.lowest else 0
-    return np.concatenate([_in_lanes(read(memory, walk, block, outside), lanes) for block in blocks(walk)])
+    outside = lowest_bits(config.storage_format) if walk.lowest else 0
+    return np.concatenate([_in_lanes(read(memory, walk, block, outside), lanes) for block in blocks(walk, config.address_bits)])
 
 
-def write_words(memory: Bytes, walk: Walk, words: Words) -> Words:
+def write_words(config: AcceleratorConfig, memory: Bytes, walk: Walk, words: Words) -> Words:
     """Write the first words of a stream along a walk; what is left of the stream."""
     lanes = words.shape[1]
     _check_boundary(walk, lanes)
-    for block in blocks(walk):
+    for block in blocks(walk, config.address_bits):
         rows, length = block.addresses.shape
         needed = rows * -(-length // lanes)
         if needed > len(words):

@@ -8,11 +8,13 @@ import numpy as np
 from dataflow.machine.units.clock import LANDMARK, ROW, Clock, Fifo, Unit
 from dataflow.machine.units.rows import Numbers, Rows
 from dataflow.machine.units.state import State
+from hw.config import AcceleratorConfig
 from hw.isa.bounds import GUARD_BITS
-from hw.isa.commands import ADDRESS_BITS, LOOPS, NO_LIMIT, Counter, Loop, Walk
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Loop, Walk
 from hw.isa.microarchitecture import PAGE_BYTES
 
-WORD = 1 << ADDRESS_BITS
+ENDLESS = 1 << 40
+"""No run is as long."""
 
 OUTSIDE: Final = 1
 END_OF_BEAT: Final = 2
@@ -94,15 +96,16 @@ class WalkRows(Rows):
     Where u is long and whole in each block, a row is a piece of it.
     """
 
-    def __init__(self, walk: Walk, beat_bytes: int, most: int) -> None:
-        self.walk, self.beat_bytes, self.most = walk, beat_bytes, most
+    def __init__(self, walk: Walk, config: AcceleratorConfig, most: int) -> None:
+        self.walk, self.beat_bytes, self.most = walk, config.axi_data_bytes, most
+        self.window = 1 << config.address_bits
         self.u = Space(walk, walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
         self.v = Space(walk, walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
         self.blocks = walk.outer * walk.middle * walk.inner
         piece = lcm(walk.boundary, PAGE_BYTES >> walk.size_log2)
         self.piece = self.u.tile if self.u.tiles > 1 or self.u.tile <= max(SEGMENT_ELEMENTS, piece) else piece
         self.pieces = -(-self.u.size // self.piece) if self.u.tiles == 1 else 1
-        self.limit = WORD if walk.run_limit == NO_LIMIT else walk.run_limit
+        self.limit = ENDLESS if walk.run_limit == NO_LIMIT else walk.run_limit
         self.guarded = [
             (walk.start_0, walk.limit_0, "guard_0", self.u.reach("guard_0")),
             (walk.start_1, walk.limit_1, "guard_1", self.u.reach("guard_1") + walk.run_guard * walk.u[0].count),
@@ -145,7 +148,7 @@ class WalkRows(Rows):
         """Address and guards of an element."""
         walk = self.walk
         digit = self.u.digit(element, 0) << walk.size_log2
-        address = (walk.base + self.v.moved(v, "delta") + self.u.moved(element, "delta") + digit) % WORD
+        address = (walk.base + self.v.moved(v, "delta") + self.u.moved(element, "delta") + digit) % self.window
         moved = ((start, self.v.moved(v, name), self.u.moved(element, name)) for start, _, name, _ in self.guarded)
         return address, [start + _around(of_v) + _around(of_u) for start, of_v, of_u in moved]
 
@@ -224,7 +227,7 @@ class WalkRows(Rows):
             requests.append(self._request(address, together << size) if asks else None)
             position += count
             in_word = 0 if end_of_word else in_word + count
-            digit, address = digit + count, (address + (count << size)) % WORD
+            digit, address = digit + count, (address + (count << size)) % self.window
             again = digit == run
         return tuple(chunks), tuple(requests)
 
@@ -249,15 +252,15 @@ class Walker(Unit):
 
     Parameters
     ----------
-    clock, beat_bytes, max_elements
+    clock, config, max_elements
         Time, and as of `hw.walker.Walker`.
     i, o, requests : Fifo
         Walks in; chunks and requests out.
     """
 
-    def __init__(self, clock: Clock, beat_bytes: int, max_elements: int, i: Fifo, o: Fifo, requests: Fifo) -> None:
+    def __init__(self, clock: Clock, config: AcceleratorConfig, max_elements: int, i: Fifo, o: Fifo, requests: Fifo) -> None:
         super().__init__(clock)
-        self.beat_bytes, self.max_elements, self.i, self.o, self.requests = beat_bytes, max_elements, i, o, requests
+        self.config, self.max_elements, self.i, self.o, self.requests = config, max_elements, i, o, requests
         i.sink = o.source = requests.source = self
         self._rows: WalkRows | None = None
         self._number = self._chunk = 0
@@ -283,7 +286,7 @@ class Walker(Unit):
         if self._rows is not None:
             self._offer(self._rows)
         elif self.i.valid and self.idle:
-            self._rows = WalkRows(self.i.take(), self.beat_bytes, self.max_elements)
+            self._rows = WalkRows(self.i.take(), self.config, self.max_elements)
             self._number = 0
             self._begin(self._rows)
             self.wake(2)

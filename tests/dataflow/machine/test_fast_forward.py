@@ -57,7 +57,7 @@ def rows_of_windows(size, batch):
         for command in programs(network, WIDE, batch, Ratio(2, 8))[1]
         if isinstance(command, Load) and command.source == Source.ACTIVATIONS
     ]
-    rows = WalkRows(walks[-1], WIDE.axi_data_bytes, 8)
+    rows = WalkRows(walks[-1], WIDE, 8)
     return rows, [rows.content(number) for number in range(rows.total)]
 
 

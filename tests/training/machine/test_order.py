@@ -32,7 +32,7 @@ def prove(commands, size):
         if not isinstance(command, Sync | Halt):
             group.append(command)
             continue
-        traces = Traces(size, TINY.vpu_lanes)
+        traces = Traces(TINY, size)
         for operation in operations(group):
             traces.add(operation)
         group = []
