@@ -16,6 +16,7 @@ from amaranth.hdl import Shape, ShapeLike, Value
 from amaranth.lib import data, wiring
 
 from hw.array import Element
+from hw.boards.pins import find_board
 from hw.boards.top import SerialBoard, check_serial
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -23,7 +24,16 @@ from hw.files import hash_files
 from hw.functions import FunctionUnit
 from hw.mac.dsp48e2 import MODELS
 from hw.modules import ModuleLibrary, port_name
-from hw.packaging import fusesoc_core, out_of_context, register_map, register_standards, vcu1525, verilog_file, vivado_ip
+from hw.packaging import (
+    ecp5_board,
+    fusesoc_core,
+    out_of_context,
+    register_map,
+    register_standards,
+    vcu1525,
+    verilog_file,
+    vivado_ip,
+)
 from hw.packaging.interfaces import with_interfaces
 from hw.pregenerate import Pregenerate, check_pregeneration
 from hw.reductions import ReductionUnit
@@ -157,17 +167,22 @@ def export_folder(
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
 
 
-def export_serial(config: AcceleratorConfig, baud: int, memory_bytes: int, *, prefix: str | None = None) -> dict[str, str]:
+def export_serial(
+    config: AcceleratorConfig, baud: int, memory_bytes: int, *, prefix: str | None = None, board: str | None = None
+) -> dict[str, str]:
     """As `export_folder`, of the whole accelerator, with a design around it: its memory, and a serial line for the host.
+
+    Of a board also its top, its constraints and what makes a bitstream, see `hw.boards.pins`.
 
     Raises
     ------
     InputError
-        If the configuration cannot have it, see `hw.boards.top.check_serial`.
+        If the configuration cannot have it, see `hw.boards.top.check_serial` and `hw.boards.pins.find_board`.
     """
     prefix = usual_prefix(config) if prefix is None else prefix
     check_sat(config)
     divisor = check_serial(config, baud, memory_bytes)
+    found = find_board(config, board) if board else None
     top, sat = f"{prefix}serial", f"{prefix}sat"
     design = _with_sources(SerialBoard(config, memory_bytes, divisor), top, prefix)
     count = [*design].index(sat) + 1  # the accelerator, and before it all that it places
@@ -176,6 +191,9 @@ def export_serial(config: AcceleratorConfig, baud: int, memory_bytes: int, *, pr
     manifest = json.loads(files.pop("manifest.json"))
     files["serial.v"] = verilog_file.whole(own, verilog_file.header(config, "sat with memory and a serial line", top))
     manifest["serial"] = {"top": top, "modules": list(own), "memory_bytes": memory_bytes, "baud": baud}
+    if found:
+        files |= ecp5_board.files(found, top)
+        manifest["board"] = {"name": found.name, "top": found.module}
     manifest["files"] = {name: _sha256(text) for name, text in files.items()}
     return files | {"manifest.json": json.dumps(manifest, indent=2) + "\n"}
 

@@ -11,6 +11,9 @@ from hw.files import write_set
 from sim.cli.common import config_option, output_options, show
 from sim.console import log, working
 
+BOARD_BAUD = 1_000_000
+"""A board's line unless another one is asked for."""
+
 
 @click.command(name="export")
 @config_option()
@@ -24,6 +27,9 @@ from sim.console import log, working
 @click.option("--top", default="", help="name of the uppermost module; default: prefix and block")
 @click.option("--serial", type=int, metavar="BAUD", help="of sat: also a design around it, with memory and a serial line")
 @click.option("--memory", type=int, default=1 << 18, show_default=True, metavar="BYTES", help="with --serial: of its memory")
+@click.option(
+    "--board", help="the serial design on a board, for open tools: ulx3s-85f; a line of 1000000 unless --serial is given"
+)
 @output_options("out/export")
 def command(
     config: AcceleratorConfig,
@@ -32,6 +38,7 @@ def command(
     top: str,
     serial: int | None,
     memory: int,
+    board: str | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -46,16 +53,19 @@ def command(
       nmtrain export --config small --out out/export
       nmtrain export --block wuve
       nmtrain export --config tiny --serial 1000000 --memory 65536
+      nmtrain export --config ecp5 --board ulx3s-85f
     """
     from hw.export import export_folder, export_serial
 
+    if board is not None and serial is None:
+        serial = BOARD_BAUD
     if serial is not None and (top or block != "sat"):
-        raise InputError("--serial is of the whole accelerator: it goes with neither --block nor --top")
+        raise InputError("--serial and --board are of the whole accelerator: they go with neither --block nor --top")
     with working(f"exporting {block} of {config.name} ({config.rows}x{config.columns})"):
         if serial is None:
             files = export_folder(config, block, prefix=prefix, top=top)
         else:
-            files = export_serial(config, serial, memory, prefix=prefix)
+            files = export_serial(config, serial, memory, prefix=prefix, board=board)
     write_set(out, files)
     manifest = json.loads(files["manifest.json"])
     show(manifest, as_json=as_json)
