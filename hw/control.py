@@ -10,11 +10,10 @@ from hw.axi_lite import AxiLite, slave_members
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import window_bits
 from hw.dma.port import ADDRESS_BITS
-from hw.isa.commands import LOOPS, Walk
 from hw.isa.registers import COUNTERS, FIELDS, OFFSETS, REGISTERS, ErrorCode, Unit, after_reset, constants, setting_bits
 from hw.modules import place
-from hw.parts.layouts import walk_layout
 from hw.units import EVENTS, STOP, SUMS
+from hw.walker import run_layout
 
 RESET_CYCLES = 8
 COUNTER_BITS = 64
@@ -60,7 +59,7 @@ class Control(wiring.Component):
             {
                 **slave_members(),
                 "interrupt": Out(1),
-                "program": Out(stream.Signature(walk_layout(config))),
+                "program": Out(stream.Signature(run_layout(config))),
                 "base": Out(ADDRESS_BITS),
                 "window": Out(window_bits(config)),
                 "halt": Out(1),
@@ -123,7 +122,8 @@ class Control(wiring.Component):
             self.halt.eq(error.valid | self.resetting),
             self.clear_overflow.eq(goes),
             self.program.valid.eq(started),
-            self.program.payload.eq(self._fetch(taken)),
+            self.program.payload.base.eq(Cat(taken["program_address"], taken["program_address_high"])),
+            self.program.payload.words.eq(taken["program_bytes"][2:]),
             self.interrupt.eq(pending & settings["interrupt_enable"][0]),
         ]
         status = {"idle": self.idle & ~running & ~error.valid, "running": running, "done": done, "error": error.valid}
@@ -185,24 +185,6 @@ class Control(wiring.Component):
         still = Signal(32)
         m.d.sync += still.eq(Mux(running & ~self.progress, still + 1, 0))
         return running & (limit != 0) & (still >= limit)
-
-    def _fetch(self, taken: dict[str, Signal]) -> Value:
-        """The program as a walk of words."""
-        words = taken["program_bytes"][2:]
-        shape = walk_layout(self.config)
-        fields = {name: getattr(Walk(), name) for name, _ in shape}
-        start = Cat(taken["program_address"], taken["program_address_high"])
-        fields |= {"base": start, "size_log2": 2, "boundary": 1, "u_size": words, "u_tile": words}
-        parts = []
-        for name, field in shape:
-            if name in "uv":
-                loop = field.shape.elem_shape
-                width, rest = loop["count"].width, Const(0, loop.size - loop["count"].width)
-                counts = [Value.cast(words if name == "u" and number == 0 else 1) for number in range(LOOPS)]
-                parts += [Cat((count | Const(0, width))[:width], rest) for count in counts]
-            else:
-                parts.append((Value.cast(fields[name]) | Const(0, field.width))[: field.width])
-        return Cat(parts)
 
     def _counters(self, m: Module, clears: Value, running: Signal) -> dict[str, Value]:
         """Performance counters, by the names of their halves."""

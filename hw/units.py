@@ -20,10 +20,10 @@ from hw.isa.commands import Sink, Source
 from hw.isa.operands import chunk_elements
 from hw.isa.registers import ErrorCode, Unit
 from hw.modules import place
-from hw.parts.layouts import walk_layout
 from hw.streams import move
 from hw.uspe import USPE
 from hw.vector_unit import VectorUnit
+from hw.walker import run_layout
 
 STOP = data.StructLayout({"valid": 1, "code": 8, "unit": 8, "address": 32})
 """Why and where a unit stopped."""
@@ -50,8 +50,8 @@ class Units(wiring.Component):
 
     Members
     -------
-    program : In(stream of Walk)
-        Where the next program stands, as a walk of 32-bit words.
+    program : In(stream of run_layout)
+        Where the next program stands.
     base, window : In(64), In(window_bits)
         The window of memory.
     halt : In(1)
@@ -79,7 +79,7 @@ class Units(wiring.Component):
         self.element = element
         super().__init__(
             {
-                "program": In(stream.Signature(walk_layout(config))),
+                "program": In(stream.Signature(run_layout(config))),
                 "base": In(ADDRESS_BITS),
                 "window": In(window_bits(config)),
                 "halt": In(1),
@@ -204,9 +204,10 @@ class Units(wiring.Component):
         }
         readers = {}
         for source, (elements, bits, words) in kinds.items():
-            module = f"reader_{elements}x{bits}{'_words' if words else ''}"
-            make = partial(Reader, config, elements, bits, words=words)
-            reset = forget if source is Source.FETCH else None
+            fetches = source is Source.FETCH
+            module = "fetch_reader" if fetches else f"reader_{elements}x{bits}{'_words' if words else ''}"
+            make = partial(Reader, config, elements, bits, words=words, plain=fetches)
+            reset = forget if fetches else None
             readers[source] = place(m, platform, make, module=module, name=f"read_{source.name.lower()}", reset=reset)
         return readers
 

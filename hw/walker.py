@@ -3,14 +3,14 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.bounds import GUARD_BITS, MOST_SIZE_LOG2
-from hw.isa.commands import LOOPS, NO_LIMIT, Counter
-from hw.parts.layouts import walk_layout
+from hw.isa.commands import LOOPS, NO_LIMIT, Counter, Walk
+from hw.parts.layouts import pack, walk_layout
 
 
 def chunk_layout(config: AcceleratorConfig, max_elements: int) -> data.StructLayout:
@@ -50,6 +50,22 @@ def request_layout(config: AcceleratorConfig) -> data.StructLayout:
     return data.StructLayout({"address": config.address_bits, "bytes": config.count_bits + MOST_SIZE_LOG2})
 
 
+def run_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A walk of 32-bit words that stand side by side: the byte of the first one, and how many."""
+    return data.StructLayout({"base": config.address_bits, "words": config.count_bits})
+
+
+def _words_of(config: AcceleratorConfig, run: data.View) -> data.View:
+    """A walk of such words, most of whose fields are constants."""
+    layout, usual = walk_layout(config), Walk()
+    fields: dict[str, ValueLike] = {name: getattr(usual, name) for name, _ in layout if name not in "uv"}
+    fields |= {"base": run.base, "size_log2": 2, "boundary": 1, "u_size": run.words, "u_tile": run.words}
+    loop, once = layout["u"].shape.elem_shape, dict.fromkeys(("delta", "guard_0", "guard_1"), 0)
+    loops = [pack(loop, once | {"count": count}) for count in (run.words, *[1] * (2 * LOOPS - 1))]
+    fields |= {"u": Cat(loops[:LOOPS]), "v": Cat(loops[LOOPS:])}
+    return data.View(layout, pack(layout, fields))
+
+
 def place_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Where a space is: its loops' digits, what they add up to, and the elements before the tile."""
     return data.StructLayout(
@@ -72,10 +88,12 @@ class Walker(wiring.Component):
         Width of a beat.
     max_elements : int
         Elements of a chunk at most.
+    plain : bool
+        Walks are but words that stand side by side, as those of a program.
 
     Members
     -------
-    i : In(stream of Walk)
+    i : In(stream of walk_layout, or, if plain, of run_layout)
         Within `hw.isa.bounds`. Taken when the walk before has ended.
     o : Out(stream of chunk_layout)
         A chunk a cycle, from the second cycle after the walk was taken.
@@ -88,12 +106,13 @@ class Walker(wiring.Component):
         No walk is inside.
     """
 
-    def __init__(self, config: AcceleratorConfig, max_elements: int) -> None:
+    def __init__(self, config: AcceleratorConfig, max_elements: int, *, plain: bool = False) -> None:
         self.config = config
         self.max_elements = max_elements
+        self.plain = plain
         super().__init__(
             {
-                "i": In(stream.Signature(walk_layout(config))),
+                "i": In(stream.Signature(run_layout(config) if plain else walk_layout(config))),
                 "o": Out(stream.Signature(chunk_layout(config, max_elements))),
                 "requests": Out(stream.Signature(request_layout(config))),
                 "illegal": Out(1),
@@ -103,12 +122,13 @@ class Walker(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        walk, active, checking = Signal(walk_layout(self.config)), Signal(), Signal()
+        held, active, checking = Signal(self.i.payload.shape()), Signal(), Signal()
+        walk = _words_of(self.config, held) if self.plain else held
         tiles = _TileLoops(self.config, walk)
         u, v = _Space(m, self.config, walk, "u", run=True), _Space(m, self.config, walk, "v", run=False)
         in_word, take = Signal(16), Signal()
 
-        outside, run = Signal(), _Run(m, self.config, walk, u, v)
+        outside, run = Signal(), _Whole(u) if self.plain else _Run(m, self.config, walk, u, v)
         guarded = _guarded(walk, u, v, 0) & (walk.run_guard[0] | _guarded(walk, u, v, 1))
         m.d.comb += outside.eq(run.before | run.behind | ~guarded)
         count, address, together = self._count(m, walk, u, v, run, in_word)
@@ -158,13 +178,13 @@ class Walker(wiring.Component):
         with m.If((take & end_of_block & tiles.last) | self.illegal):
             m.d.sync += active.eq(0)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [walk.eq(self.i.payload), active.eq(1), checking.eq(1), in_word.eq(0)]
+            m.d.sync += [held.eq(self.i.payload), active.eq(1), checking.eq(1), in_word.eq(0)]
             for part in (tiles, u, v):
                 part.restart(m)
         return m
 
     def _count(
-        self, m: Module, walk: data.View, u: "_Space", v: "_Space", run: "_Run", in_word: Signal
+        self, m: Module, walk: data.View, u: "_Space", v: "_Space", run: "_Run | _Whole", in_word: Signal
     ) -> tuple[Signal, Signal, Signal]:
         """Elements of this chunk, the address of the first, and how many stand side by side from there on."""
         address, together, beat = Signal(self.config.address_bits), Signal(self.config.count_bits), Signal(8)
@@ -206,6 +226,13 @@ class _Run:
         ]
         self.before, self.behind, self.begins = digit < first, digit >= last, digit == first
         self.left = (Mux(self.before, first, last) - digit)[:bits]
+
+
+class _Whole:
+    """As `_Run`, of a run that is inside as a whole."""
+
+    def __init__(self, u: "_Space") -> None:
+        self.before, self.behind, self.begins, self.left = Const(0), Const(0), u.digit == 0, u.left
 
 
 class _TileLoops:

@@ -60,7 +60,7 @@ REASONS: dict[str, str] = {
     r"stce\.partial toggle (w_rdy 1->0|(inner_level\[3\]|([rw]_)?level\[4\]) .*)": (
         "a full FIFO of partial sums: a tile's last ones are still in the array when its first ones leave"
     ),
-    r"(walker_1|reader_1x32_words) (line|branch) .*": (
+    r"(plain_walker|fetch_reader) (line|branch|toggle) .*": (
         "programs are fetched by the simplest of walks, a run of words: what else walks and readers do is covered in the others"
     ),
     r"walker_\d+ branch .* else: end else if \(.*": "the inner tile counter counts up or starts again: never neither",

@@ -31,6 +31,10 @@ from sim.area import KINDS, Module, hierarchy, instances
 XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
 
 
+SCOPE = "$scopeinfo"
+"""What Yosys leaves where it has flattened a module: a note of its name, and no hardware."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What is synthesised for.
@@ -227,7 +231,7 @@ def area(name: str, text: str, boxes: Mapping[str, str], target: str) -> Module:
     cells = json.loads(statistics)["design"]["num_cells_by_type"]
     own = dict.fromkeys(KINDS, 0.0)
     for cell, count in cells.items():
-        if cell not in boxes:
+        if cell not in boxes and cell != SCOPE:
             kind, weight = _counts_as(goal, cell, name)
             own[kind] += weight * count
     return Module(own, {box: cells[box] for box in boxes if box in cells})

@@ -1,5 +1,7 @@
 """A reader: a walk's elements from memory, as chunks or as words of lanes."""
 
+from functools import partial
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
@@ -12,7 +14,7 @@ from hw.formats import lowest_bits
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
 from hw.modules import place
 from hw.parts.layouts import walk_layout
-from hw.walker import Walker, between, chunk_layout
+from hw.walker import Walker, between, chunk_layout, run_layout
 
 
 def elements_layout(config: AcceleratorConfig, element_bits: int, max_elements: int) -> data.StructLayout:
@@ -42,12 +44,14 @@ class Reader(wiring.Component):
         Elements of a chunk; of a word, a power of two.
     element_bits : int
         Width of an element at `o`; shorter ones from memory have zeros above.
+    plain : bool
+        See `hw.walker.Walker`.
     words : bool
         Whether chunks are put together to words of `max_elements` lanes, each where its position in u says.
 
     Members
     -------
-    i : In(stream of Walk)
+    i : In(stream of walk_layout, or, if plain, of run_layout)
         What to read.
     ar : Out(stream of burst_layout)
         Bursts.
@@ -72,16 +76,18 @@ class Reader(wiring.Component):
 
     latency_cycles = 3
 
-    def __init__(self, config: AcceleratorConfig, max_elements: int, element_bits: int, *, words: bool) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, max_elements: int, element_bits: int, *, words: bool, plain: bool = False
+    ) -> None:
         self.config = config
         self.max_elements = max_elements
         self.element_bits = element_bits
-        self.words = words
+        self.words, self.plain = words, plain
         shape = data.ArrayLayout(element_bits, max_elements) if words else elements_layout(config, element_bits, max_elements)
         flags = ("illegal", "outside", "idle", "settled", "waits_memory", "waits_consumer")
         super().__init__(
             {
-                "i": In(stream.Signature(walk_layout(config))),
+                "i": In(stream.Signature(run_layout(config) if plain else walk_layout(config))),
                 "ar": Out(stream.Signature(burst_layout(config))),
                 "r": In(stream.Signature(config.axi_data_bits)),
                 "o": Out(stream.Signature(shape)),
@@ -95,9 +101,9 @@ class Reader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        walker = place(
-            m, platform, lambda: Walker(config, self.max_elements), module=f"walker_{self.max_elements}", name="walker"
-        )
+        module = "plain_walker" if self.plain else f"walker_{self.max_elements}"
+        make = partial(Walker, config, self.max_elements, plain=self.plain)
+        walker = place(m, platform, make, module=module, name="walker")
         splitter = place(m, platform, lambda: Splitter(config), module="splitter", name="splitter")
         m.submodules.requests = requests = SyncFIFO(width=len(walker.requests.payload.as_value()), depth=REQUEST_WORDS)
         m.submodules.chunks = chunks = SyncFIFOBuffered(width=len(walker.o.payload.as_value()), depth=config.axi_fifo_beats)

@@ -18,7 +18,9 @@ def config(bits):
 
 
 def as_init(walk):
-    """A walk as the layout's initial value."""
+    """A walk, or a run of words, as the layout's initial value."""
+    if not isinstance(walk, Walk):
+        return dict(zip(("base", "words"), walk, strict=True))
     fields = {name: getattr(walk, name) for name, _ in command_layout(Walk)}
     for name in "uv":
         fields[name] = [{key: getattr(loop, key) for key, _ in command_layout(Loop)} for loop in fields[name]]
@@ -141,6 +143,19 @@ def test_a_chunk_a_cycle_and_words_end_at_boundaries():
     assert [(c["u"], c["count"], c["end_of_word"], c["end_of_beat"]) for c in chunks[: len(chunks) // 3]] == [
         (0, 4, 0, 1), (4, 2, 1, 0), (6, 2, 0, 1), (8, 4, 1, 1), (12, 4, 0, 1), (16, 2, 1, 0), (18, 2, 1, 1)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [64, 128])
+def test_a_plain_walker_does_as_the_others_of_a_run_of_words(bits):
+    """Cycle by cycle, of runs that begin anywhere in a beat."""
+    runs = [(4 * first, words) for first in range(5) for words in (1, 2, 3, 9)]
+    walks = [
+        Walk(base=base, size_log2=2, u_size=words, u_tile=words, u=(Loop(count=words), *(Loop(),) * 3)) for base, words in runs
+    ]
+    random = [Random(1), Random(1)]
+    due = run(Walker(config(bits), 1), walks, lambda: random[0].random() < 0.3)
+    assert run(Walker(config(bits), 1, plain=True), runs, lambda: random[1].random() < 0.3) == due
+    assert len(due[1]) == len(runs)
 
 
 @pytest.mark.parametrize("size_log2", range(1, 4))

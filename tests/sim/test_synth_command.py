@@ -68,6 +68,16 @@ def test_primitives_of_an_export_count(monkeypatch, tmp_path):
         synthesise({"top": "module top(input i, output o); BUFG buffer (.I(i), .O(o)); endmodule"}, "xcup")
 
 
+@pytest.mark.parametrize("target", ["ecp5", "xcup"])
+def test_modules_of_a_module_s_own_are_flattened(monkeypatch, tmp_path, target):
+    """Beside one that stays closed: their cells count, and that they were there does not."""
+    monkeypatch.setenv("NMTRAIN_CACHE", str(tmp_path))
+    own = LEAF.replace("module leaf", "module own")
+    modules = synthesise({"leaf": LEAF, "top": own + TOP.replace("leaf second", "own second")}, target)
+    assert modules["top"].places == {"leaf": 1}
+    assert [modules[name].cells["ff"] for name in modules] == [4, 8]
+
+
 def module(places, cells=1.0):
     return Module(dict.fromkeys(KINDS, cells), places)
 
