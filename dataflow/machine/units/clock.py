@@ -306,12 +306,17 @@ class Fifo:
 
         At the beginning of a cycle, taken_at is past, and as good as any.
         """
-        # _first and _mask say where in the ring words stand, and first_at is the first of _times.
-        now = out.now
-        out.same(self.count)
-        for number in range(self.count):
-            place = (self._first + number) & self._mask
-            at = self._times[place]
-            out.same(at - now if at > now else 0)
-            if not self.relative:
-                out.thing(self._words[place])
+        # _first and _mask say where in the ring words stand, and first_at is the first of _times, which are in order.
+        now, count = out.now, self.count
+        out.same(count)
+        coming = 0
+        while coming < count:
+            at = self._times[(self._first + count - 1 - coming) & self._mask]
+            if at <= now:
+                break
+            out.same(at - now)
+            coming += 1
+        out.same(-1 - coming)
+        if not self.relative and count and self._words[self._first] is not None:  # else none is anything
+            for number in range(count):
+                out.thing(self._words[(self._first + number) & self._mask])

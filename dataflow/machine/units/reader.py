@@ -94,7 +94,7 @@ class Reader(Unit):
         self.beats = Fifo(clock, config.axi_fifo_beats, buffered=True)
         self.requests = Fifo(clock, REQUEST_WORDS)
         self.o = Fifo(clock, OUTPUT_WORDS)
-        self.walker = Walker(clock, config, max_elements, i, self.chunks, self.requests)
+        self.walker = Walker(clock, config, max_elements, i, self.chunks, self.requests, ends=not words)
         self.splitter = Splitter(clock, config, self.requests, port)
         self.chunks.sink = self.o.source = self.beats.sink = self
         self.room = self.most = config.axi_fifo_beats
@@ -235,7 +235,7 @@ class Writer(Unit):
         self.words, self.port = words, port
         self.chunks = Fifo(clock, self.depth, buffered=True)
         self.requests = Fifo(clock, REQUEST_WORDS)
-        self.walker = Walker(clock, config, lanes, i, self.chunks, self.requests)
+        self.walker = Walker(clock, config, lanes, i, self.chunks, self.requests, ends=False)
         self.splitter = Splitter(clock, config, self.requests, port)
         self.chunks.sink = words.sink = self
         self.whole, self.put_at = 0, -1

@@ -39,11 +39,7 @@ class State:
         self.now = now
         self._phase: list[int] = []
         self.values: list[int] = []
-        self._kinds: list[int] = []
-        self._ends: list[int] = []
-        self._owners: list[Any] = []
-        self._names: list[str | int] = []
-        self._rows: list[Rows | None] = []
+        self._moving: list[tuple[int, Any, str | int, int, Rows | None]] = []  # of each: kind, owner, name, end, rows
 
     @property
     def phase(self) -> bytes:
@@ -100,21 +96,18 @@ class State:
         elif owner is not None:
             value += owner[name]
         self.values.append(value)
-        self._kinds.append(kind)
-        self._ends.append(end)
-        self._owners.append(owner)
-        self._names.append(name)
-        self._rows.append(rows)
+        self._moving.append((kind, owner, name, end, rows))
 
     def periods(self, before: list[int], most: int) -> int:
         """How often, `most` at most, what happened since the same phase with the values `before` happens again, exactly."""
         values = self.values
-        for place, kind in enumerate(self._kinds):
-            if kind == TOWARD and self._owners[place] is not None and values[place] != before[place]:
+        for place, (kind, owner, _, end, _) in enumerate(self._moving):
+            step = values[place] - before[place]
+            if kind == TOWARD and owner is not None and step:
                 if before[place + 1] != values[place + 1]:
                     return 0
-                most = min(most, self._left(place, values[place] - before[place]))
-        for place, rows in enumerate(self._rows):
+                most = min(most, _left(end - values[place], step))
+        for place, (_, _, _, _, rows) in enumerate(self._moving):
             if rows is not None and most > 0:
                 step = values[place] - before[place]
                 if step:
@@ -123,31 +116,31 @@ class State:
 
     def periods_as(self, before: list[int], after: list[int], most: int) -> int:
         """As `periods`, of what once happened between the values `before` and `after`, from the same phase to itself."""
-        for place, kind in enumerate(self._kinds):
+        values = self.values
+        for place, (kind, owner, _, end, _) in enumerate(self._moving):
             step = after[place] - before[place]
-            if kind == TOWARD and self._owners[place] is not None and step:
-                most = min(most, self._left(place, step))
-        for place, rows in enumerate(self._rows):
+            if kind == TOWARD and owner is not None and step:
+                most = min(most, _left(end - values[place], step))
+        for place, (_, _, _, _, rows) in enumerate(self._moving):
             if rows is not None and most > 0:
-                step, value = after[place] - before[place], self.values[place]
+                step, value = after[place] - before[place], values[place]
                 if step and not rows.same(before[place], value, step + 1):
                     return 0
                 if step:
                     most = 1 + rows.periods(value, step, most - 1)
         return max(most, 0)
 
-    def _left(self, place: int, step: int) -> int:
-        """How often something can go on by `step` and stay short of its end."""
-        left = self._ends[place] - self.values[place]
-        return (abs(left) - 1) // abs(step) if (step > 0) == (left > 0) else 0
-
     def move(self, before: list[int], after: list[int], periods: int) -> None:
         """Go on by so many periods, in each of which values go from `before` to `after`."""
-        for place, owner in enumerate(self._owners):
+        for place, (_, owner, name, _, _) in enumerate(self._moving):
             step = (after[place] - before[place]) * periods
             if owner is not None and step:
-                name = self._names[place]
                 if isinstance(name, str):
                     setattr(owner, name, getattr(owner, name) + step)
                 else:
                     owner[name] += step
+
+
+def _left(way: int, step: int) -> int:
+    """How often something can go on by `step` and stay short of its end, which is so far away."""
+    return (abs(way) - 1) // abs(step) if (step > 0) == (way > 0) else 0

@@ -93,11 +93,12 @@ def _around(guard: Numbers) -> Numbers:
 class WalkRows(Rows):
     """The rows of a walk, block after block: the chunks of u for one element of v, of at most `most` elements each.
 
-    Where u is long and whole in each block, a row is a piece of it.
+    Where u is long and whole in each block, a row is a piece of it. Words are of one stream whatever block they are of: without
+    `ends`, rows that end a block are like others, but for the last of all.
     """
 
-    def __init__(self, walk: Walk, config: AcceleratorConfig, most: int) -> None:
-        self.walk, self.beat_bytes, self.most = walk, config.axi_data_bytes, most
+    def __init__(self, walk: Walk, config: AcceleratorConfig, most: int, *, ends: bool = True) -> None:
+        self.walk, self.beat_bytes, self.most, self.ends = walk, config.axi_data_bytes, most, ends
         self.window = 1 << config.address_bits
         self.u = Space(walk, walk.u, walk.u_counter, walk.u_size, walk.u_tile, run=True)
         self.v = Space(walk, walk.v, walk.v_counter, walk.v_size, walk.v_tile, run=False)
@@ -168,6 +169,7 @@ class WalkRows(Rows):
     def columns(self, numbers: Numbers) -> list[Numbers]:
         walk, u = self.walk, self.u
         block, v, last_row, element, left, piece = self._starts(numbers)
+        last_block = block == self.blocks - 1
         address, guards = self._place(v, element)
         run, digit = walk.u[0].count, u.digit(element, 0)
         length = np.minimum(left, self.piece)
@@ -178,7 +180,7 @@ class WalkRows(Rows):
         crosses = (address % PAGE_BYTES) + (asked << walk.size_log2) > PAGE_BYTES
         place = np.where(alone & ~crosses, address % self.beat_bytes, address % PAGE_BYTES)
         columns = [
-            last_row.astype(np.int64), (block == self.blocks - 1).astype(np.int64), left <= self.piece, length, place,
+            last_row & (last_block | self.ends), last_row & last_block, left <= self.piece, length, place,
             np.where(alone, asked, -1 - (piece == 0)), *(np.where(alone, 0, u.digit(element, n)) for n in range(LOOPS)),
             np.where(alone, 0, left),
         ]  # fmt: skip
@@ -221,7 +223,7 @@ class WalkRows(Rows):
             asks = begins and inside
             chunks.append(
                 OUTSIDE * (not inside) | END_OF_BEAT * (count == together or offset + (count << size) >= self.beat_bytes)
-                | END_OF_WORD * end_of_word | END_OF_BLOCK * end_of_block
+                | END_OF_WORD * end_of_word | END_OF_BLOCK * (end_of_block and self.ends)
                 | LAST * (end_of_block and block == self.blocks - 1) | ASKS * asks
             )  # fmt: skip
             requests.append(self._request(address, together << size) if asks else None)
@@ -256,11 +258,16 @@ class Walker(Unit):
         Time, and as of `hw.walker.Walker`.
     i, o, requests : Fifo
         Walks in; chunks and requests out.
+    ends : bool
+        Whether who takes the chunks looks at the ends of blocks.
     """
 
-    def __init__(self, clock: Clock, config: AcceleratorConfig, max_elements: int, i: Fifo, o: Fifo, requests: Fifo) -> None:
+    def __init__(
+        self, clock: Clock, config: AcceleratorConfig, max_elements: int, i: Fifo, o: Fifo, requests: Fifo, *, ends: bool
+    ) -> None:
         super().__init__(clock)
-        self.config, self.max_elements, self.i, self.o, self.requests = config, max_elements, i, o, requests
+        self.config, self.max_elements, self.ends = config, max_elements, ends
+        self.i, self.o, self.requests = i, o, requests
         i.sink = o.source = requests.source = self
         self._rows: WalkRows | None = None
         self._number = self._chunk = 0
@@ -286,7 +293,7 @@ class Walker(Unit):
         if self._rows is not None:
             self._offer(self._rows)
         elif self.i.valid and self.idle:
-            self._rows = WalkRows(self.i.take(), self.config, self.max_elements)
+            self._rows = WalkRows(self.i.take(), self.config, self.max_elements, ends=self.ends)
             self._number = 0
             self._begin(self._rows)
             self.wake(2)

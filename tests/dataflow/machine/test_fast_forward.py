@@ -11,7 +11,8 @@ import dataflow.machine.units as units
 from dataflow.machine.units.port import Memory
 from dataflow.machine.units.walker import WalkRows
 from dataflow.zoo.chain import Chain
-from hw.isa.commands import Load, Source
+from hw.isa.bits import UpdateCopy
+from hw.isa.commands import Load, Source, Update
 from hw.ratio import Ratio
 from sim.random_programs import WIDE, both_ways, programs, random_programs
 
@@ -47,6 +48,28 @@ def test_gradients_of_padded_images_are_skipped():
     network = chain.linear("out", 10).network("stack", (7, 7, 16))
     found = compared(WIDE, programs(network, WIDE, 96, Ratio(2, 8))[1], Memory(20, 1))
     assert found.stepped < 0.5 * found.cycles
+
+
+def step_with_packed_copies():
+    """The backward program; its second convolution is updated in blocks, whose words stand in three orders."""
+    chain = Chain().conv("conv1", 32, 1).relu().conv("conv2", 32, 3).relu().global_pool("mean")
+    return programs(chain.linear("out", 10).network("stack", (2, 2, 16)), WIDE, 4, Ratio(2, 8))[1]
+
+
+def test_words_are_alike_where_blocks_end():
+    """Operand buffers are told of the ends of blocks; of words that are updated, only the last of all is another."""
+    commands = step_with_packed_copies()
+    update = next(number for number, one in enumerate(commands) if isinstance(one, Update) and one.copies & UpdateCopy.FORWARD)
+    masters = [one.walk for one in commands[:update] if isinstance(one, Load) and one.source == Source.FACTORS][-1]
+    assert masters.middle * masters.inner > 1
+    words, chunks = (WalkRows(masters, WIDE, WIDE.vpu_lanes, ends=ends) for ends in (False, True))
+    kinds, of_blocks = ([rows.kind(number) for number in range(rows.total)] for rows in (words, chunks))
+    assert len(set(kinds[:-1])) == 1 and kinds[-1] != kinds[0] and not words.landmarks
+    assert len(set(of_blocks)) == 3
+
+
+def test_a_step_with_packed_copies_takes_as_long_with_skipping():
+    compared(WIDE, step_with_packed_copies(), Memory(20, 1))
 
 
 def rows_of_windows(size, batch):
