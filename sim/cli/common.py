@@ -19,6 +19,8 @@ from hw.inputs import shown, whole
 from hw.ratio import Ratios, parse_ratio, parse_ratios
 
 if TYPE_CHECKING:
+    from dataflow.importers import Imported
+    from dataflow.importers.onnx_graph import Given
     from training.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -268,3 +270,17 @@ def stopping(journal: "Journal") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def network_of(name: str, *, skip_unknown: bool = False, shapes: "Given | None" = None) -> "Imported":
+    """A network that a step is to be made of: of an ONNX file as it trains, where it does, else as `importers.load` has it."""
+    from dataflow import importers
+
+    if name.endswith(".onnx") and not (skip_unknown or shapes):
+        from training.exchange.onnx_read import read_trainable
+
+        try:
+            return importers.Imported(read_trainable(Path(name))[0])
+        except InputError:
+            pass  # which the other reader says, if it cannot read it either
+    return importers.load(name, skip_unknown=skip_unknown, shapes=shapes)

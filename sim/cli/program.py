@@ -16,6 +16,7 @@ from sim.cli.common import (
     RATES,
     Count,
     config_option,
+    network_of,
     optimiser_option,
     output_options,
     ratio_option,
@@ -84,7 +85,6 @@ def step(
     """
     import numpy as np
 
-    from dataflow import importers
     from dataflow.program import Dataflow
     from hw.isa.encoding import encode
     from sim.step_files import describe
@@ -97,7 +97,7 @@ def step(
 
     config.check_ratio(ratio)
     model = scaled(model, scale)
-    network, rng, storage = importers.load(model).network, np.random.default_rng(seed), config.storage_format
+    network, rng, storage = network_of(model).network, np.random.default_rng(seed), config.storage_format
     trained = Model(network, ExactBackend(storage), rng, method=methods.load(method), ratio=ratio)
     updates = build_optimiser(Experiment(method=method, optimiser=optimiser))
     stays, rate = Dataflow(dataflow) if dataflow else None, RATES[optimiser] / 2

@@ -19,6 +19,7 @@ from sim.cli.common import (
     Count,
     config_option,
     input_shape_option,
+    network_of,
     optimiser_option,
     output_options,
     ratio_option,
@@ -121,7 +122,7 @@ def measure(
     table: Path | None = None,
 ) -> "tuple[dict[str, Any], StepRun]":
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
-    from dataflow import importers, pins, techniques
+    from dataflow import pins, techniques
     from dataflow.energy import HOROWITZ, read_table
     from dataflow.exact import ADAMW_RATES, RATES
     from dataflow.report import describe, run_both
@@ -135,7 +136,7 @@ def measure(
         raise InputError(f"unknown optimiser {optimiser!r}; allowed: {', '.join(rates)}")
     trained = methods.load(method)
     stages = trained.sparse_stages - {Stage.WEIGHT_GRADIENT}
-    found = importers.load(workload, skip_unknown=skip_unknown, shapes=shapes)
+    found = network_of(workload, skip_unknown=skip_unknown, shapes=shapes)
     joules = read_table(table) if table else HOROWITZ
     with working(f"lowering {found.network.name}") as said:
         sparse, dense = run_both(

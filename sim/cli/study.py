@@ -11,7 +11,7 @@ import click
 from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
 from hw.ratio import Ratio
-from sim.cli.common import Count, config_option, input_shape_option, output_options, ratio_option, show
+from sim.cli.common import Count, config_option, input_shape_option, network_of, output_options, ratio_option, show
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
@@ -51,10 +51,8 @@ def command(
     Example:
       nmtrain study ablation resnet18 vit
     """
-    from dataflow import importers
-
     config.check_ratio(ratio)
-    networks = [importers.load(name, shapes=shapes).network for name in workloads or FIVE]
+    networks = [network_of(name, shapes=shapes).network for name in workloads or FIVE]
     studies: dict[str, Callable[..., dict[str, Any]]] = {
         "networks": _networks,
         "ablation": _ablation,

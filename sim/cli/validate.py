@@ -9,7 +9,7 @@ from dataflow.network import MOST_BATCH
 from hw.config import AcceleratorConfig
 from hw.files import json_text, write_set
 from hw.ratio import Ratios
-from sim.cli.common import MOST_SEED, Count, config_option, output_options, ratio_option, scale_option, scaled, show
+from sim.cli.common import MOST_SEED, Count, config_option, network_of, output_options, ratio_option, scale_option, scaled, show
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
@@ -44,13 +44,12 @@ def command(
       nmtrain validate mlp --samples 5 --batch 8
       nmtrain validate resnet18 --config small --samples 40
     """
-    from dataflow import importers
     from dataflow.stages import Stage
     from sim.validate import compare, draw, table
     from training import methods
 
     config.check_ratio(ratio)
-    network = importers.load(scaled(workload, scale)).network
+    network = network_of(scaled(workload, scale)).network
     stages = methods.load(method).sparse_stages - {Stage.WEIGHT_GRADIENT}
     with working(f"drawing {samples} parts of {network.name}") as said:
         program, drawn = draw(network, config, sparse_stages=stages, ratio=ratio, batch=batch, samples=samples, seed=seed)

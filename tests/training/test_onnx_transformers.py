@@ -1,5 +1,7 @@
 """ONNX transformers as networks that train: whatever exporters do with axes, the logits are those of ONNX's own reference."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -10,9 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from dataflow import zoo
+from dataflow.network import Conv, Linear
 from dataflow.rearrange import Reshape, Transpose
 from dataflow.tokens import MatMul
 from hw.errors import InputError
+from sim.cli import main
 from training.exchange.onnx_read import read_trainable
 from training.exchange.onnx_view import View
 from training.exchange.onnx_write import to_onnx
@@ -254,3 +258,16 @@ def broken(path, kind):
 def test_what_cannot_be_trained_is_named(tmp_path, kind, told):
     with pytest.raises(InputError, match=rf"^theirs\.onnx: {told}$"):
         read_trainable(broken(tmp_path / "theirs.onnx", kind))
+
+
+def test_a_step_of_it_runs_on_the_machine(tmp_path, capsys):
+    """A report is of the network as it trains: with the attention's scale in its product, which the accelerator has."""
+    path = transformer(tmp_path / "theirs.onnx", stacked, gelu_by_erf, of_class)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(path), "--config", "tiny", "--batch", "2", "--json", "--out", str(tmp_path / "report")])
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["exact"] and found["cycles"]["step"] > 0
+    network = read_trainable(path)[0]
+    products = {layer.name for layer in network.layers if isinstance(layer, Conv | Linear | MatMul)}
+    assert {row["name"] for row in found["layers"]} == products
