@@ -33,7 +33,7 @@ FOLDERS = ("dataflow", "reports", "training", "hw")
 MOST_SECONDS = 300
 """Of processor time that a process of the tests may take: what takes longer does not end."""
 
-MOST_FILES = 8
+MOST_FILES = 6
 """Of tests that judge a mutant: the nearest ones."""
 
 SOUND = set[str]()
@@ -144,8 +144,11 @@ def reached(test: Path) -> Mapping[Path, int]:
 
 
 def tests_of(path: Path) -> list[Path]:
-    """Tests that judge a module: nearest first, of those those of its own folder, then those that import least."""
-    tests = [test for test in imports() if test.name.startswith("test_") and path in reached(test)]
+    """Tests that judge a module: nearest first, of those those of its own folder, then those that import least.
+
+    Those of the pages are left out: they run all of the commands that stand there.
+    """
+    tests = [test for test in imports() if test.name.startswith("test_") and test.parts[1] != "docs" and path in reached(test)]
     key = {test: (reached(test)[path], test.parts[1] != path.parts[0], len(reached(test)), test) for test in tests}
     return sorted(tests, key=key.__getitem__)[:MOST_FILES]
 
