@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.export import export_block
-from hw.reductions import PARTIAL, SIZES
+from hw.reductions import PARTIAL, sizes_layout
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
 from sim.verilator import build
 from training.reductions import sum_terms
@@ -20,7 +20,7 @@ async def sums_channels(dut):
     terms = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     source = StreamSource(dut, "i", pause=at_random(0.3, seed=1))
     sink, checker = StreamSink(dut, "o", pause=at_random(0.3, seed=2)), StreamChecker(dut, "o")
-    dut.sizes.value = SIZES.const({"largest": 0, "groups": 2, "terms": 50}).as_bits()
+    dut.sizes.value = sizes_layout(CONFIG).const({"largest": 0, "groups": 2, "terms": 50}).as_bits()
     await reset(dut)
     source.start(terms.view(np.uint32).ravel().tolist())
     await sink.wait(2)

@@ -11,7 +11,7 @@ from hw.fp import FloatAdd, FloatMultiply
 from hw.functions import FunctionUnit
 from hw.isa.functions import Function
 from hw.mac.forms import ExactForms
-from hw.reductions import SIZES, ReductionUnit
+from hw.reductions import ReductionUnit, sizes_layout
 from hw.sequencer import tiles_layout
 from hw.sore import SORE
 from hw.stce import STCE
@@ -180,7 +180,7 @@ SCENES = {
         cycles=40,
         words={"i": [single(v) for v in (1, 2, 3, 4, 5, 6)]},
         pauses={"i": {1}},
-        inputs={"sizes": [SIZES.const({"largest": 0, "groups": 1, "terms": 3}).as_bits()]},
+        inputs={"sizes": [sizes_layout(CONFIG).const({"largest": 0, "groups": 1, "terms": 3}).as_bits()]},
         shown=stream("i", as_single) | stream("o", as_single),
     ),
     "wuve": Scene(
