@@ -1,7 +1,7 @@
 """Plots of a report, for slides and papers."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from reports.colours import ENERGY, ENERGY_NAMES, GEMM, METHODS, NAMES, STAGES
 from reports.sections import method_name
 from reports.studies import CURVES, on_curve
 from reports.units import shortened, si
-from training.table import name_of
 
 Result = dict[str, Any]
 
@@ -68,23 +67,25 @@ def sensitivity(
     return {f"sensitivity-{name}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
 
 
-def accuracy(rows: Sequence[Result]) -> dict[str, bytes]:
+def accuracy(rows: Sequence[Result], name_of: Callable[[Result], str]) -> dict[str, bytes]:
     """A sweep's plot of each model by file name: methods by ratios, mean and sample deviation over seeds; dense as a band.
 
     Parameters
     ----------
     rows : sequence of dict
         As `training.sweep.summarise` gives them.
+    name_of : callable
+        What a row's method is called, with what is set of it.
     """
     images: dict[str, bytes] = {}
     for model in dict.fromkeys(row["model"] for row in rows):
-        figure = _accuracies([row for row in rows if row["model"] == model])
+        figure = _accuracies([row for row in rows if row["model"] == model], name_of)
         name = Path(model).stem.replace("/", "-")
         images |= {f"accuracy-{name}.{kind}": _image(figure, kind) for kind in ("png", "svg")}
     return images
 
 
-def _accuracies(rows: Sequence[Result]) -> Figure:
+def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Figure:
     """Methods from the best to the worst, a mark with its deviation for each ratio, in percent; what is far off as text."""
     rows = [row for row in rows if row["mean"] is not None]
     dense = [row for row in rows if row["method"] == "dense"]

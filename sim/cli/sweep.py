@@ -56,10 +56,11 @@ def command(out: Path, as_json: bool, jobs: int, **fields: Any) -> None:  # noqa
     """
     from reports.plots import accuracy
     from training.sweep import Sweep, run
+    from training.table import name_of
 
     sweep = Sweep(**fields)
     with _progress_bar(len(sweep.cases())) as advance:
-        result = run(sweep, out, jobs=jobs, progress=advance, draw=accuracy)
+        result = run(sweep, out, jobs=jobs, progress=advance, draw=lambda rows: accuracy(rows, name_of))
     show(result, as_json=as_json)
     _table(result)
     log.print(f"{out / 'accuracy.json'}, {out / 'accuracy.csv'}: {len(result['rows'])} rows of {sweep.seeds} seeds")

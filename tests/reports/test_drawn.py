@@ -183,7 +183,7 @@ def test_accuracies_are_marks_with_their_deviations_and_what_is_far_off_is_text(
 
     found = {f"m{number}": (0.96 + 0.002 * number, 0.001 * number) for number in range(9)} | {"poor": (0.5, 0.25)}
     rows = [row("dense", "dense", 0.98, 0.004), *(row(name, "2:8", *numbers) for name, numbers in found.items())]
-    axes = axes_of(plots._accuracies(rows))
+    axes = axes_of(plots._accuracies(rows, lambda row: row["method"]))
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["poor", *(f"m{number}" for number in range(9))]  # the best one stands highest
     seen = {}
