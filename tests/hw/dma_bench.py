@@ -13,15 +13,15 @@ import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge
 from cocotb_coverage.coverage import CoverCross, CoverPoint, coverage_db
 from cocotbext.axi import AxiBus, AxiRam
+from dispatch_bench import TINY, in_bounds
 
-from hw.isa.commands import LOOPS, Loop, Store, Walk
-from hw.isa.encoding import encode
+from hw.isa.commands import LOOPS, Loop, Walk
+from hw.parts.layouts import walk_layout
 from sim.kit import StreamSource, at_random, check_words, reset
 
 LANES, BEAT_BYTES, RAM_BYTES, BASE = 4, 8, 1 << 16, 0x3000
 """As the design has them; its addresses count from `BASE`, of which the model sees the low bits."""
 SOURCES, TARGETS = 0x0, 0x4000
-WALK_BYTES = 148
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Transfer:
         return self.count << self.size_log2
 
     def walk(self, base):
-        """The walk as a number: as a command's words have it, behind the header."""
+        """The walk as a number, its fields as wide as the design has them."""
         loops = (Loop(count=self.count), *(Loop(),) * (LOOPS - 1))
         walk = Walk(base=base, size_log2=self.size_log2, boundary=LANES, u_size=self.count, u_tile=self.count, u=loops)
-        return int.from_bytes(encode([Store(walk=walk)])[4 : 4 + WALK_BYTES], "little")
+        return in_bounds(walk_layout(TINY), walk)
 
 
 def length(transfer):

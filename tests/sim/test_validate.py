@@ -73,12 +73,12 @@ def test_the_first_words_of_a_walk_are_those_that_come_first():
             fields |= {f"{space}_size": size, f"{space}_tile": tile, f"{space}_counter": counter}
             fields[space] = loops([Step(size, random.randint(1, 64))], run=space == "u")
         walk = Walk(boundary=4, **fields)
-        words = read_words(memory, walk, 4, 0)
+        words = read_words(TINY, memory, walk)
         assert words_in(walk) == len(words)
         for count in range(1, len(words) + 1):
             if (first := first_of(walk, count)) is not None:
                 possible += 1
-                np.testing.assert_array_equal(read_words(memory, first, 4, 0), words[:count])
+                np.testing.assert_array_equal(read_words(TINY, memory, first), words[:count])
         assert first_of(walk, len(words)) == walk
     assert possible > 2000
 
