@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Fig
     dense = [row for row in rows if row["method"] == "dense"]
     others = [row for row in rows if row["method"] != "dense"]
     ratios = list(dict.fromkeys(row["ratio"] for row in others))
+    colours = dict(zip(ratios, cycle(METHODS[1:]), strict=False))
     best = {name: max(row["mean"] for row in others if name_of(row) == name) for name in map(name_of, others)}
     names = sorted(best, key=lambda name: best[name])
     low, high = _shown(rows)
@@ -101,7 +103,7 @@ def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Fig
             *(100 * (row["mean"] + sign * row["deviation"]) for sign in (-1, 1)), color=METHODS[0], alpha=0.2, lw=0, zorder=0
         )
     for number, ratio in enumerate(ratios):
-        colour = METHODS[1 + number % (len(METHODS) - 1)]
+        colour = colours[ratio]
         for row in (row for row in others if row["ratio"] == ratio):
             place = names.index(name_of(row)) + 0.27 * ((len(ratios) - 1) / 2 - number)
             mean, deviation = 100 * row["mean"], 100 * row["deviation"]
@@ -115,7 +117,7 @@ def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Fig
     axes.set_xlabel("test accuracy, %: mean and deviation over seeds; dense is the line")
     axes.set_xlim(low, high)
     if ratios:
-        marks = [Patch(color=METHODS[1 + number % (len(METHODS) - 1)], label=ratio) for number, ratio in enumerate(ratios)]
+        marks = [Patch(color=colour, label=ratio) for ratio, colour in colours.items()]
         figure.legend(handles=marks, loc="outside upper center", ncols=len(ratios), frameon=False, fontsize=9)
     return figure
 

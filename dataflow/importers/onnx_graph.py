@@ -271,7 +271,7 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
     values = {name: graph.constants[name] for name in used}
     known = {name: value for name, value in values.items() if value is not None}
     small = all(size is None or size <= FOLDED_ELEMENTS for size in sizes)
-    results = _compute(graph, node, known) if small and len(known) == len(values) else None
+    results = compute(graph.model, node, known) if small and len(known) == len(values) else None
     if results is None:
         graph.constants.update(dict.fromkeys(filter(None, node.output)))
     else:
@@ -282,13 +282,13 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
     return True
 
 
-def _compute(graph: Graph, node: onnx.NodeProto, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]] | None:
+def compute(model: onnx.ModelProto, node: onnx.NodeProto, values: dict[str, NDArray[Any]]) -> list[NDArray[Any]] | None:
     """Results of a node with constant inputs; None where the reference does not know it."""
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     single = onnx.helper.make_graph([node], "one", [], outputs)
     single.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
     try:
-        model = onnx.helper.make_model(single, opset_imports=graph.model.opset_import)
+        model = onnx.helper.make_model(single, opset_imports=model.opset_import)
         return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, {})]
     except Exception:
         return None

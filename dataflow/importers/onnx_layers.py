@@ -47,7 +47,7 @@ def _network(path: Path, *, skip_unknown: bool, shapes: Given | None, literal: b
     graph = read_graph(path, shapes=shapes, literal=literal)
     unknown = Counter(node.op_type for node in graph.nodes if node.op_type not in KNOWN)
     if unknown and not skip_unknown:
-        node = Node.of(graph, next(node for node in graph.nodes if node.op_type in unknown))
+        node = Node.of(graph.name, next(node for node in graph.nodes if node.op_type in unknown))
         if node.kind in ("If", "Loop"):
             raise InputError(
                 f"{node.where}: {node.kind} is followed where its condition and count are constants; an input that they depend"
@@ -61,7 +61,7 @@ def _network(path: Path, *, skip_unknown: bool, shapes: Given | None, literal: b
         graph = read_graph(path, assume=frozenset(unknown), shapes=shapes, literal=literal)
     reader = Reader(graph)
     for node in _needed(graph):
-        _read(reader, Node.of(graph, node))
+        _read(reader, Node.of(graph.name, node))
     if not any(isinstance(layer, Weighted | MatMul) for layer in reader.layers):
         raise InputError(f"{graph.name}: no node is a matrix product; allowed: {', '.join(PRODUCTS)}")
     notes = [

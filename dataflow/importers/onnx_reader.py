@@ -39,7 +39,7 @@ class Node:
     name: str
 
     @classmethod
-    def of(cls, graph: Graph, node: onnx.NodeProto) -> "Node":
+    def of(cls, file: str, node: onnx.NodeProto) -> "Node":
         """The node of a file; one without a name is known by what it makes."""
         said = f"node {node.name!r}" if node.name else f"{node.op_type} that makes {node.output[0]!r}"
         return cls(
@@ -47,9 +47,18 @@ class Node:
             inputs=tuple(node.input),
             outputs=tuple(node.output),
             attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
-            where=f"{graph.name}: {said}",
+            where=f"{file}: {said}",
             name=short((node.name or node.output[0]).strip("/").replace("/", ".") or node.op_type),
         )
+
+    @property
+    def output(self) -> str:
+        """The first one."""
+        return self.outputs[0]
+
+    def get(self, name: str, default: Any) -> Any:  # noqa: ANN401 (attributes are of many types)
+        """An attribute, or what the standard takes in its place."""
+        return self.attributes.get(name, default)
 
     def has(self, place: int) -> bool:
         """Whether the input at `place` is given."""

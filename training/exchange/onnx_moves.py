@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dataflow.importers.onnx_reader import Node
 from dataflow.rearrange import Concat, Slice
 from dataflow.tokens import Select
 from hw.errors import InputError
-from training.exchange.onnx_trainable import Node, Trainable
+from training.exchange.onnx_trainable import Trainable
 from training.exchange.onnx_view import BATCH, ONE, View
 
 SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")

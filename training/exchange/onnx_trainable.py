@@ -8,42 +8,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-from dataflow.importers.onnx_graph import Graph
+from dataflow.importers.onnx_graph import Graph, compute
+from dataflow.importers.onnx_reader import Node
 from dataflow.network import Layer, Shape
 from dataflow.rearrange import Reshape, Transpose
 from hw.errors import InputError
 from training.exchange.onnx_view import Axes, View
 
 Weights = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of the file, and how messages call it."""
-
-    kind: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: Mapping[str, Any]
-    where: str
-
-    @classmethod
-    def of(cls, file: str, proto: onnx.NodeProto) -> "Node":
-        """That of a file."""
-        said = f"node {proto.name!r}" if proto.name else f"{proto.op_type} that makes {proto.output[0]!r}"
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
-        return cls(proto.op_type, list(proto.input), list(proto.output), attributes, f"{file}: {said}")
-
-    @property
-    def output(self) -> str:
-        """The first one."""
-        return self.outputs[0]
-
-    def get(self, name: str, default: Any) -> Any:  # noqa: ANN401 (attributes are of many types)
-        """An attribute, or what the standard takes in its place."""
-        return self.attributes.get(name, default)
 
 
 class Constants(Mapping[str, NDArray[Any]]):
@@ -82,12 +55,10 @@ class Constants(Mapping[str, NDArray[Any]]):
         if name in self._known:
             return numpy_helper.to_array(self._known[name])
         node = self._makers[name]
-        outputs = [onnx.ValueInfoProto(name=output) for output in node.output if output]
-        single = onnx.helper.make_graph([node], "one", [], outputs)
-        single.initializer.extend(numpy_helper.from_array(np.asarray(self[one]), one) for one in node.input if one)
-        made = onnx.helper.make_model(single, opset_imports=self._model.opset_import)
-        results: Any = ReferenceEvaluator(made).run([name], {})
-        return np.asarray(results[0])
+        results = compute(self._model, node, {one: self[one] for one in node.input if one})
+        if results is None:
+            raise InputError(f"{Node.of(self._graph.name, node).where}: what makes the constant {name!r} cannot be computed")
+        return dict(zip(filter(None, node.output), results, strict=True))[name]
 
 
 def name_of(tensor: str) -> str:
