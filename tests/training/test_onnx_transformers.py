@@ -233,6 +233,12 @@ def broken(path, kind):
         last = file.node("Relu", file.node("Mul", "x", file.given(2)))
     elif kind == "token":
         last = file.node("Relu", file.node("Concat", file.drawn(1, 1, WIDTH), "x", axis=1))
+    elif kind == "last number":
+        last = file.node("Mul", file.linear("x", WIDTH, WIDTH), file.given(2))
+    elif kind == "last token":
+        last = file.node("Concat", file.drawn(1, 1, WIDTH), file.linear("x", WIDTH, WIDTH), axis=1)
+    elif kind == "part":
+        last = file.node("Sigmoid", "x")
     elif kind == "batch":
         last = file.node("Softmax", file.node("Transpose", "x", perm=[1, 2, 0]), axis=-1)
     elif kind == "torn":
@@ -252,12 +258,27 @@ def broken(path, kind):
         ("token", r"node 'relu1': Relu cannot be trained of rows behind a class token; allowed: Add of positions"),
         ("batch", r"node 'softmax1': Softmax cannot be along the batch"),
         ("torn", r"node 'reshape1': Reshape from \(5, \d+, 8\) to \(\d+, 40\) does not keep samples apart"),
+        ("part", r"node 'sigmoid0': Sigmoid can be trained as a part of GELU or SiLU alone"),
         ("several", r"node 'gather0': Gather must choose one entry of an axis, not 2"),
     ],
 )
 def test_what_cannot_be_trained_is_named(tmp_path, kind, told):
     with pytest.raises(InputError, match=rf"^theirs\.onnx: {told}$"):
         read_trainable(broken(tmp_path / "theirs.onnx", kind))
+
+
+@pytest.mark.parametrize("kind, what", [("last number", "multiplied by a number"), ("last token", "rows behind a class token")])
+def test_nothing_is_left_to_be_done_behind_the_last_layer(tmp_path, kind, what):
+    with pytest.raises(InputError, match=rf"theirs\.onnx: the output '\w+' cannot be {what}$"):
+        read_trainable(broken(tmp_path / "theirs.onnx", kind))
+
+
+def test_the_last_layer_has_the_shape_of_the_output(tmp_path):
+    """Pixels of a convolution as logits, flattened behind it."""
+    file = File(3, 2, 2)
+    pixels = file.node("Conv", "x", file.drawn(10, 3, 2, 2), file.drawn(10), kernel_shape=[2, 2])
+    network, _ = read_trainable(file.save(tmp_path / "theirs.onnx", file.node("Flatten", pixels, axis=1)))
+    assert network.shapes[network.layers[-1].name] == (10,)
 
 
 def test_a_step_of_it_runs_on_the_machine(tmp_path, capsys):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from dataflow.axes import Axis, AxisPool
 from dataflow.importers.onnx_graph import read_graph
+from dataflow.importers.onnx_reader import Node
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, MaxPool, Network, Relu
 from hw.errors import InputError
 from training.exchange.onnx_moves import MOVES
 from training.exchange.onnx_tokens import PARTS, SAME, TOKENS, check_pending, embed, fused, product
-from training.exchange.onnx_trainable import Constants, Node, Trainable, Weights
+from training.exchange.onnx_trainable import Constants, Trainable, Weights
 from training.exchange.onnx_view import ONE, View
 
 
@@ -42,6 +43,7 @@ def read_trainable(path: Path) -> tuple[Network, Weights]:
         _read(found, Node.of(path.name, proto))
     if not found.layers:
         raise InputError(f"{path}: the graph has no layers")
+    _end(path, found)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in path.stem)
     return Network(name=name, input_shape=found.shapes[INPUT], layers=tuple(found.layers)), found.weights
 
@@ -74,8 +76,23 @@ def _refuse_unknown(path: Path, graph: onnx.GraphProto) -> None:
                 raise InputError(f"{where}: operator {proto.op_type} cannot be trained; allowed: {', '.join(sorted(ALLOWED))}")
 
 
+def _end(path: Path, found: Trainable) -> None:
+    """Let the last layer be what the file gives, as it gives it; `InputError` where something of that is still to be done."""
+    name = found.graph.model.graph.output[0].name
+    if name in found.factors or name in found.class_tokens:
+        what = "multiplied by a number" if name in found.factors else "rows behind a class token"
+        raise InputError(f"{path}: the output {name!r} cannot be {what}")
+    if name in found.held and len(found.graph.model.graph.output) == 1:
+        view = found.held[name]
+        if not view.samples_first:
+            raise InputError(f"{path}: the first axis of the output {name!r} must be the batch")
+        found.in_order(view)
+
+
 def _read(found: Trainable, node: Node) -> None:
     check_pending(found, node)
+    if node.kind in PARTS:
+        raise InputError(f"{node.where}: {node.kind} can be trained as a part of GELU or SiLU alone")
     try:
         RULES[node.kind](found, node)
     except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """ONNX nodes of transformers, as layers that train."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from math import isclose, sqrt
 from typing import Any
@@ -10,17 +10,18 @@ import onnx
 from numpy.typing import NDArray
 
 from dataflow.importers.onnx_graph import Graph
+from dataflow.importers.onnx_reader import Node
 from dataflow.tokens import Activation, Embed, LayerNorm, MatMul, Softmax
 from hw.errors import InputError
 from training.exchange.onnx_moves import SHAPES
-from training.exchange.onnx_trainable import Constants, Node, Trainable
+from training.exchange.onnx_trainable import Constants, Trainable
 from training.exchange.onnx_view import View
 
 SAME = ("Identity", "Dropout")
 """Operators that leave what they read."""
 
-PARTS = ("Erf", "Sigmoid", "Div")
-"""Operators that train as parts of others."""
+PARTS = ("Erf", "Sigmoid")
+"""Operators that train as parts of GELU and SiLU alone."""
 
 
 def layer_norm(found: Trainable, node: Node) -> None:
@@ -114,7 +115,7 @@ def check_pending(found: Trainable, node: Node) -> None:
         raise InputError(f"{node.where}: {node.kind} cannot be trained of rows behind a class token; allowed: Add of positions")
 
 
-def _number(constants: Constants, names: list[str]) -> float | None:
+def _number(constants: Constants, names: Iterable[str]) -> float | None:
     """The one constant among inputs, where it is one number."""
     found = [constants[name] for name in names if name in constants]
     return float(found[0].reshape(())) if len(found) == 1 and found[0].size == 1 else None
@@ -167,7 +168,7 @@ def _gelu(
     before = makers.get(erf.input[0])
     if before is None or before.op_type not in ("Div", "Mul"):
         return None
-    number = _number(constants, list(before.input))
+    number = _number(constants, before.input)
     moving = [name for name in before.input if name not in constants]
     if (
         len(moving) != 1
@@ -182,7 +183,7 @@ def _gelu(
             break
         (node,) = after
         others = [name for name in node.input if name != parts[-1].output[0]]
-        number = _number(constants, list(node.input))
+        number = _number(constants, node.input)
         if node.op_type == "Add" and len(parts) == 2 and number == 1:
             pass
         elif node.op_type == "Mul" and number is not None:
@@ -201,7 +202,7 @@ def _gelu(
 
 
 def _halves(node: onnx.NodeProto, source: str, constants: Constants) -> bool:
-    return node.op_type == "Mul" and source in node.input and _number(constants, list(node.input)) == 0.5
+    return node.op_type == "Mul" and source in node.input and _number(constants, node.input) == 0.5
 
 
 TOKENS: dict[str, Callable[[Trainable, Node], None]] = {
