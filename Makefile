@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 # What is compiled already, of this very source, is left as it is.
 setup: .venv/ready
-	@$(BIN)/python -m dataflow.machine.compiled
+	@$(BIN)/python -m dataflow.machine.library
 
 # Installed again when a pin changes. -qq: pip stays silent but for errors.
 .venv/ready: pyproject.toml
@@ -57,6 +57,7 @@ mutants: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(wildcard dataflow/machine/units/*.?pp tests/*/*/*.cpp)
 	$(BIN)/mypy
 
 clean:

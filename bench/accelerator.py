@@ -17,7 +17,7 @@ from dataflow.exact import RATES
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Conv, Layer, Network, Relu
 from hw.config import PRESETS, AcceleratorConfig
 from hw.export import export_block, modules_of

@@ -1,21 +1,20 @@
 """The SimPy machine: how many cycles it steps a second, how many it has to, and that skipping changes none."""
 
 import os
-import subprocess
-import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from bench import Figure
 from dataflow import studies, zoo
 from dataflow.exact import RATES
 from dataflow.lower import lower
-from dataflow.machine import compiled
+from dataflow.machine import library
 from dataflow.machine.assemble import assemble
+from dataflow.machine.executor import execute
 from dataflow.machine.known import known
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from sim.random_programs import both_ways, random_programs
@@ -26,22 +25,6 @@ STEPS = 500
 """Random steps, of two programs each."""
 TARGETS = {"forward": 3, "input_gradient": 3, "weight_gradient": 5, "vector": 1, "update": 1}
 """Percent of the cycles of each kind of command that may be stepped."""
-RATE = """
-import time
-from dataflow import zoo
-from dataflow.exact import RATES
-from dataflow.lower import lower
-from dataflow.machine.assemble import assemble
-from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
-from hw.config import PRESETS
-from hw.ratio import Ratio
-config, network = PRESETS["vcu1525"], zoo.load("resnet18")
-commands = assemble(network, lower(network, config, batch=1, ratio=Ratio(2, 8)), config, RATES).forward
-start = time.process_time()
-cycles = execute(config, commands, Memory.of(config), skip=False).cycles
-print(cycles / (time.process_time() - start))
-"""
 
 
 def figures() -> Iterator[Figure]:
@@ -54,18 +37,15 @@ def figures() -> Iterator[Figure]:
 
 def _rates() -> Iterator[Figure]:
     """Cycles of the forward program of a batch of one, all of them stepped, a second of processor time."""
-    where = f"{CONFIG.name}, resnet18 forward, bdwp {RATIO}, batch 1"
-    with TemporaryDirectory() as empty:
-        yield Figure("machine without skipping, pure Python", _rate(empty), "cycles/s", where, ">= 100000")
-    if compiled.make():
-        yield Figure("machine without skipping, compiled", _rate(), "cycles/s", where, ">= 500000")
-
-
-def _rate(cache: str = "") -> float:
-    """Where there is no library in `cache`, the source runs."""
-    environment = os.environ | ({"NMTRAIN_CACHE": cache} if cache else {})
-    done = subprocess.run([sys.executable, "-c", RATE], env=environment, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    config, network = CONFIG, zoo.load("resnet18")
+    commands = assemble(network, lower(network, config, batch=1, ratio=RATIO), config, RATES).forward
+    library.library()  # compiled and loaded
+    start = time.process_time()
+    cycles = execute(config, commands, Memory.of(config), skip=False).cycles
+    rate = cycles / (time.process_time() - start)
+    yield Figure(
+        "machine without skipping", rate, "cycles/s", f"{CONFIG.name}, resnet18 forward, bdwp {RATIO}, batch 1", ">= 500000"
+    )
 
 
 def _skipping() -> Iterator[Figure]:
@@ -101,8 +81,7 @@ def _stepped(name: str) -> Iterator[Figure]:
 
 
 def cold(folder: Path) -> dict[str, str]:
-    """An environment in which nothing is known yet but the compiled units."""
-    library = compiled.place(compiled.content())
-    if library.is_dir():
-        (folder / library.name).symlink_to(library)
+    """An environment in which nothing is known yet but the compiled machine."""
+    made = library.make().parent
+    (folder / made.name).symlink_to(made)
     return os.environ | {"NMTRAIN_CACHE": str(folder)}

@@ -21,7 +21,7 @@ from dataflow.exact import RATES, run_on_machine
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import Conv
 from dataflow.program import Stage
 from dataflow.tokens import MatMul

@@ -1,7 +1,7 @@
 """What a result rests on, in words for its reader."""
 
 from dataflow.energy import Table
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import AcceleratorConfig
 
 

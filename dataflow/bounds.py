@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow import operations as op
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.program import Dataflow, Loop, MatrixView, Product, Program, Update
 from hw.config import AcceleratorConfig
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dataflow.interleave import splits, squarest
 from dataflow.machine.tilings import cut
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.pins import Choice
 from dataflow.program import Loop, Product, Region
 from dataflow.stages import Dataflow

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from dataflow.machine.assemble import Assembled, Origin, assemble
 from dataflow.machine.executor import Execution, Moment
 from dataflow.machine.known import known
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.machine.updates import Rates
 from dataflow.network import Network
 from dataflow.program import Program

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hw import processes
 from hw.cache import cache_folder, keep, sealed
+from hw.compiler import cpp_compiler
 from hw.errors import InputError, SimulationError
 
 VERILATOR_FLAGS = [
@@ -73,13 +74,8 @@ def _runtime_key(compiler: str, options: list[str]) -> str:
 
 
 def _compiler() -> str:
-    """The C++ compiler that ``CXX`` names, or the system's."""
-    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    compiler = next((found for name in wanted if (found := shutil.which(name))), None)
-    if compiler is None:
-        raise InputError(
-            f"the simulator needs a C++ compiler, and none of {', '.join(wanted)} was found; install g++ or set CXX"
-        )
+    """The C++ compiler; and make has to be there."""
+    compiler = cpp_compiler("the simulator")
     if shutil.which("make") is None:
         raise InputError("the simulator needs make, which was not found; install it")
     return compiler

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataflow import zoo
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.report import report
 from hw.config import PRESETS, AcceleratorConfig
 from hw.processes import scratch

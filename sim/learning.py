@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import AcceleratorConfig
 from hw.errors import InputError, SimulationError
 from hw.files import append_line, write_whole

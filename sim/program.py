@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataflow.machine.executor import Execution, execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.commands import Command

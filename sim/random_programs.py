@@ -7,7 +7,7 @@ from random import Random
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import Execution, execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.machine.updates import Rates
 from dataflow.network import Network
 from dataflow.pins import Choice

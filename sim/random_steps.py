@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.axes import Axis, AxisPool
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Layer, Linear, MaxPool, Network, Relu, Shape
 from dataflow.program import Dataflow, Product
 from dataflow.rearrange import Reshape, Slice, Transpose

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import AcceleratorConfig
 from hw.dma.port import master_members, masters
 from hw.errors import InputError

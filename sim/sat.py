@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.cache import cache_folder, kept
 from hw.config import AcceleratorConfig
 from hw.cores import GENERIC

@@ -18,7 +18,7 @@ from dataflow.exact import RATES, digest
 from dataflow.lower import lower
 from dataflow.machine.assemble import Origin, assemble
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import Network
 from dataflow.stages import Stage
 from hw.config import AcceleratorConfig

@@ -21,7 +21,7 @@ from dataflow.lower import lower
 from dataflow.machine.assemble import Assembled, assemble, binary32
 from dataflow.machine.executor import Execution, execute
 from dataflow.machine.memory import NEXT, Tensor
-from dataflow.machine.units.port import Memory as MemoryTiming
+from dataflow.machine.timing import Memory as MemoryTiming
 from dataflow.machine.updates import ONES, Rates, at_rates
 from dataflow.pins import Choice
 from dataflow.program import Dataflow, Product

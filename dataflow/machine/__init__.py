@@ -5,4 +5,5 @@
     program ──> memory (where each tensor stands) ───────┐
        └──────> tilings ──> products, drains ──> walks ──┼──> commands ──> words
        └──────> passes, updates ─────────────────────────┘
+                                                  commands ──> numbers ──> units/ (C++) ──> cycles, counters
 """

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from dataflow.machine import executor
-from dataflow.machine.compiled import content
 from dataflow.machine.executor import Execution, Moment, execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.library import content
+from dataflow.machine.timing import Memory
 from hw.cache import cache_folder, kept
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Command
@@ -39,5 +39,5 @@ def _key(config: AcceleratorConfig, commands: Sequence[Command], memory: Memory)
 
 @cache
 def _machine() -> str:
-    """Of the source of the machine and of the commands."""
+    """Of the source of the machine."""
     return hashlib.sha256(content().encode() + Path(executor.__file__).read_bytes()).hexdigest()

@@ -19,6 +19,9 @@ EARLY_PARTS, EARLY_ROUNDS = 8, 64
 MANY_PARTS = 16
 """Of a reduction: of so many, a sixteenth more, or a last one that is shorter, cost less than a hundredth."""
 
+MANY_ROWS = 8
+"""Of an image in a part: parts are then so long that a third more of them cost less than that."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -259,7 +262,8 @@ def _slots_used(config: AcceleratorConfig, product: Product) -> int:
 def _part_units(product: Product, unit: int, units: int, most: int) -> int:
     """Units of a part, `most` at most: as few equal parts as that leaves, cut between images or their rows if that is as good.
 
-    Parts that begin at the same pixel take the same cycles, which the machine then need not step one by one.
+    Parts that begin at the same pixel take the same cycles, which the machine then need not step one by one. Of parts of many
+    rows an image has a whole number, even if they are some more.
     """
     parts = -(-units // most)
     equal = -(-units // parts)
@@ -271,6 +275,10 @@ def _part_units(product: Product, unit: int, units: int, most: int) -> int:
         whole = min(-(-equal // step), most // step) * step
         uneven = parts < MANY_PARTS and (whole - equal) * 64 > equal
         if whole and not uneven and -(-units // whole) <= parts + parts // MANY_PARTS:
+            rows, of_image = whole * unit // inner, prod(pixels) // inner
+            divisors = [count for count in range(1, rows + 1) if of_image % count == 0 and count * inner % unit == 0]
+            if rows >= MANY_ROWS and of_image > rows and divisors and 4 * divisors[-1] >= 3 * rows:
+                return divisors[-1] * inner // unit
             return whole
     return equal
 

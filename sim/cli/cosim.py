@@ -30,7 +30,7 @@ from sim.cli.learning import learn_on_rtl
 from sim.console import log, working
 
 if TYPE_CHECKING:
-    from dataflow.machine.units.port import Memory
+    from dataflow.machine.timing import Memory
     from training.data import Data
     from training.model import Model
     from training.optimiser import Optimiser
@@ -87,7 +87,7 @@ def command(
       nmtrain cosim --config tiny-adamw --model mlp --optimiser adamw --whole
       nmtrain cosim --model mlp --whole --until 95 --out out/learned
     """
-    from dataflow.machine.units.port import Memory
+    from dataflow.machine.timing import Memory
     from training.experiment import Experiment, build_optimiser, load_for, run
     from training.loss_scale import LossScale
 

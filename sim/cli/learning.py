@@ -16,7 +16,7 @@ from sim.console import live_bar, log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dataflow.machine.units.port import Memory
+    from dataflow.machine.timing import Memory
     from sim.learning import Told
     from training.experiment import Experiment
 

@@ -189,7 +189,7 @@ def run(
     """
     import numpy as np
 
-    from dataflow.machine.units.port import Memory
+    from dataflow.machine.timing import Memory
     from sim.program import ProgramOnRtl, try_program
 
     (commands, behind), memory = _decoded(file), np.frombuffer(read_bytes(image), np.uint8)

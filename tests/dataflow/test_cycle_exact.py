@@ -12,7 +12,7 @@ from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
 from dataflow.machine.known import known
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Flatten, Linear, Network, Relu
 from dataflow.program import Stage
 from dataflow.report import describe, run_both

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.bits import PACKED_COPIES, PassOption

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pywellen
 
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.errors import InputError, SimulationError
 from hw.formats import BINARY16, BINARY32, FLOAT8_E4M3FN

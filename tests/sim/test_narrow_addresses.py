@@ -7,7 +7,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.errors import InputError

@@ -8,7 +8,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.memory import NEXT
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Add, Conv, GlobalPool, Linear, Network, Relu
 from dataflow.program import Dataflow
 from hw.config import PRESETS

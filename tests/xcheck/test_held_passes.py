@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep

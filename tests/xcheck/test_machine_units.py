@@ -10,17 +10,14 @@ import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
-from dataflow.machine.units.array import OperandBuffer, ResultBuffer, Sequencer, TileLoops
-from dataflow.machine.units.clock import Clock, Fifo, Meter
-from dataflow.machine.units.port import Memory, ReadPort, WritePort
-from dataflow.machine.units.reader import Reader, Writer
-from dataflow.machine.units.walker import END_OF_BLOCK, LAST
+from dataflow.machine.timing import Memory
 from hw.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.isa.commands import LOOPS, Load, Loop, Pass, Product, layout
 
-sys.path.append(str(Path(__file__).parents[1] / "hw"))
+sys.path += [str(Path(__file__).parents[1] / "hw"), str(Path(__file__).parents[1] / "dataflow" / "machine")]
 
+from machine_parts import END_OF_BLOCK, LAST, copies, sums
 from test_array_unit import LONG, SMALL, WIDE, Case
 from test_dma import BASE, LANES, Copy, flat, words_of
 from test_walker import as_init, random_walk
@@ -107,27 +104,7 @@ def copies_of_rtl(config, walks, memory, cycles=30000):
     simulator.add_testbench(PunctualMemory(dut, memory).serve, background=True)
     simulator.add_testbench(watch)
     simulator.run()
-    return seen | {"complete": complete}
-
-
-def copies_of_model(config, walks, memory):
-    """The same of the machine."""
-    clock = Clock()
-    read_port, write_port = ReadPort(clock, memory), WritePort(clock, memory)
-    read_port.trace, write_port.trace = {}, {}
-    queues = {name: Fifo(clock, 100) for name in walks}
-    read_port.readers = readers = [Reader(clock, config, LANES, queues[f"read_{n}"], read_port, words=True) for n in range(2)]
-    write_port.writers = [Writer(clock, config, LANES, queues[f"write_{n}"], readers[n].o, write_port) for n in range(2)]
-    for name, these in walks.items():
-        for walk in these:
-            queues[name].put(walk)
-    complete = [], []
-    for writer, done in zip(write_port.writers, complete, strict=True):
-        writer.completion.complete = lambda done=done: done.append(clock.now)
-    clock.run()
-    clock.now += 1
-    assert all(unit.idle for unit in (*readers, *write_port.writers))
-    return {"ar": [], "aw": [], "r": [], "w": [], "b": []} | read_port.trace | write_port.trace | {"complete": complete}
+    return seen | {"complete": list(complete)}
 
 
 @pytest.mark.parametrize("memory", [Memory(20, 1), Memory(0, 1), Memory(7, 3)])
@@ -146,7 +123,7 @@ def test_readers_and_writers_keep_the_rtls_cycles(bits, seed, memory):
             walks[f"write_{number}"].append(flat(place + random.randrange(8) * size, walk.size_log2, count))
             place += -(-(count * size + 64) // 64) * 64
     assert BASE % 4096 == 0
-    seen = copies_of_model(config, walks, memory)
+    seen = copies(config, memory, walks, LANES)
     assert seen == copies_of_rtl(config, walks, memory)
     assert [len(cycles) for cycles in seen["complete"]] == [4, 4]
 
@@ -158,7 +135,7 @@ def test_bursts_of_one_beat_keep_the_port_busy():
     read = replace(flat(0, 1, LANES), v_size=100, v_tile=100, v=apart)
     walks = {"read_0": [read], "write_0": [replace(read, base=1 << 14)], "read_1": [], "write_1": []}
     seen = copies_of_rtl(config, walks, Memory(40, 1))
-    assert seen == copies_of_model(config, walks, Memory(40, 1))
+    assert seen == copies(config, Memory(40, 1), walks, LANES)
     for channel in ("ar", "r", "aw", "w", "b"):
         assert seen[channel] == list(range(seen[channel][0], seen[channel][0] + 100)), channel
 
@@ -201,27 +178,14 @@ def sums_of_rtl(config, streams, words):
 
 
 def sums_of_model(config, streams):
-    clock = Clock()
-    queues = {name: Fifo(clock, 1 << 20) for name in streams}
     kinds = {"product": Product, "tiles": Pass, "weights_load": Load, "activations_load": Load}
-    waits_free = Meter(clock)
-    buffers = [OperandBuffer(clock, queues[f"{name}_load"], queues[name], waits_free) for name in ("weights", "activations")]
-    loops = TileLoops(clock, config, queues["product"], buffers)
-    results = ResultBuffer(clock, config, loops.slots, queues["tiles"], loops.room)
-    Sequencer(clock, config, loops.tiles, *(feed.o for feed in loops.feeds), results)
-    results.o.depth = 1 << 20  # as if every word were taken when it shows
-    for name, values in streams.items():
-        for value in values:
-            word = kinds[name](**value) if name in kinds else END_OF_BLOCK * value["end_of_block"] | LAST * value["last"]
-            queues[name].put(word)
-    clock.run()
-    clock.now += 1
-    cycles = results.o.times
-    while results.o.valid:
-        results.o.take()
-    clock.now += 1
-    assert all(unit.idle for unit in (*buffers, *loops.feeds, loops, results))
-    return cycles, {"waits_operands": loops.waits_operands.total, "waits_room": loops.waits_room.total}
+    commands = [[kind(**value) for value in streams[name]] for name, kind in kinds.items()]
+    chunks = [
+        [END_OF_BLOCK * value["end_of_block"] | LAST * value["last"] for value in streams[name]]
+        for name in ("weights", "activations")
+    ]
+    found = sums(config, commands, chunks)
+    return found.pop("cycles"), found
 
 
 @pytest.mark.parametrize(

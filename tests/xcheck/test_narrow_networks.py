@@ -5,7 +5,7 @@ import pytest
 
 from dataflow import zoo
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Add, BatchNorm, Flatten, Linear, Network
 from dataflow.tokens import LayerNorm
 from hw.config import PRESETS

@@ -8,7 +8,7 @@ import pytest
 from dataflow.machine.by_channel import Channels
 from dataflow.machine.by_row import RowReduction
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.machine.walks import Step
 from hw.config import PRESETS
 from hw.errors import InputError

@@ -6,7 +6,7 @@ import pytest
 from dataflow import zoo
 from dataflow.machine.loss import SHARE, TARGET
 from dataflow.machine.memory import NEXT
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, BatchNorm, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.ratio import Ratio

@@ -8,7 +8,7 @@ from dataflow import zoo
 from dataflow.lower import lower
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory as PortMemory
+from dataflow.machine.timing import Memory as PortMemory
 from dataflow.machine.updates import Rates
 from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, Linear, MaxPool, Network, Relu
 from dataflow.program import Stage

@@ -3,7 +3,7 @@
 import pytest
 
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.isa.commands import Halt, Load, Source, Walk
 

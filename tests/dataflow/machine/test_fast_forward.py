@@ -1,20 +1,24 @@
 """What is skipped is what would have been stepped: cycles and every counter are the same with and without skipping."""
 
-import ast
+import re
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import dataflow.machine.units as units
-from dataflow.machine.units.port import Memory
-from dataflow.machine.units.walker import WalkRows
+from dataflow.machine.library import UNITS
+from dataflow.machine.timing import Memory
 from dataflow.zoo.chain import Chain
 from hw.isa.bits import UpdateCopy
 from hw.isa.commands import Load, Source, Update
 from hw.ratio import Ratio
 from sim.random_programs import WIDE, both_ways, programs, random_programs
+
+sys.path.append(str(Path(__file__).parent))
+
+from machine_parts import rows_of, rows_same
 
 
 def compared(config, commands, memory):
@@ -62,92 +66,101 @@ def test_words_are_alike_where_blocks_end():
     update = next(number for number, one in enumerate(commands) if isinstance(one, Update) and one.copies & UpdateCopy.FORWARD)
     masters = [one.walk for one in commands[:update] if isinstance(one, Load) and one.source == Source.FACTORS][-1]
     assert masters.middle * masters.inner > 1
-    words, chunks = (WalkRows(masters, WIDE, WIDE.vpu_lanes, ends=ends) for ends in (False, True))
-    kinds, of_blocks = ([rows.kind(number) for number in range(rows.total)] for rows in (words, chunks))
-    assert len(set(kinds[:-1])) == 1 and kinds[-1] != kinds[0] and not words.landmarks
-    assert len(set(of_blocks)) == 3
+    words, chunks = (rows_of(WIDE, masters, WIDE.vpu_lanes, ends=ends) for ends in (False, True))
+    kinds = words["kinds"]
+    assert len(set(kinds[:-1])) == 1 and kinds[-1] != kinds[0] and not words["landmarks"]
+    assert len(set(chunks["kinds"])) == 3
 
 
 def test_a_step_with_packed_copies_takes_as_long_with_skipping():
     compared(WIDE, step_with_packed_copies(), Memory(20, 1))
 
 
-def rows_of_windows(size, batch):
-    """Of the windows that a weight gradient reads of padded images, and what each row is."""
+def windows(size, batch):
+    """What a weight gradient reads of padded images."""
     network = Chain().conv("conv1", 8, 3).linear("out", 2).network("one", (size, size, 16))
     walks = [
         command.walk
         for command in programs(network, WIDE, batch, Ratio(2, 8))[1]
         if isinstance(command, Load) and command.source == Source.ACTIVATIONS
     ]
-    rows = WalkRows(walks[-1], WIDE, 8)
-    return rows, [rows.content(number) for number in range(rows.total)]
+    return walks[-1]
 
 
 def test_landmarks_are_where_images_begin():
     """Of 7 x 7 pixels each."""
-    rows, _ = rows_of_windows(7, 80)
-    rows.kind(0)
-    assert len(rows.landmarks) >= 16
-    assert len({number % 49 for number in rows.landmarks}) == 1
+    landmarks = rows_of(WIDE, windows(7, 80), 8)["landmarks"]
+    assert len(landmarks) >= 16
+    assert len({number % 49 for number in landmarks}) == 1
 
 
 def test_rows_are_the_same_as_others():
     random = np.random.default_rng(0)
-    rows, contents = rows_of_windows(3, 40)
-    found = Counter()
+    walk = windows(3, 40)
+    rows = rows_of(WIDE, walk, 8)
+    contents = [rows["contents"][kind] for kind in rows["kinds"]]
+    questions = []
     for _ in range(400):
         start, images, count = (int(random.integers(1, most)) for most in (len(contents), 30, 40))
-        other = start + 9 * images
-        same = other + count <= len(contents) and contents[start : start + count] == contents[other : other + count]
-        found[same] += 1
-        assert rows.same(start, other, count) == (same or start == other)
+        questions.append((start, start + 9 * images, count))
+    found = Counter()
+    for (start, other, count), same in zip(questions, rows_same(WIDE, walk, 8, questions), strict=True):
+        expected = other + count <= len(contents) and contents[start : start + count] == contents[other : other + count]
+        found[expected] += 1
+        assert same == (expected or start == other)
     assert found[True] > 10 and found[False] > 10
 
 
-FOLDER = Path(units.__file__).parent
+def braced(text, start):
+    """From the first brace behind `start` to the one that closes it."""
+    depth = 0
+    for place in range(text.index("{", start), len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if not depth:
+            return text[text.index("{", start) : place + 1]
+    raise AssertionError("no end")
 
 
-def changed(body):
-    """Attributes of ``self`` that are assigned, or changed through a method of a container."""
-    for node in ast.walk(body):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
-        for target in targets:
-            for part in target.elts if isinstance(target, ast.Tuple) else [target]:
-                owner = part.value if isinstance(part, ast.Subscript) else part
-                if isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Name) and owner.value.id == "self":
-                    yield owner.attr
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = node.func.value
-            changes = node.func.attr in ("append", "popleft", "extend", "clear", "add") and isinstance(owner, ast.Attribute)
-            if changes and isinstance(owner.value, ast.Name) and owner.value.id == "self":
-                yield owner.attr
+CLASS = re.compile(r"^(?:template <.*>\n)?class (\w+)[^;{]*\{", re.MULTILINE)
+STATE = re.compile(r"void state\(State& out\)")
+MEMBER = r"(?:this->)?([a-z]\w*_)(?:\[[^\]]*\])?"
+CHANGES = (
+    rf"{MEMBER} (?:[-+|&]?=) ", rf"(?:\+\+|--){MEMBER}", rf"{MEMBER}(?:\+\+|--)",
+    rf"{MEMBER}\.(?:push_back|emplace_back|pop_front|emplace|reset|begin|swap)\(", rf"std::fill\({MEMBER}",
+    rf"--\(\w+ \? {MEMBER} : {MEMBER}\)",
+)  # fmt: skip
 
 
-STATEFUL = [
-    (path.name, kind)
-    for path in sorted(FOLDER.glob("*.py"))
-    for kind in ast.parse(path.read_text()).body
-    if isinstance(kind, ast.ClassDef) and kind.name != "Unit"
-    if "state" in {getattr(each, "name", "") for each in kind.body}
-]
+def stateful():
+    """Classes whose objects say their state: file, name, text."""
+    for path in sorted(UNITS.glob("*.hpp")):
+        text = path.read_text()
+        for found in CLASS.finditer(text):
+            body = braced(text, found.start())
+            if STATE.search(body):
+                yield path.name, found[1], body
 
 
-@pytest.mark.parametrize(("file", "kind"), STATEFUL, ids=[kind.name for _, kind in STATEFUL])
-def test_a_unit_says_all_of_its_state(file, kind):
-    """Every attribute that changes is named by `state`, or in its comments as what follows from others."""
-    methods = {each.name: each for each in kind.body if isinstance(each, ast.FunctionDef)}
-    source = ast.get_source_segment((FOLDER / file).read_text(), methods["state"])
-    for name, body in methods.items():
-        if name not in ("__init__", "state"):
-            missing = {each for each in changed(body) if each not in source}
-            assert not missing, f"{file}: {kind.name}.state says nothing of {sorted(missing)}, which {name} changes"
+CLASSES = [each for each in stateful() if each[1] not in ("Unit", "Clock")]
+
+
+@pytest.mark.parametrize(("file", "name", "body"), CLASSES, ids=[name for _, name, _ in CLASSES])
+def test_a_unit_says_all_of_its_state(file, name, body):
+    """Every member that a method changes is named by `state`, or in its comments as what follows from others."""
+    said = braced(body, STATE.search(body).start())
+    constructor = re.search(rf"^    (?:explicit )?{name}\(", body, re.MULTILINE)
+    methods = body.replace(said, "").replace(braced(body, constructor.start()) if constructor else "", "")
+    changed = {
+        each
+        for pattern in CHANGES
+        for found in re.findall(pattern, methods)
+        for each in ([found] if isinstance(found, str) else found)
+    }
+    missing = {each for each in changed if not re.search(rf"\b{each}", said)}
+    assert not missing, f"{file}: {name}::state says nothing of {sorted(missing)}"
 
 
 def test_every_unit_has_a_state():
-    kinds = {kind.name for _, kind in STATEFUL}
-    for path in FOLDER.glob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            bases = {getattr(base, "id", "") for base in getattr(node, "bases", ())}
-            if isinstance(node, ast.ClassDef) and bases & {"Unit", "Port"}:
-                assert node.name in kinds | {"Port"}, f"{path.name}: {node.name} has no state"
+    """What the compiler asks of each class that is one; here, that the test above has found them, with what they change."""
+    units = re.findall(r"class (\w+) : public (?:Unit|Port)\b", "".join(path.read_text() for path in UNITS.glob("*.hpp")))
+    assert set(units) - {"Port"} <= {name for _, name, _ in CLASSES} and len(units) > 12

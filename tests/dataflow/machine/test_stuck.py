@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dataflow.machine.executor import execute
-from dataflow.machine.units.port import Memory
+from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.isa.bits import UpdateCopy
 from hw.isa.commands import Halt, Load, Loop, Pass, Sink, Source, Store, Update, Walk

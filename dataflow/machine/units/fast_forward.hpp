@@ -1,0 +1,127 @@
+// Exact fast-forward: what happens between two equal states happens again.
+#pragma once
+#include <unordered_map>
+#include <utility>
+
+#include "clock.hpp"
+#include "dispatch.hpp"
+
+namespace machine {
+
+constexpr Int APART_CYCLES = 64;                                 // between two looks, at least; more where states do not return
+constexpr Int FEW_APART_CYCLES = 512, MOST_APART_CYCLES = 4096;  // up to the first, landmarks are looked at whenever they come
+constexpr std::size_t MOST_STATES = 2048;
+constexpr Int LONG_CYCLES = 256,
+              SOON_CYCLES = 64;      // parts as long are looked at whenever handed out, and rows so soon behind that
+constexpr Int RARE_CYCLES = 24;      // without a row that begins, after which one that does is a landmark, too
+constexpr Int UNMARKED_CYCLES = 64;  // without one, after which any cycle is looked at: what moves then has a short period
+
+// Looks at the state now and then, and skips what is the same again; states return only between two commands.
+class FastForward {
+public:
+    FastForward(Clock& clock, const Dispatch& dispatch) : clock_(clock), dispatch_(dispatch) {}
+
+    // At the beginning of a cycle before which a part was handed out, or a row began, or none for a while.
+    void look() {
+        const Int now = clock_.now;
+        bool landmark = clock_.marked & LANDMARK;
+        if (clock_.marked) {
+            landmark |= now - marked_at_ >= RARE_CYCLES;
+            marked_at_ = now;
+        }
+        if (clock_.marked & HAND_OUT) {
+            part_ = now - handed_at_;
+            handed_at_ = now;
+            if (part_ >= LONG_CYCLES) {
+                begin_looking();  // what did not return in one part may do so in the next
+            } else if (now < again_at_) {
+                return;
+            }
+        } else if (now <= handed_at_ + (part_ >= LONG_CYCLES ? SOON_CYCLES : LONG_CYCLES)) {
+            clock_.look_at = now + UNMARKED_CYCLES;
+            return;
+        } else if (clock_.marked && now < again_at_ && !(landmark && apart_ < FEW_APART_CYCLES)) {
+            clock_.look_at = std::max(now + UNMARKED_CYCLES, again_at_);
+            return;
+        }
+        if (dispatch_.words() != words_) {
+            words_ = dispatch_.words();
+            forget();
+            begin_looking();
+        }
+        if (skips()) return;
+        if (seen_.size() > MOST_STATES) forget();
+        if (++looks_ % 64 == 0 && apart_ < MOST_APART_CYCLES) apart_ *= 2;
+        again_at_ = now + apart_;
+        clock_.look_at = std::max(now + UNMARKED_CYCLES, again_at_);
+    }
+
+private:
+    static constexpr Int ALL = Int(1) << 48;
+    struct Seen {
+        Int time;
+        Numbers values;  // what had moved on
+    };
+    struct Cycle {
+        Int cycles;  // after how many a phase returned
+        Numbers before, after;
+    };
+    Clock& clock_;
+    const Dispatch& dispatch_;
+    State state_;
+    std::unordered_map<Numbers, Seen, Hash> seen_;
+    std::unordered_map<Numbers, Cycle, Hash> returned_;
+    Int words_ = -1, again_at_ = 0, handed_at_ = 0, part_ = 0, marked_at_ = 0, apart_ = APART_CYCLES, looks_ = 0;
+
+    // Look at the state, and skip what happens again from it on; whether something does.
+    bool skips() {
+        write_down();
+        const Int time = clock_.now + clock_.skipped;
+        auto [place, is_new] = seen_.try_emplace(state_.phase);
+        Seen& seen = place->second;
+        Int periods = 0;
+        Cycle* cycle = nullptr;
+        if (!is_new) {
+            const auto returned = returned_.find(state_.phase);
+            if ((periods = state_.periods(seen.values, ALL))) {
+                cycle = &returned_.insert_or_assign(state_.phase, Cycle{time - seen.time, seen.values, state_.values})
+                             .first->second;
+            } else if (returned != returned_.end()) {
+                cycle = &returned->second;
+                periods = state_.periods_as(cycle->before, cycle->after, ALL);
+            }
+        }
+        if (periods) {
+            state_.move(cycle->before, cycle->after, periods);
+            clock_.skipped += periods * cycle->cycles;
+            write_down();
+            begin_looking();
+        }
+        seen = {clock_.now + clock_.skipped, state_.values};
+        return periods;
+    }
+
+    void forget() {
+        seen_.clear();
+        returned_.clear();
+    }
+
+    void begin_looking() {
+        apart_ = APART_CYCLES;
+        looks_ = 0;
+        again_at_ = clock_.look_at = clock_.now + apart_;
+    }
+
+    void write_down() {
+        state_.begin(clock_.now);
+        clock_.state(state_);
+        for (Unit* unit : clock_.units) {
+            state_.same(unit->counted());
+            unit->state(state_);
+        }
+        for (Fifo* fifo : clock_.fifos) fifo->state(state_);
+        for (Meter* meter : clock_.meters) meter->state(state_);
+    }
+};
+
+}  // namespace machine

@@ -1,0 +1,176 @@
+// The memory port with the memory behind it: once a burst is taken, all of its cycles are known.
+#pragma once
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "reader.hpp"
+
+namespace machine {
+
+constexpr Int MEMORY_BURSTS = 64;  // reads that the memory has taken and not served
+
+// A memory that serves bursts in their order, see sim/harness/sat_bench.sv.
+struct Memory {
+    Int latency_cycles;   // from a burst to its first beat, or from its last beat to the answer, at the earliest, less one
+    Int interval_cycles;  // between beats
+};
+
+// One direction of a port.
+class Port : public Unit {
+public:
+    // Cycles in which the memory takes bursts, and in which beats and answers come and go; for who wants to know them.
+    std::map<std::string, std::vector<Int>>* trace = nullptr;
+
+    Port(Clock& clock, const Memory& memory) : Unit(clock), memory_(memory) {}
+
+    Int beats() const { return beats_; }  // that have been moved, or will be: all of a burst are known when it is taken
+
+protected:
+    const Memory memory_;
+    Int beats_ = 0;
+
+    void note(const char* channel, Int first, Int count = 1) {
+        if (!trace) return;
+        for (Int beat = 0; beat < count; ++beat) (*trace)[channel].push_back(first + beat * memory_.interval_cycles);
+    }
+};
+
+// Takes a read burst a cycle, that of the lowest number.
+class ReadPort : public Port {
+public:
+    using Port::Port;
+
+    // By number; all before the first step.
+    void join(Reader& reader) {
+        readers_.push_back(&reader);
+        answered_.emplace_back();
+    }
+
+    void state(State& out) override {
+        // readers_ stay as they are.
+        out.time(address_at_);
+        out.time(next_read_);
+        Int served = 0;
+        for (const auto& [first, last] : served_)
+            if (last >= out.now) {
+                out.time(first);
+                out.time(last);
+                ++served;
+            }
+        out.same(served);
+        for (const auto& answered : answered_) out.times(answered);
+        out.count(beats_);
+    }
+
+    void step() override {
+        const Int now = clock.now;
+        if (now < address_at_) return wake(address_at_ - now);
+        for (std::size_t number = 0; number < readers_.size(); ++number) {
+            auto& answered = answered_[number];
+            while (!answered.empty() && answered.front() < now) answered.pop_front();
+            if (!readers_[number]->offer()) continue;
+            if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
+                read(*readers_[number], answered);
+                return wake();
+            }
+            wake(answered.front() + 1 - now);
+        }
+    }
+
+private:
+    std::vector<Reader*> readers_;
+    Int address_at_ = 0;                      // when the memory takes the last burst
+    Int next_read_ = 0;                       // when it can serve a beat
+    std::deque<std::pair<Int, Int>> served_;  // of each burst it has: when it took it, and its last beat
+    std::vector<std::deque<Int>> answered_;   // of each reader, when bursts that are under way end
+
+    void read(Reader& reader, std::deque<Int>& answered) {
+        Int at = clock.now + 1;
+        while (under_way(at - 1) >= MEMORY_BURSTS) ++at;
+        address_at_ = at;
+        const Int beats = reader.take_burst();
+        Int edge = 0;
+        for (Int beat = 0; beat < beats; ++beat) {
+            edge = std::max(at + memory_.latency_cycles, next_read_);
+            next_read_ = edge + memory_.interval_cycles;
+            reader.beats.put(edge + 1 - clock.now);
+        }
+        beats_ += beats;
+        note("ar", at);
+        note("r", edge + 1 - (beats - 1) * memory_.interval_cycles, beats);
+        served_.emplace_back(at, edge);
+        answered.push_back(edge + 1);
+    }
+
+    // Bursts that the memory has at a clock edge, before it takes one.
+    Int under_way(Int edge) {
+        while (!served_.empty() && served_.front().second < edge) served_.pop_front();
+        return served_.size() - (!served_.empty() && served_.back().first == edge);
+    }
+};
+
+// Takes a write burst a cycle, that of the lowest number, and their beats in order.
+class WritePort : public Port {
+public:
+    using Port::Port;
+
+    void join(Writer& writer) {
+        writers_.push_back(&writer);
+        answered_.emplace_back();
+    }
+
+    void state(State& out) override {
+        // writers_ stay as they are.
+        out.times(ahead_);
+        out.time(next_write_);
+        out.time(answer_at_ + 1);
+        for (const auto& answered : answered_) out.times(answered);
+        out.count(beats_);
+    }
+
+    // Every write is answered.
+    bool idle() const override { return clock.now > answer_at_; }
+
+    void step() override {
+        const Int now = clock.now;
+        while (!ahead_.empty() && ahead_.front() < now) ahead_.pop_front();
+        if (static_cast<Int>(ahead_.size()) == WRITES_AHEAD) return wake(ahead_.front() + 1 - now);
+        for (std::size_t number = 0; number < writers_.size(); ++number) {
+            auto& answered = answered_[number];
+            while (!answered.empty() && answered.front() < now) answered.pop_front();
+            if (!writers_[number]->offer()) continue;
+            if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
+                answered.push_back(write(*writers_[number]));
+                return wake();
+            }
+            wake(answered.front() + 1 - now);
+        }
+    }
+
+private:
+    std::vector<Writer*> writers_;
+    std::deque<Int> ahead_;  // last beats of the bursts whose beats are to come
+    Int next_write_ = 0, answer_at_ = 0;
+    std::vector<std::deque<Int>> answered_;
+
+    // Take a burst; when it is answered.
+    Int write(Writer& writer) {
+        const Int interval = memory_.interval_cycles, first = std::max(clock.now + 2, next_write_);
+        const Int beats = writer.take_burst(first, interval), last = first + (beats - 1) * interval;
+        beats_ += beats;
+        ahead_.push_back(last);
+        next_write_ = last + interval;
+        answer_at_ = std::max(last + memory_.latency_cycles, answer_at_) + 1;
+        note("aw", clock.now + 1);
+        note("w", first, beats);
+        note("b", answer_at_);
+        writer.completion.answer(answer_at_, beats);
+        clock.wake(this, answer_at_ + 1);
+        return answer_at_;
+    }
+};
+
+}  // namespace machine

@@ -1,0 +1,339 @@
+// The rows of a walk: their chunks and requests, and which are alike.
+#pragma once
+#include <map>
+#include <numeric>
+#include <tuple>
+#include <unordered_set>
+#include <vector>
+
+#include "rows.hpp"
+#include "state.hpp"
+
+namespace machine {
+
+// Bits of a chunk: those of `hw.walker.chunk_layout` that have to do with time, and whether a request comes with it.
+enum Chunk : Int { OUTSIDE = 1, END_OF_BEAT = 2, END_OF_WORD = 4, END_OF_BLOCK = 8, LAST = 16, ASKS = 32 };
+
+constexpr Int SEGMENT_ELEMENTS =
+    4096;  // a row that is longer, and the only one of its space, is looked at in pieces of whole pages
+constexpr Int MOST_LANDMARKS = 256;    // in a window; where more rows are alike, what comes again soon is found without
+constexpr Int ENDLESS = Int(1) << 40;  // no run is as long
+
+// Beats to be read or written; in which beat of a page they begin, or 0 where they do not cross one.
+struct Request {
+    Int place, beats;
+};
+inline void write(State& out, const Request& word) {
+    out.same(word.place);
+    out.same(word.beats);
+}
+
+// Chunks of a row, and the request of each.
+struct WalkRow {
+    std::vector<Int> chunks;
+    std::vector<Request> requests;
+};
+
+// One of a walk's two spaces: where its elements are, and which of them a block has.
+class Space {
+public:
+    const Loop* loops;
+    Int counter, tile, size, tiles;
+
+    Space(const Walk& walk, const Loop* loops, Int counter, Int size, Int tile, bool run)
+        : loops(loops), counter(counter), run_(run) {
+        tiles = counter == Counter::OUTER    ? walk.outer
+                : counter == Counter::MIDDLE ? walk.middle
+                : counter == Counter::INNER  ? walk.inner
+                                             : 1;
+        this->tile = counter == Counter::NONE ? std::min(size, tile) : tile;
+        this->size = std::min(size, tiles * this->tile);
+        ways_[0] = 1;
+        for (Int number = 0; number < LOOPS; ++number) ways_[number + 1] = ways_[number] * loops[number].count;
+    }
+
+    Int digit(Int element, Int number) const { return element / ways_[number] % loops[number].count; }
+
+    // What the loops, but for a run, have moved an address and both guards by.
+    struct Moves {
+        Int delta, guards[2];
+    };
+    Moves moved(Int element) const {
+        Moves moves{};
+        Int inside = element / ways_[run_];
+        for (Int number = run_; number < LOOPS && inside; ++number) {  // all loops further out stand at zero, too
+            const Int around = loops[number].count > 1 ? inside / loops[number].count : inside, count = inside - around;
+            moves.delta += loops[number].delta * count;
+            moves.guards[0] += loops[number].guard_0 * count;
+            moves.guards[1] += loops[number].guard_1 * count;
+            inside = around;
+        }
+        return moves;
+    }
+
+    // How far apart two values of a guard can be; where it may go round, too far for any limit.
+    Int reach(Int Loop::* step) const {
+        Int total = 0, way = 0;
+        for (Int number = run_; number < LOOPS; ++number) {
+            const Int move = loops[number].*step + way;
+            way += (loops[number].count - 1) * move;
+            total += (loops[number].count - 1) * std::abs(move);
+        }
+        return total * ceiling(size, ways_[LOOPS]);
+    }
+
+    Int length(Int tile_number) const { return std::min(tile, size - tile_number * tile); }
+
+private:
+    const bool run_;
+    Int ways_[LOOPS + 1];
+};
+
+// The rows of a walk, block after block: the chunks of u for one element of v, of at most `most` elements each.
+//
+// Where u is long and whole in each block, a row is a piece of it. Words are of one stream whatever block they are of: without
+// `ends`, rows that end a block are like others, but for the last of all.
+class WalkRows : public Rows<WalkRow> {
+public:
+    const Walk& walk;
+    std::unordered_set<Int> landmarks;  // of the window in which a row was last asked for
+
+    WalkRows(const Sizes& sizes, const Walk& walk, Int most, bool ends)
+        : Rows(rows_of(walk)),
+          walk(walk),
+          u_(space_u(walk)),
+          v_(space_v(walk)),
+          beat_bytes_(sizes.axi_data_bytes),
+          most_(most),
+          window_bytes_(Int(1) << sizes.address_bits),
+          piece_(piece_of(walk)),
+          pieces_(pieces_of(walk)),
+          limit_(walk.run_limit == NO_LIMIT ? ENDLESS : walk.run_limit),
+          blocks_(walk.outer * walk.middle * walk.inner),
+          together_(together_of(walk)),
+          ends_(ends),
+          others_(walk.u[1].count * walk.u[2].count * walk.u[3].count > 1) {
+        guarded_[0] = {walk.start_0, walk.limit_0, u_.reach(&Loop::guard_0)};
+        guarded_[1] = {walk.start_1, walk.limit_1, u_.reach(&Loop::guard_1) + walk.run_guard * walk.u[0].count};
+    }
+
+    // Of all elements that are inside; -1 where none is.
+    Int last_byte() const {
+        Int last = -1;
+        for (Int number = 0; number < total; ++number) {
+            const Start start = start_of(number);
+            for (Int element = start.element; element < start.element + std::min(start.left, piece_); ++element) {
+                const Place place = place_of(start.v, element);
+                bool inside = u_.digit(element, 0) < walk.run_limit;
+                for (int one = 0; one < 2; ++one) inside &= within(one, place.guards[one]);
+                if (inside) last = std::max(last, place.address);
+            }
+        }
+        return last >= 0 ? last + (Int(1) << walk.size_log2) - 1 : -1;
+    }
+
+protected:
+    void key(Int number, Key& out) const override {
+        const Start start = start_of(number);
+        const Place place = place_of(start.v, start.element);
+        const Int run = walk.u[0].count, digit = u_.digit(start.element, 0), length = std::min(start.left, piece_);
+        // In one run: whether it is asked for, how much, and where in a page if it does not end in it.
+        bool alone = !(others_ || limit_ < run) || length <= run - digit;
+        alone &= limit_ >= run && !walk.run_guard;
+        const Int asked = digit == 0 || start.piece == 0 ? std::min(run - digit, start.left) : 0;
+        const bool crosses = place.address % PAGE_BYTES + (asked << walk.size_log2) > PAGE_BYTES;
+        const bool last_block = start.block == blocks_ - 1;
+        const Int page = place.address & (PAGE_BYTES - 1);
+        out.add(start.last_row && (last_block || ends_));
+        out.add(start.last_row && last_block);
+        out.add(start.left <= piece_);
+        out.add(length);
+        out.add(alone && !crosses ? page & (beat_bytes_ - 1) : page);
+        out.add(alone ? asked : -1 - (start.piece == 0));
+        if (!alone) {
+            for (Int loop = 0; loop < LOOPS; ++loop) out.add(u_.digit(start.element, loop));
+            out.add(start.left);
+        }
+        for (int one = 0; one < 2; ++one) {
+            const Guarded& by = guarded_[one];
+            const Int guard = place.guards[one];
+            const bool surely = guard >= by.reach && guard + by.reach < by.limit;
+            out.add(surely ? 1 << 20 : !alone ? guard : within(one, guard) ? 1 << 20 : 1 << 21);
+            if (by.reach >> (GUARD_BITS - 1)) out.add(number);  // it may go round: none is like another
+        }
+    }
+
+    // Its chunks, as `hw.walker.Walker` cuts them, and their requests.
+    WalkRow make(Int number) const override {
+        const Start start = start_of(number);
+        const Int size = walk.size_log2, run = walk.u[0].count, end = std::min(start.left, piece_);
+        WalkRow row;
+        Int position = 0, address = 0, digit = 0, in_word = 0, first = 0, limit = limit_;
+        bool kept = false, again = true;
+        while (position < end) {
+            if (again) {  // a run, or where it begins
+                const Place place = place_of(start.v, start.element + position);
+                address = place.address;
+                digit = u_.digit(start.element + position, 0);
+                kept = within(0, place.guards[0]) && (within(1, place.guards[1]) || walk.run_guard);
+                first = walk.run_guard ? std::max<Int>(0, -place.guards[1]) : 0;
+                limit = walk.run_guard ? std::min(limit_, std::max<Int>(0, walk.limit_1 - place.guards[1])) : limit_;
+            }
+            Int together = std::min(run - digit, start.left - position);
+            const bool inside = kept && first <= digit && digit < limit;
+            if (digit < limit) together = std::min(together, (digit < first ? first : limit) - digit);
+            const Int offset = address % beat_bytes_;
+            const Int count = std::min({together, walk.boundary - in_word, (beat_bytes_ - offset) >> size, most_});
+            const bool ends = position + count == start.left, ends_word = ends || in_word + count == walk.boundary;
+            const bool ends_beat = count == together || offset + (count << size) >= beat_bytes_,
+                       ends_block = ends && start.last_row;
+            const bool begins = digit == 0 || (position == 0 && start.piece == 0) || digit == first, asks = begins && inside;
+            const auto bit = [](bool is, Int chunk) { return is ? chunk : 0; };
+            row.chunks.push_back(bit(!inside, OUTSIDE) | bit(ends_beat, END_OF_BEAT) | bit(ends_word, END_OF_WORD) |
+                                 bit(ends_block && ends_, END_OF_BLOCK) | bit(ends_block && start.block == blocks_ - 1, LAST) |
+                                 bit(asks, ASKS));
+            row.requests.push_back(asks ? request(address, together << size) : Request{-1, -1});
+            position += count;
+            in_word = ends_word ? 0 : in_word + count;
+            digit += count;
+            address = (address + (count << size)) & (window_bytes_ - 1);
+            again = digit == run;
+        }
+        return row;
+    }
+
+    std::vector<Int> written(const WalkRow& row) const override {
+        std::vector<Int> numbers = row.chunks;
+        for (const Request& one : row.requests) numbers.insert(numbers.end(), {one.place, one.beats});
+        return numbers;
+    }
+
+    // Landmarks are rows before which what is outside of them changes in a way that is rare in a window, but comes again: as
+    // where images begin; or the rows themselves do, where nothing is outside.
+    void turned(Int first, const Window& kinds) override {
+        for (; outlines_.size() < contents_.size();) {
+            std::vector<bool> outside;
+            for (Int chunk : contents_[outlines_.size()].chunks) outside.push_back(chunk & OUTSIDE);
+            outlines_.push_back(of_outline_.try_emplace(outside, static_cast<Int>(of_outline_.size())).first->second);
+        }
+        Window outlines;
+        for (Int kind : kinds) outlines.push_back(outlines_[kind]);
+        if (!mark(first, outlines)) mark(first, kinds);
+    }
+
+private:
+    struct Guarded {
+        Int start, limit, reach;
+    };
+    struct Place {
+        Int address, guards[2];
+    };
+    struct Start {
+        Int block, v, element, left,
+            piece;      // block and element of v; first element of u, how many there are from it on; piece of u
+        bool last_row;  // of its block
+    };
+    const Space u_, v_;
+    const Int beat_bytes_, most_, window_bytes_, piece_, pieces_, limit_, blocks_, together_;
+    const bool ends_, others_;
+    Guarded guarded_[2];
+    std::vector<Int> outlines_;  // of each kind
+    std::map<std::vector<bool>, Int> of_outline_;
+
+    static Space space_u(const Walk& walk) { return {walk, walk.u, walk.u_counter, walk.u_size, walk.u_tile, true}; }
+    static Space space_v(const Walk& walk) { return {walk, walk.v, walk.v_counter, walk.v_size, walk.v_tile, false}; }
+
+    static Int piece_of(const Walk& walk) {
+        const Space u = space_u(walk);
+        const Int piece = std::lcm(walk.boundary, PAGE_BYTES >> walk.size_log2);
+        return u.tiles > 1 || u.tile <= std::max(SEGMENT_ELEMENTS, piece) ? u.tile : piece;
+    }
+    static Int pieces_of(const Walk& walk) {
+        const Space u = space_u(walk);
+        return u.tiles == 1 ? ceiling(u.size, piece_of(walk)) : 1;
+    }
+
+    // Blocks in which v stays at one tile follow each other: those of all counters inside its own.
+    static Int together_of(const Walk& walk) {
+        switch (walk.v_counter) {
+            case Counter::OUTER: return walk.middle * walk.inner;
+            case Counter::MIDDLE: return walk.inner;
+            case Counter::INNER: return 1;
+            default: return walk.outer * walk.middle * walk.inner;
+        }
+    }
+    static Int rows_of(const Walk& walk) {
+        const Space v = space_v(walk);
+        return walk.outer * walk.middle * walk.inner / v.tiles * v.size * pieces_of(walk);
+    }
+
+    Start start_of(Int number) const {
+        Start start;
+        const Int row = pieces_ == 1 ? number : number / pieces_;
+        start.piece = number - row * pieces_;
+        const Int again = row / (together_ * v_.size);
+        Int rest = row - again * together_ * v_.size;
+        const Int tile = v_.tiles == 1 ? 0 : std::min(rest / (together_ * v_.tile), v_.tiles - 1);
+        rest -= tile * together_ * v_.tile;
+        const Int length = v_.length(tile);
+        const Int block = rest / length, in_tile = rest - block * length;
+        start.block = (again * v_.tiles + tile) * together_ + block;
+        start.v = tile * v_.tile + in_tile;
+        start.last_row = in_tile == length - 1;
+        const Int of_u = u_.counter == Counter::OUTER    ? start.block / (walk.middle * walk.inner)
+                         : u_.counter == Counter::MIDDLE ? start.block / walk.inner % walk.middle
+                         : u_.counter == Counter::INNER  ? start.block % walk.inner
+                                                         : 0;
+        start.element = of_u * u_.tile + start.piece * piece_;
+        start.left = u_.length(of_u) - start.piece * piece_;
+        return start;
+    }
+
+    // Address and guards of an element.
+    Place place_of(Int v, Int element) const {
+        Place place;
+        const Space::Moves of_v = v_.moved(v), of_u = u_.moved(element);
+        const Int digit = u_.digit(element, 0) << walk.size_log2;
+        place.address = (walk.base + of_v.delta + of_u.delta + digit) & (window_bytes_ - 1);
+        for (int one = 0; one < 2; ++one)
+            place.guards[one] = guarded_[one].start + around(of_v.guards[one]) + around(of_u.guards[one]);
+        return place;
+    }
+
+    // In as many bits as the hardware has for what a space adds.
+    static Int around(Int guard) {
+        constexpr Int half = Int(1) << (GUARD_BITS - 1);
+        return ((guard + half) & (2 * half - 1)) - half;
+    }
+
+    bool within(int one, Int guard) const { return guard >= 0 && guard < guarded_[one].limit; }
+
+    Request request(Int address, Int size) const {
+        const Int beats = ceiling(address % beat_bytes_ + size, beat_bytes_);
+        const Int place = address % PAGE_BYTES / beat_bytes_, page = PAGE_BYTES / beat_bytes_;
+        return {place + beats > page ? place : 0, beats};
+    }
+
+    bool mark(Int first, const Window& kinds) {
+        landmarks.clear();
+        std::vector<Int> starts;
+        for (Int place = 1; place < static_cast<Int>(kinds.size()); ++place)
+            if (kinds[place] != kinds[place - 1]) starts.push_back(place);
+        std::map<std::tuple<Int, Int, Int>, std::vector<Int>>
+            ways;  // how long the kind before lasted, which, and what comes then
+        for (std::size_t one = 1; one < starts.size(); ++one)
+            ways[{starts[one] - starts[one - 1], kinds[starts[one] - 1], kinds[starts[one]]}].push_back(starts[one]);
+        const std::vector<Int>* rarest = nullptr;
+        for (const auto& [way, places] : ways) {
+            const Int count = places.size();
+            const bool apart =
+                places.back() - places.front() >= static_cast<Int>(kinds.size()) / 2;  // not of a few images alone
+            if (count > 1 && count <= MOST_LANDMARKS && apart && (!rarest || places.size() < rarest->size())) rarest = &places;
+        }
+        if (!rarest) return false;
+        for (Int place : *rarest) landmarks.insert(first + place);
+        return true;
+    }
+};
+
+}  // namespace machine

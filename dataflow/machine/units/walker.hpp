@@ -1,0 +1,125 @@
+// The walker: chunks of a walk, one a cycle.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "clock.hpp"
+#include "walk_rows.hpp"
+
+namespace machine {
+
+// A walk that its unit is to begin when as many results have been stored since the last synchronisation.
+struct Issued {
+    const Walk* walk;
+    Int after;
+};
+inline void write(State& out, const Issued& word) {
+    out.thing(word.walk);
+    out.same(word.after);
+}
+
+// Results that have been stored since the last synchronisation, as commands that wait for them see it.
+class Stored {
+public:
+    explicit Stored(Clock& clock) : clock_(clock) {}
+
+    std::vector<Fifo*> waiting;
+
+    // One more, from the next cycle on.
+    void add() {
+        ++count_;
+        at_ = clock_.now;
+        for (Fifo* queue : waiting)
+            if (queue->sink) clock_.wake(queue->sink, clock_.now + 1);
+    }
+    void forget() { count_ = 0; }
+    bool reaches(Int count) const { return count_ - (at_ == clock_.now) >= count; }
+
+    void state(State& out) const {
+        out.same(count_);
+        out.time(at_);
+    }
+
+private:
+    Clock& clock_;
+    Int count_ = 0, at_ = -1;
+};
+
+// A FIFO of walks, each offered when as many results are stored.
+class Walks : public Words<Issued> {
+public:
+    Walks(Clock& clock, Int depth, Stored& stored) : Words(clock, depth), stored_(stored) { stored.waiting.push_back(this); }
+
+    bool valid() const { return Fifo::valid() && stored_.reaches(peek().after); }
+
+private:
+    const Stored& stored_;
+};
+
+// Puts a walk's chunks and requests into their FIFOs.
+class Walker : public Unit {
+public:
+    // `most` elements a chunk at most; whether who takes the chunks looks at the `ends` of blocks.
+    Walker(Clock& clock, Int most, Walks& i, Words<Int>& o, Words<Request>& requests, bool ends)
+        : Unit(clock), i_(i), o_(o), requests_(requests), most_(most), ends_(ends) {
+        i.sink = o.source = requests.source = this;
+    }
+
+    void state(State& out) override {
+        out.time(free_at_);
+        out.same(rows_ != nullptr);
+        if (!rows_) return;
+        out.thing(&rows_->walk);
+        out.same(chunk_);
+        out.row(number_, *rows_);  // which says what row_ is
+    }
+
+    bool idle() const override { return !rows_ && clock.now >= free_at_; }
+
+    void step() override {
+        if (rows_) {
+            offer();
+        } else if (i_.valid() && idle()) {
+            rows_ = std::make_unique<WalkRows>(clock.sizes, *i_.take().walk, most_, ends_);
+            number_ = 0;
+            begin();
+            wake(2);
+            free_at_ = clock.now + 2;  // checked first
+        }
+    }
+
+private:
+    Walks& i_;
+    Words<Int>& o_;
+    Words<Request>& requests_;
+    const Int most_;
+    const bool ends_;
+    std::unique_ptr<WalkRows> rows_;
+    const WalkRow* row_ = nullptr;
+    Int number_ = 0, chunk_ = 0, free_at_ = 0;
+
+    void begin() {
+        chunk_ = 0;
+        clock.marked |= ROW;
+        row_ = &rows_->content(number_);
+        if (rows_->landmarks.count(number_)) clock.marked |= LANDMARK;
+    }
+
+    void offer() {
+        const Int chunk = row_->chunks[chunk_];
+        if (clock.now < free_at_ || !o_.ready() || (chunk & ASKS && !requests_.ready())) return;
+        o_.put(chunk);
+        if (chunk & ASKS) requests_.put(row_->requests[chunk_]);
+        if (++chunk_ == static_cast<Int>(row_->chunks.size())) {
+            if (++number_ == rows_->total) {
+                rows_.reset();
+                free_at_ = clock.now + 1;
+            } else {
+                begin();
+            }
+        }
+        wake();
+    }
+};
+
+}  // namespace machine
