@@ -114,10 +114,10 @@ class Agreement(wiring.Component):
         m.d.sync += [found[name].eq(self.look & what) for name, what in looks.items()]
         m.d.sync += disordered.eq(self.look & order | self.synchronises & Cat(*waiting.values(), gives).any())
         m.d.sync += [late.eq(found["product"]), taken.eq(self.goes & is_product)]
-        checks = _Checks(m, self.config, product, loaded)
+        checks, word_lanes = _Checks(m, self.config, product, loaded), {self.config.wuve_lanes, self.config.vpu_lanes}
         m.d.sync += self.wrong.eq(
             disordered
-            | found["walk"] & ~found["load"] & (load.walk.boundary != self.config.vpu_lanes)
+            | found["walk"] & ~found["load"] & ~Cat(load.walk.boundary == lanes for lanes in word_lanes).any()
             | found["load"] & ~checks.load(load, self.unit)
             | found["terms"] & ~checks.terms(step)
             | found["product"] & ~(checks.product() & ~self._overlaps(m, product, loaded, taken))

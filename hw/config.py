@@ -73,7 +73,8 @@ class AcceleratorConfig:
     clock_hz : float
         The clock.
     sore_lanes, wuve_lanes, vpu_lanes : int
-        Lanes of the reduction, weight-update and vector engines.
+        Lanes of the reduction, weight-update and vector engines. In the whole accelerator the first two are equal, and at most
+        as many as the last.
     adamw : bool
         Whether the update engine has AdamW beside SGD with momentum.
     w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
@@ -312,11 +313,11 @@ PRESETS: dict[str, AcceleratorConfig] = {
         AcceleratorConfig(name="tiny", rows=4, columns=4),
         AcceleratorConfig(name="small", rows=8, columns=8, sore_lanes=8, wuve_lanes=8, vpu_lanes=8, axi_data_bits=128),
         AcceleratorConfig(
-            name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
+            name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=32,
             w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024, axi_data_bits=256,
         ),
         AcceleratorConfig(
-            name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
+            name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=32,
             w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
             dram_channel_bytes_per_second=19.2e9,
         ),

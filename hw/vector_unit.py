@@ -254,7 +254,7 @@ class VectorUnit(wiring.Component):
             engine.skip.eq(~Cat(update.copies.forward, update.copies.backward)),
             engine.i_gradient.valid.eq(both),
             engine.i_master.valid.eq(both),
-            Value.cast(engine.i_gradient.payload).eq(self.i_elements.payload),
+            *(engine.i_gradient.payload[lane].eq(self.i_elements.payload[lane]) for lane in range(self.config.wuve_lanes)),
         ]
         for lane in range(self.config.wuve_lanes):
             factor, master = self.i_factors.payload[lane], engine.i_master.payload[lane]
@@ -286,8 +286,9 @@ class VectorUnit(wiring.Component):
         """Results, reductions, or masters and what is made of them, to the sinks."""
         width, lanes = self.config.storage_format.width, range(self.config.vpu_lanes)
         vpu, reductions, engine = engines
+        updated_lanes = range(self.config.wuve_lanes)
         results, copy = sinks["results"], sinks["copy"]
-        masters = [engine.o_master.payload[lane] for lane in lanes]
+        masters = [engine.o_master.payload[lane] for lane in updated_lanes]
         room = results.w_rdy & (copy.w_rdy | ~copies)
         passed = Cat(Cat(vpu.o.payload[lane].value, Const(0, NUMBER)) for lane in lanes)
         places = [Mux(reductions.sizes.largest, word.place, 0) for word in reductions.o.payload]
@@ -309,7 +310,7 @@ class VectorUnit(wiring.Component):
         ]
         for name in ("forward", "backward"):
             port = getattr(engine, f"o_{name}")
-            elements = (port.payload[lane] for lane in lanes)
+            elements = (port.payload[lane] for lane in updated_lanes)
             packed = Cat(Cat(element.value, element.index, Const(0, width - len(element.index))) for element in elements)
             m.d.comb += [sinks[name].w_data.eq(packed), sinks[name].w_en.eq(port.valid), port.ready.eq(sinks[name].w_rdy)]
 

@@ -334,6 +334,16 @@ def least(m: Module, name: str, a: Value, b: Value) -> Signal:
     return result
 
 
+def first_lane(m: Module, chunk: data.View, takes: Value, lanes: int) -> Value:
+    """The lane of a word in which a chunk that is taken begins: behind those of the chunks before in its word."""
+    if lanes == 1:
+        return Const(0)
+    first = Signal(range(lanes), name="first_lane")
+    with m.If(takes):
+        m.d.sync += first.eq(Mux(chunk.end_of_word, 0, first + chunk.count))
+    return first
+
+
 def between(first: Value, number: int, end: Value) -> Value:
     """Whether `first` <= `number` < `end`, without the comparisons whose result is known, which linters mind."""
     begun = number >= first if number < (1 << len(first)) - 1 else Const(1, 1)

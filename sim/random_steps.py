@@ -32,6 +32,8 @@ CONFIGS = (
     replace(
         PRESETS["tiny"],
         name="narrow",
+        wuve_lanes=2,
+        sore_lanes=2,
         w2e_buffer_bytes=2048,
         n2s_buffer_bytes=2048,
         output_buffer_bytes=1024,

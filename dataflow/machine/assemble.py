@@ -101,6 +101,7 @@ class _Assembler:
         self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
         self.operands: Iterable[str] = ()  # of the last product, by their places in memory
         self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
+        self.ahead: set[str] = set()  # layers whose weight gradients have begun before their place in the program
         self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
 
     def run(self, *, loss: bool) -> Assembled:
@@ -134,10 +135,11 @@ class _Assembler:
 
     def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
         yield from self._section(commands)
+        yield from self.dependences.close()
         yield from self._updates()
         last = [one.layer for one in commands if isinstance(one, Update) and self._in_place(one.layer)]
         if last:
-            yield self.dependences.synchronised()
+            yield from self.dependences.synchronised()
             yield from self._updates_in_place(last)
 
     def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
@@ -149,17 +151,18 @@ class _Assembler:
                 origins.append(self._origin)
         return made, tuple(origins)
 
-    def _section(self, commands: Iterable[Product | Vector | Update]) -> Iterator[Command]:
+    def _section(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
         pending: list[Product] = []
-        for command in commands:
+        for place, command in enumerate(commands):
             if isinstance(command, Product):
                 pending.append(command)
             elif isinstance(command, Update):
-                yield from self._gradients(command, pending)
+                if command.layer not in self.ahead:
+                    yield from self._gradients(command, pending)
                 pending = []
             else:
                 self._origin = Origin(command.layer, command.stage, "vector")
-                yield from self._vector(command, pending)
+                yield from self._vector(command, pending, _update_behind(commands[place + 1 :]))
                 pending = [] if command.fused else pending
 
     def _ordered(
@@ -179,6 +182,7 @@ class _Assembler:
 
     def _begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
         """A product without its drain: what stands between them the vector unit does while the array computes."""
+        yield from self.dependences.close()
         begun = begins(self.config, self.memory, product)
         operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
         names: Names = {source: self.memory[region].name for source, region in operands.items()}
@@ -205,8 +209,11 @@ class _Assembler:
         self.dependences.read(self.operands)
         yield from self.dependences.limited()
 
-    def _vector(self, vector: Vector, pending: list[Product]) -> Iterator[Command]:
-        """Its passes, the first of them over the sums of the pending products as they leave where it is fused."""
+    def _vector(self, vector: Vector, pending: list[Product], behind: tuple[Update, list[Product]] | None) -> Iterator[Command]:
+        """Its passes, the first of them over the sums of the pending products as they leave where it is fused.
+
+        The others go on while the array has the weight gradient `behind` it, if that does not need them.
+        """
         chain, target = Chain.of(self.places.viewed(vector)), self.places.operand(vector.target).tensor
         source, rest = chain.source, list(enumerate(chain.parts))
         if source is None and vector.fused:
@@ -221,6 +228,11 @@ class _Assembler:
                 yield from self._zeros(source)
             for product in pending:
                 yield from self._product(product, drain)
+            if behind and self._is_apart(behind[1], target):
+                around, self._origin = self._origin, Origin(behind[0].layer, Stage.WEIGHT_GRADIENT, "vector")
+                self.ahead.add(behind[0].layer)
+                yield from self._gradients(*behind)
+                self._origin = around
         source = source or target  # whose parts are there already
         for number, part in rest:
             if part.alone:
@@ -490,7 +502,7 @@ class _Assembler:
         due = [(name, list(operations)) for name in names for operations in self._in_its_place(name)]
         for number in range(3 if self.rates.is_adamw else 1):
             if number:
-                yield self.dependences.synchronised()
+                yield from self.dependences.synchronised()
             for name, operations in due:
                 self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
                 commands, _ = operations[number]
@@ -532,7 +544,7 @@ class _Assembler:
             if not number:
                 yield from self._bias_gradient(name)
             if len(singles) == 1:
-                yield from self._followed(update, single, begun, drain, layer)
+                self.dependences.open(self.operands, self._followed(update, single, begun, drain, layer))
             else:
                 yield from self._drain(single, begun, drain)
         if len(singles) > 1:
@@ -541,6 +553,12 @@ class _Assembler:
         if self.places.has_bias(name):
             bias = Layer.of(tensors, f"{name}.bias", tensors[f"{name}.bias_gradient"])
             self.due.append((bias, update.ratio, f"{name}.bias_gradient"))
+
+    def _is_apart(self, gradient: Sequence[Product], target: str) -> bool:
+        """Whether a layer has one product as its weight gradient, and that reads nothing of what is being made."""
+        regions = {region for product in gradient for region in (product.weights.region, product.activations.region)}
+        places = {self.memory[region].name for region in regions}
+        return len(gradient) == 1 and gradient[0].count == 1 and self.memory[target].name not in places
 
     def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
         """The sums of a weight gradient, some columns at once, each time followed by their update."""
@@ -558,3 +576,15 @@ class _Assembler:
             cut = layer.columns(*columns, update.ratio) if layer.is_packed else layer.flat_columns(*columns)
             self.due.append((cut, update.ratio, name))
         yield from self._drained()
+
+
+def _update_behind(commands: Sequence[Product | Vector | Update]) -> tuple[Update, list[Product]] | None:
+    """The update that comes next, and the products of its gradient, if nothing is between."""
+    products: list[Product] = []
+    for command in commands:
+        if isinstance(command, Update):
+            return command, products
+        if not isinstance(command, Product):
+            break
+        products.append(command)
+    return None

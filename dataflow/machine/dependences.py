@@ -21,10 +21,24 @@ class Dependences:
     results must have been stored before them (`hw.isa.commands.Load.after`). An operation may write what it reads itself: words
     leave in the order in which they came. Results that are written to the same place twice need not wait for each other, since
     one writer's writes reach memory in order. What another sink writes is complete after a synchronisation.
+
+    A product whose sums are taken later is *open*: `close` gives the commands that take them. They come before a
+    synchronisation, and before what would write an operand of the product.
     """
 
     def __init__(self) -> None:
         self._begin()
+        self._open: tuple[frozenset[str], Iterator[Command]] | None = None
+
+    def open(self, operands: Iterable[str], takes: Iterator[Command]) -> None:
+        """A product that reads these tensors is open until `takes`, commands of operations, are given."""
+        self._open = frozenset(operands), takes
+
+    def close(self) -> Iterator[Command]:
+        """What takes the sums of the open product, if there is one."""
+        if self._open:
+            (_, takes), self._open = self._open, None
+            yield from takes
 
     def _begin(self) -> None:
         self._stored = 0
@@ -49,7 +63,10 @@ class Dependences:
         loaded: set[str] = set()
         stored = False
         if any(self._written.get(name) == NEVER for name in tensors.values()):
-            yield self.synchronised()
+            yield from self.synchronised()
+        written = {name for stream, name in tensors.items() if isinstance(stream, Sink)}
+        if self._open and not self._open[0].isdisjoint(written):
+            yield from self.close()
         for command in commands:
             if isinstance(command, Store) and command.sink is Sink.COPY and Sink.COPY in tensors:
                 name = tensors[command.sink]
@@ -74,12 +91,13 @@ class Dependences:
         """These tensors have been read when all results so far are stored."""
         self._read |= dict.fromkeys(names, self._stored)
 
-    def limited(self) -> Iterator[Sync]:
+    def limited(self) -> Iterator[Command]:
         """A synchronisation where more stores could hardly be counted; between operations that leave no sums."""
         if self._stored >= MOST_AFTER // 2:
-            yield self.synchronised()
+            yield from self.synchronised()
 
-    def synchronised(self) -> Sync:
+    def synchronised(self) -> Iterator[Command]:
         """A synchronisation, after which all is complete."""
+        yield from self.close()
         self._begin()
-        return Sync()
+        yield Sync()

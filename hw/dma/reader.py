@@ -14,7 +14,7 @@ from hw.formats import lowest_bits
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
 from hw.modules import place
 from hw.parts.layouts import walk_layout
-from hw.walker import Walker, between, chunk_layout, run_layout
+from hw.walker import Walker, between, chunk_layout, first_lane, run_layout
 
 
 def elements_layout(config: AcceleratorConfig, element_bits: int, max_elements: int) -> data.StructLayout:
@@ -47,7 +47,7 @@ class Reader(wiring.Component):
     plain : bool
         See `hw.walker.Walker`.
     words : bool
-        Whether chunks are put together to words of `max_elements` lanes, each where its position in u says.
+        Whether chunks are put together to words of `max_elements` lanes; a word with fewer elements has zeros behind them.
 
     Members
     -------
@@ -165,7 +165,7 @@ class Reader(wiring.Component):
             ),
         ]
         if self.words:
-            first = chunk.u[: (self.max_elements - 1).bit_length()]
+            first = first_lane(m, chunk, takes, self.max_elements)
             held = Signal(self.element_bits * self.max_elements)
             word = self._lanes(m, chunk, beats.r_data, first, held)
             with m.If(takes):

@@ -13,7 +13,7 @@ from hw.isa.microarchitecture import REQUEST_WORDS, UNFINISHED_WALKS
 from hw.modules import place
 from hw.parts.layouts import walk_layout
 from hw.uspe import select
-from hw.walker import Walker, between, chunk_layout
+from hw.walker import Walker, between, chunk_layout, first_lane
 
 COUNT_BITS = 16
 """Of counters of beats, far more than may wait for their answers."""
@@ -118,7 +118,8 @@ class Writer(wiring.Component):
         chunk, held, takes = data.View(chunk_layout(config, self.lanes), chunks.r_data), Signal(beat_layout(config)), Signal()
         pushes = ~chunk.outside & chunk.end_of_beat
         ends = self._completion(m, beats.w_en)
-        full, beat = pushes & ~beats.w_rdy | chunk.last & ~ends.w_rdy, self._beat(m, chunk)
+        full = pushes & ~beats.w_rdy | chunk.last & ~ends.w_rdy
+        beat = self._beat(m, chunk, first_lane(m, chunk, takes, self.lanes))
         filled = Signal(beat_layout(config))
         m.d.comb += [
             takes.eq(chunks.r_rdy & self.words.valid & ~full),
@@ -148,11 +149,11 @@ class Writer(wiring.Component):
         ]
         return ends
 
-    def _beat(self, m: Module, chunk: data.View) -> Value:
-        """The chunk's elements where they belong in a beat, and their strobes."""
+    def _beat(self, m: Module, chunk: data.View, first: Value) -> Value:
+        """The chunk's elements, from lane `first` on, where they belong in a beat, and their strobes."""
         packed, strobes = Signal(self.config.axi_data_bits), Signal(self.config.axi_data_bytes)
         end = Signal(range(2 * self.config.axi_data_bytes))
-        first, places = chunk.u[: (self.lanes - 1).bit_length()], Signal.like(chunk.offset, name="places")
+        places = Signal.like(chunk.offset, name="places")
         by_size = [self._packed(m, first, 1 << size_log2) for size_log2 in range(4)]
         with m.Switch(chunk.size_log2):
             for size_log2, value in enumerate(by_size):

@@ -113,7 +113,7 @@ def _walk(walk: Walk) -> Iterator[str]:
 
 def _boundary(config: AcceleratorConfig, command: Load | Store) -> Iterator[str]:
     """Where chunks end: at words of lanes; of operands at lines, or at words of the buffer."""
-    allowed = [config.vpu_lanes]
+    allowed = sorted({config.wuve_lanes, config.vpu_lanes})
     if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
         lines = config.rows if command.source is Source.WEIGHTS else config.columns
         allowed = loaded_boundaries(config, lines, command.across, command.group, command.spread)
@@ -187,13 +187,17 @@ def _tiles(name: str, count: int, what: str, tile: int, size: int) -> Iterator[s
 
 def check_sat(config: AcceleratorConfig) -> None:
     """Raise `InputError` unless the units of this configuration fit together."""
-    lanes = (config.vpu_lanes, config.wuve_lanes, config.sore_lanes)
-    if len(set(lanes)) > 1:
-        raise InputError(f"vpu_lanes, wuve_lanes and sore_lanes must be equal in the whole accelerator, not {lanes}")
-    if lanes[0] & (lanes[0] - 1) or lanes[0] < 2:
-        raise InputError(f"vpu_lanes must be a power of two from 2 on in the whole accelerator, not {lanes[0]}")
-    if config.rows % lanes[0]:
-        raise InputError(f"rows must be a multiple of vpu_lanes in the whole accelerator, not {config.rows} and {lanes[0]}")
+    lanes, updates = config.vpu_lanes, config.wuve_lanes
+    if updates != config.sore_lanes:
+        both = f"{updates} and {config.sore_lanes}"
+        raise InputError(f"wuve_lanes and sore_lanes must be equal in the whole accelerator, not {both}")
+    for which, width in {"vpu_lanes": lanes, "wuve_lanes": updates}.items():
+        if width & (width - 1) or width < 2:
+            raise InputError(f"{which} must be a power of two from 2 on in the whole accelerator, not {width}")
+    if updates > lanes:
+        raise InputError(f"wuve_lanes must be at most vpu_lanes in the whole accelerator, not {updates} and {lanes}")
+    if config.rows % lanes:
+        raise InputError(f"rows must be a multiple of vpu_lanes in the whole accelerator, not {config.rows} and {lanes}")
     least = 8 * config.rows * config.columns
     if config.output_buffer_bytes < least:
         given = config.output_buffer_bytes

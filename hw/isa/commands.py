@@ -180,8 +180,8 @@ class Load(Command):
     pass weights, word w of a line goes to that many banks from w * spread mod lines on, at
     ``share * share_words + l * line_words + w * spread // lines``; a chunk is of one line, so that `boundary` is 1 where u are
     lines. Else the walk's `boundary` divides the lines, or, whichever u goes along, `group`; a whole `group` may be a multiple
-    of `max_group` that `hw.isa.operands.chunk_elements` allows. Of other sources it is the number of vector lanes, and as many
-    elements of u make a word.
+    of `max_group` that `hw.isa.operands.chunk_elements` allows. Of other sources it is the number of vector lanes, or that of
+    update lanes for what an update takes, and as many elements of u make a word, zeros behind them.
     """
 
     OPCODE = Opcode.LOAD
@@ -210,7 +210,10 @@ class Load(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Store(Command):
-    """Write what `sink` gives along a walk; its `boundary` is the number of vector lanes, a word for as many elements of u."""
+    """Write what `sink` gives along a walk, a word for as many elements of u as its `boundary` says.
+
+    It is the number of vector lanes, or that of update lanes for what an update gives: the first lanes of each word.
+    """
 
     OPCODE = Opcode.STORE
     sink: Sink = Sink.RESULTS

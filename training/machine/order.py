@@ -115,8 +115,9 @@ class Traces:
         stream = command.source if isinstance(command, Load) else command.sink
         for block in blocks(command.walk, self.config.address_bits):
             rows, length = block.addresses.shape
-            across = -(-length // self.config.vpu_lanes)
-            words = begun.get(stream, 0) + np.arange(rows)[:, None] * across + np.arange(length) // self.config.vpu_lanes
+            lanes = command.walk.boundary
+            across = -(-length // lanes)
+            words = begun.get(stream, 0) + np.arange(rows)[:, None] * across + np.arange(length) // lanes
             begun[stream] = begun.get(stream, 0) + rows * across
             yield self._bytes(block, words, 1 << command.walk.size_log2)
 

@@ -210,7 +210,11 @@ def _widened(storage: FloatFormat, residual: NDArray[np.integer] | None) -> NDAr
 
 
 def run_update(config: AcceleratorConfig, update: Update, gradients: Words, masters: Words) -> dict[Sink, Words]:
-    """Masters or moments after an update, and the copies that are asked for; words of lanes as `hw.pregenerate` has them."""
+    """Masters or moments after an update, and the copies that are asked for; words of lanes as `hw.pregenerate` has them.
+
+    An update has `wuve_lanes`; the lanes of words that are above are not looked at, and zero where they leave.
+    """
+    gradients, masters = gradients[:, : config.wuve_lanes], masters[:, : config.wuve_lanes]
     weight, velocity = _number(masters), _number(masters >> np.uint64(32))
     decay, momentum, rate = (
         np.uint32(bits).view(np.float32) for bits in (update.weight_decay, update.momentum, update.learning_rate)
@@ -232,7 +236,8 @@ def run_update(config: AcceleratorConfig, update: Update, gradients: Words, mast
             given[Sink.FORWARD] = _forward(config, copy, ratio)
         if update.copies & UpdateCopy.BACKWARD:
             given[Sink.BACKWARD] = _backward(config, copy, ratio)
-    return given
+    above = ((0, 0), (0, config.vpu_lanes - config.wuve_lanes))
+    return {sink: np.pad(words, above) for sink, words in given.items()}
 
 
 def _number(words: Words) -> NDArray[np.float32]:

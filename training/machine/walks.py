@@ -67,22 +67,22 @@ def read_words(config: AcceleratorConfig, memory: Bytes, walk: Walk) -> Words:
 
     Where they are outside they are the storage format's lowest number, if the walk wants it.
     """
-    lanes = config.vpu_lanes
-    _check_boundary(walk, lanes)
+    _check_boundary(config, walk)
     outside = lowest_bits(config.storage_format) if walk.lowest else 0
-    return np.concatenate([_in_lanes(read(memory, walk, block, outside), lanes) for block in blocks(walk, config.address_bits)])
+    read_blocks = (read(memory, walk, block, outside) for block in blocks(walk, config.address_bits))
+    return np.concatenate([_in_lanes(block, walk.boundary, config.vpu_lanes) for block in read_blocks])
 
 
 def write_words(config: AcceleratorConfig, memory: Bytes, walk: Walk, words: Words) -> Words:
     """Write the first words of a stream along a walk; what is left of the stream."""
-    lanes = words.shape[1]
-    _check_boundary(walk, lanes)
+    lanes = walk.boundary
+    _check_boundary(config, walk)
     for block in blocks(walk, config.address_bits):
         rows, length = block.addresses.shape
         needed = rows * -(-length // lanes)
         if needed > len(words):
             raise InputError(f"a store waits for {needed - len(words)} words that nothing gives")
-        given = words[:needed].reshape(rows, -1)[:, :length]
+        given = words[:needed, :lanes].reshape(rows, -1)[:, :length]
         words = words[needed:]
         elements = _elements(memory, walk, block)
         elements[block.addresses[block.inside] >> walk.size_log2] = given[block.inside].astype(elements.dtype)
@@ -120,13 +120,17 @@ def _part(counter: int, tile: int, length: int, counts: tuple[int, ...]) -> slic
     return slice(start, min(start + tile, length))
 
 
-def _check_boundary(walk: Walk, lanes: int) -> None:
-    if walk.boundary != lanes:
-        raise InputError(f"walk.boundary must be the {lanes} lanes, not {walk.boundary}")
+def _check_boundary(config: AcceleratorConfig, walk: Walk) -> None:
+    lanes = sorted({config.wuve_lanes, config.vpu_lanes})
+    if walk.boundary not in lanes:
+        raise InputError(f"walk.boundary must be {' or '.join(map(str, lanes))} lanes, not {walk.boundary}")
 
 
-def _in_lanes(block: Words, lanes: int) -> Words:
+def _in_lanes(block: Words, used: int, lanes: int) -> Words:
+    """Rows as words of which the first lanes are used."""
     rows, length = block.shape
-    padded = np.zeros((rows, -(-length // lanes) * lanes), np.uint64)
+    padded = np.zeros((rows, -(-length // used) * used), np.uint64)
     padded[:, :length] = block
-    return padded.reshape(-1, lanes)
+    words = np.zeros((padded.size // used, lanes), np.uint64)
+    words[:, :used] = padded.reshape(-1, used)
+    return words

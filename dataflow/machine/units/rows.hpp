@@ -12,7 +12,7 @@
 namespace machine {
 
 constexpr Int WINDOW = 4096;  // rows whose kinds are found at a time
-constexpr std::size_t KEPT_WINDOWS = 256;
+constexpr std::size_t KEPT_WINDOWS = 128;
 
 struct Hash {
     std::size_t operator()(const std::vector<Int>& numbers) const {
@@ -66,7 +66,7 @@ public:
     }
 
 protected:
-    using Window = std::vector<Int>;  // kinds of rows
+    using Window = std::vector<std::int32_t>;  // kinds of rows
 
     virtual void key(Int number, Key& out) const = 0;
 
@@ -109,8 +109,8 @@ private:
             const Int end = known.end, there = end + step;
             const Int count = std::min({WINDOW - end % WINDOW, WINDOW - there % WINDOW, last - end});
             const auto here = window_of(end / WINDOW), behind = window_of(there / WINDOW);
-            const Int* first = here->data() + end % WINDOW;
-            const Int equal = std::mismatch(first, first + count, behind->data() + there % WINDOW).first - first;
+            const auto first = here->begin() + end % WINDOW;
+            const Int equal = std::mismatch(first, first + count, behind->begin() + there % WINDOW).first - first;
             known.end += equal;
             known.found = equal < count;
         }

@@ -217,7 +217,7 @@ protected:
             outlines_.push_back(of_outline_.try_emplace(outside, static_cast<Int>(of_outline_.size())).first->second);
         }
         Window outlines;
-        for (Int kind : kinds) outlines.push_back(outlines_[kind]);
+        for (Int kind : kinds) outlines.push_back(static_cast<std::int32_t>(outlines_[kind]));
         if (!mark(first, outlines)) mark(first, kinds);
     }
 

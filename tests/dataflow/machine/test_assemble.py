@@ -1,5 +1,6 @@
 """A program is assembled whole, or refused by name."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -169,3 +170,25 @@ def test_the_commands_of_rows_do_not_grow_with_the_batch():
             (4, 2, batch // 4)
         ] * 4  # six channels, a row in two words
     assert counts[0] == counts[1]
+
+
+def test_a_weight_gradient_goes_on_beside_the_passes_behind_its_layer():
+    """Its product stands in front of the passes of the batch norm before it, what takes its sums behind them."""
+    layers = (
+        Conv(name="first", inputs=(INPUT,), out_channels=8, kernel=1),
+        BatchNorm(name="norm", inputs=("first",)),
+        Conv(name="second", inputs=("norm",), out_channels=8, kernel=3, padding=1),
+        Flatten(name="flat", inputs=("second",)),
+        Linear(name="out", inputs=("flat",), out_features=4),
+    )
+    made = assembled(Network(name="one", input_shape=(4, 4, 8), layers=layers))
+    kinds = []  # a letter for each product, pass over sums, and pass from memory
+    for command in made.backward:
+        if isinstance(command, Product):
+            kinds.append("X")
+        elif isinstance(command, Pass):
+            kinds.append("s" if command.options & PassOption.FROM_SUMS else "p")
+    order = "".join(kinds)
+    # Both gradients of out, the second with a bias; both of second, the last around the norm's passes; that of first.
+    assert re.fullmatch(r"XsXps+XsXp{5,}s+Xsp+", order)
+    assert execute(TINY, made.backward, PortMemory()).cycles > 0
