@@ -46,7 +46,7 @@ coverage: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[synth]'
 	@touch $@
 
-# All figures, or some: make bench ONLY=engine
+# All figures, or some: make bench ONLY=engine, or ONLY=accelerator.command_words
 bench: .venv/synth
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(ONLY)
 

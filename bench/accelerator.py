@@ -44,17 +44,18 @@ PORTS = (1, 2, 4)
 
 def figures() -> Iterator[Figure]:
     """All of them."""
-    yield from _export()
-    yield from _area()
-    yield from _speedups()
-    yield from _cycles()
-    yield from _ports()
-    yield from _random_steps()
-    yield from _faults()
-    yield from _commands()
+    yield from export()
+    yield from area()
+    yield from speedups()
+    yield from whole_cycles()
+    yield from ports()
+    yield from random_steps()
+    yield from faults()
+    yield from command_words()
 
 
-def _export() -> Iterator[Figure]:
+def export() -> Iterator[Figure]:
+    """Of the accelerator's Verilog: how long it takes, and how large it is."""
     for name in ("tiny", "vcu1525"):
         start = time.perf_counter()
         verilog, _ = export_block(PRESETS[name], "sat")
@@ -63,7 +64,7 @@ def _export() -> Iterator[Figure]:
         yield Figure("export of the accelerator, size", len(verilog) / 1e6, "MB", name, "<= 4" if large else "")
 
 
-def _area() -> Iterator[Figure]:
+def area() -> Iterator[Figure]:
     """Of the whole, composed of its modules; as a share of the board's device."""
     result = summary(synthesise(modules_of(PRESETS["vcu1525"], "sat"), "xcup"), "xcup")
     for kind in ("lut", "ff", "dsp", "bram"):
@@ -71,7 +72,7 @@ def _area() -> Iterator[Figure]:
         yield Figure(f"share of {kind.upper()}", 100 * result["share"][kind], "%", where, "<= 85")
 
 
-def _speedups() -> Iterator[Figure]:
+def speedups() -> Iterator[Figure]:
     """Whole steps on the machine, dense over BDWP 2:8: the cnn; stacks of convolutions, over what kept MACs allow."""
     for name, least in (("tiny", 1.88), ("small", 1.81)):
         dense, sparse = (_step_cycles(zoo.load("cnn"), name, 32, ratio)[0] for ratio in (DENSE, Ratio(2, 8)))
@@ -105,7 +106,7 @@ def _step_cycles(network: Network, config_name: str, batch: int, ratio: Ratio) -
     return cycles, sum(product.m * product.n * product.kept * product.count for product in program.products)
 
 
-def _cycles() -> Iterator[Figure]:
+def whole_cycles() -> Iterator[Figure]:
     """Whole steps at three latencies and two bandwidths of the memory."""
     for name, batch in (("mlp", 8), ("cnn", 3)):
         for latency in LATENCIES:
@@ -114,7 +115,7 @@ def _cycles() -> Iterator[Figure]:
                 yield from _whole_step(TINY, name, batch, Memory(latency, interval), where)
 
 
-def _ports() -> Iterator[Figure]:
+def ports() -> Iterator[Figure]:
     """The same steps with several memory ports."""
     for name, batch in (("mlp", 8), ("cnn", 3)):
         for count in PORTS:
@@ -134,7 +135,7 @@ def _whole_step(config: AcceleratorConfig, name: str, batch: int, memory: Memory
     yield Figure("bytes that differ", step.different, "bytes", where, "<= 0")
 
 
-def _random_steps() -> Iterator[Figure]:
+def random_steps() -> Iterator[Figure]:
     """On one configuration after the other: formats, ports and buffers."""
     every = (*CONFIGS, *MORE_CONFIGS)
     chosen = [every[seed % len(every)] for seed in range(RANDOM_STEPS)]
@@ -152,7 +153,8 @@ def _counters(step: StepOnRtl) -> int:
     return sum(one.counted[name] != one.predicted[name] for one in step.programs for name in one.predicted)
 
 
-def _faults() -> Iterator[Figure]:
+def faults() -> Iterator[Figure]:
+    """Of memory and host, in the middle of programs."""
     for config in (TINY, replace(TINY, dram_channels=2)):
         rows, transfers = check_faults(config, *backward_program(config), FAULTS, seed=0)
         where = f"{len(rows)} faults of {len({row['kind'] for row in rows})} kinds, each followed by a sound program"
@@ -163,7 +165,7 @@ def _faults() -> Iterator[Figure]:
         yield Figure("AXI transfers without a violation", transfers, "transfers", where, ">= 1e6")
 
 
-def _commands() -> Iterator[Figure]:
+def command_words() -> Iterator[Figure]:
     """Operations of random steps with a word of a command changed."""
     found = [verdict for seed in range(FUZZED_STEPS) for verdict in fuzz_commands(TINY, seed, MUTANTS)]
     ends = Counter(verdict.end for verdict in found)
