@@ -1,9 +1,9 @@
 """Plants defects one at a time and runs the tests that should notice: ``make mutants``, or ``ONLY=reports COUNT=50 SEED=1``.
 
-A mutant changes one thing of one module: a comparison, an operation, a number, a ``not``, an ``and``. It is judged by the tests
-that are nearest to the module by imports, nearest first, and killed where one fails, or does not end. What became of it is kept
-by the content of the module and of these tests, so that a run that was stopped goes on. The score of each module, and what
-survived, go to ``out/mutants.json`` as it comes.
+A mutant changes one thing of one module, of Python or C++: a comparison, an operation, a number, a ``not``, an ``and``. It is
+judged by the tests that are nearest to the module by imports, nearest first, and killed where one fails, or does not end. What
+became of it is kept by the content of the module and of these tests, so that a run that was stopped goes on. The score of each
+module, and what survived, go to ``out/mutants.json`` as it comes.
 """
 
 import argparse
@@ -33,6 +33,9 @@ FOLDERS = ("dataflow", "reports", "training", "hw")
 MOST_SECONDS = 300
 """Of processor time that a process of the tests may take: what takes longer does not end."""
 
+COMPILING = tuple(map(Path, ("dataflow/machine/library.py", "tests/dataflow/machine/machine_parts.py")))
+"""What compiles all C++."""
+
 MOST_FILES = 6
 """Of tests that judge a mutant: the nearest ones."""
 
@@ -49,6 +52,21 @@ SWAPS = {
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 """What an operator becomes."""
+
+CPP = {
+    " < ": " <= ", " <= ": " < ", " > ": " >= ", " >= ": " > ", " == ": " != ", " != ": " == ", " && ": " || ", " || ": " && ",
+    " + ": " - ", " - ": " + ", " * ": " + ", " / ": " * ", " % ": " / ", " += ": " -= ", " -= ": " += ",
+    "++": "--", "--": "++", "!": "",
+}  # fmt: skip
+"""The same in C++, where clang-format puts spaces around operators, and none around the brackets of a template."""
+
+TOKEN = re.compile(r"//.*|#.*|\"[^\"]*\"| (?:<=?|>=?|==|!=|&&|\|\||\+=?|-=?|[*/%]) |\+\+|--|!(?=[\w(])|(?<![\w.])\d+(?![\w.])")
+MODULES = (".py", ".hpp")
+
+
+def tokens(text):
+    """Operators and numbers of C++, as matches."""
+    return [found for found in TOKEN.finditer(text) if found[0] in CPP or found[0].isdigit()]
 
 
 def sites(tree):
@@ -97,6 +115,12 @@ class Mutant:
 
 def plant(path: Path, text: str, place: int) -> Mutant:
     """Change the thing that is the `place`-th of a module's text."""
+    if path.suffix != ".py":
+        found = tokens(text)[place]
+        becomes = CPP.get(found[0]) if found[0] in CPP else str(int(found[0]) + 1)
+        lines, line = text.splitlines(), text.count("\n", 0, found.start()) + 1
+        source = text[: found.start()] + becomes + text[found.end() :]
+        return Mutant(path, line, f"{lines[line - 1].strip()} -> {source.splitlines()[line - 1].strip()}", source)
     tree = ast.parse(text)
     node = sites(tree)[place]
     before = ast.unparse(node)
@@ -111,7 +135,9 @@ def imports() -> Mapping[Path, frozenset[Path]]:
     by_name = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in files}
     by_name |= {path.stem: path for path in files if path.parts[0] == "tests"}  # helpers beside their tests
     by_name |= {path.name: path for path in files if path.parent.name == "packaging"}  # files that are exported
-    return {path: frozenset(by_name[name] for name in imported(ROOT / path) if name in by_name) for path in files}
+    found = {path: frozenset(by_name[name] for name in imported(ROOT / path) if name in by_name) for path in files}
+    compiled = [path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.hpp")]
+    return found | {path: found[path] | set(compiled) for path in COMPILING} | dict.fromkeys(compiled, frozenset())
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -215,12 +241,20 @@ def drawn(only: list[str], count: int, seed: int) -> Iterator[Mutant]:
     def order(*told: object) -> str:
         return hashlib.sha256(f"{seed} {told}".encode()).hexdigest()
 
-    paths = [path.relative_to(ROOT) for name in only for path in sorted((ROOT / name).rglob("*.py")) or [ROOT / name]]
+    paths = [
+        path.relative_to(ROOT)
+        for name in only
+        for path in [one for one in sorted((ROOT / name).rglob("*")) if one.suffix in MODULES] or [ROOT / name]
+    ]
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths}
     pools = {}
     for path in sorted(paths, key=order):
         seen, keys = Counter[str](), list[str]()
-        for what in map(ast.unparse, sites(ast.parse(texts[path]))):
+        if path.suffix == ".py":
+            every = map(ast.unparse, sites(ast.parse(texts[path])))
+        else:
+            every = (found[0] for found in tokens(texts[path]))
+        for what in every:
             seen[what] += 1
             keys.append(order(path, what, seen[what]))
         pools[path] = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)

@@ -29,14 +29,29 @@ def test_each_mutant_changes_one_thing(source, changes):
         assert ast.dump(ast.parse(mutant.source)) != ast.dump(ast.parse(source))
 
 
+def test_each_mutant_of_cpp_changes_one_thing():
+    source = """// a < b, 7
+#include "x1.hpp"
+std::vector<Int> f(Int* a) { return !a && g(a[0] - 1) <= n_2; }
+"""
+    count = len(PLANTS["tokens"](source))
+    found = [PLANTS["plant"](Path("module.hpp"), source, place) for place in range(count)]
+    body = source.splitlines()[2]
+    changes = ("!a", "a"), (" && ", " || "), ("[0]", "[1]"), (" - ", " + "), (" - 1", " - 2"), (" <= ", " < ")
+    assert [mutant.change for mutant in found] == [f"{body} -> {body.replace(*change)}" for change in changes]
+    assert all(mutant.line == 3 and mutant.source.splitlines()[:2] == source.splitlines()[:2] for mutant in found)
+
+
 def test_a_module_is_judged_by_the_tests_that_are_nearest():
     for module, first in {
         "reports/causes.py": "tests/reports/test_drawn.py",
         "training/schedule.py": "tests/training/test_small_rules.py",
         "hw/sequencer.py": "tests/hw/test_array_unit.py",
+        "dataflow/machine/units/port.hpp": "tests/dataflow/machine/test_library.py",
     }.items():
         assert PLANTS["tests_of"](Path(module))[0] == Path(first)
     assert PLANTS["tests_of"](Path("training/methods/srste.py"))  # is loaded by its name
+    assert Path("tests/xcheck/test_machine_units.py") in PLANTS["tests_of"](Path("dataflow/machine/units/port.hpp"))
 
 
 def test_all_modules_have_their_turn_and_a_seed_draws_the_same_again():
