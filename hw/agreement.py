@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.isa.agreement import OPERANDS
+from hw.isa.checks import word_lanes
 from hw.isa.commands import Counter, Load, Opcode, Pass, Product, Source
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed, loaded_boundaries
 from hw.parts.layouts import command_layout
@@ -114,10 +115,10 @@ class Agreement(wiring.Component):
         m.d.sync += [found[name].eq(self.look & what) for name, what in looks.items()]
         m.d.sync += disordered.eq(self.look & order | self.synchronises & Cat(*waiting.values(), gives).any())
         m.d.sync += [late.eq(found["product"]), taken.eq(self.goes & is_product)]
-        checks, word_lanes = _Checks(m, self.config, product, loaded), {self.config.wuve_lanes, self.config.vpu_lanes}
+        checks, allowed = _Checks(m, self.config, product, loaded), word_lanes(self.config)
         m.d.sync += self.wrong.eq(
             disordered
-            | found["walk"] & ~found["load"] & ~Cat(load.walk.boundary == lanes for lanes in word_lanes).any()
+            | found["walk"] & ~found["load"] & ~Cat(load.walk.boundary == lanes for lanes in allowed).any()
             | found["load"] & ~checks.load(load, self.unit)
             | found["terms"] & ~checks.terms(step)
             | found["product"] & ~(checks.product() & ~self._overlaps(m, product, loaded, taken))

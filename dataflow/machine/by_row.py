@@ -85,15 +85,18 @@ class RowReduction:
 
 
 def _along(part: Channels, lanes: int, start: int, rows: int, blocks: int) -> Walk:
-    """Words of a row after those of the rows beside it in its block, zeros for rows and channels that are not there."""
+    """Words of a row after those of the rows beside it in its block, zeros for rows and channels that are not there.
+
+    They use the lanes that hold partial results.
+    """
     summed = lanes_summed(lanes)
-    words, guarded = -(-part.channels // summed), part.channels % summed != 0 or lanes > summed
+    words, guarded = -(-part.channels // summed), part.channels % summed != 0
     if guarded and part.channels >= MOST_GUARDED:
         raise InputError(
             f"{part.name}: rows must be of fewer than {MOST_GUARDED:,} channels, or of a multiple of {summed}, to be added up; "
             f"they are of {part.channels:,}"
         )
-    u = [Step(lanes, 0)] if part.is_beside else [Step(1, 0), Step(lanes, part.stride, (0, int(guarded)))]
+    u = [Step(summed, 0)] if part.is_beside else [Step(1, 0), Step(summed, part.stride, (0, int(guarded)))]
     v = [
         Step(lanes, part.pitch, (int(rows < lanes), 0)),
         Step(words, summed * part.stride, (0, summed * guarded)),
@@ -101,7 +104,7 @@ def _along(part: Channels, lanes: int, start: int, rows: int, blocks: int) -> Wa
     ]
     guards = {"limit_0": rows} if rows < lanes else {}
     guards |= {"limit_1": part.channels, "run_guard": int(part.is_beside)} if guarded else {}
-    return in_words(part.base + start * part.pitch, part.element_bytes, lanes, u, v, **guards)
+    return in_words(part.base + start * part.pitch, part.element_bytes, summed, u, v, **guards)
 
 
 def _of_rows(vector: Channels, lanes: int, start: int, blocks: int) -> Walk:

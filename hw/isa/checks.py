@@ -111,9 +111,14 @@ def _walk(walk: Walk) -> Iterator[str]:
             yield f"{Counter(counter & 3).name.lower()} must be at most {most}, the tiles of {name}"
 
 
+def word_lanes(config: AcceleratorConfig) -> list[int]:
+    """How many lanes of a vector stream's words a walk may use: all, those of updates, those of partial results of rows."""
+    return sorted({config.vpu_lanes, config.wuve_lanes, lanes_summed(config.vpu_lanes)})
+
+
 def _boundary(config: AcceleratorConfig, command: Load | Store) -> Iterator[str]:
     """Where chunks end: at words of lanes; of operands at lines, or at words of the buffer."""
-    allowed = sorted({config.wuve_lanes, config.vpu_lanes})
+    allowed = word_lanes(config)
     if isinstance(command, Load) and command.source in (Source.WEIGHTS, Source.ACTIVATIONS):
         lines = config.rows if command.source is Source.WEIGHTS else config.columns
         allowed = loaded_boundaries(config, lines, command.across, command.group, command.spread)

@@ -180,8 +180,9 @@ class Load(Command):
     pass weights, word w of a line goes to that many banks from w * spread mod lines on, at
     ``share * share_words + l * line_words + w * spread // lines``; a chunk is of one line, so that `boundary` is 1 where u are
     lines. Else the walk's `boundary` divides the lines, or, whichever u goes along, `group`; a whole `group` may be a multiple
-    of `max_group` that `hw.isa.operands.chunk_elements` allows. Of other sources it is the number of vector lanes, or that of
-    update lanes for what an update takes, and as many elements of u make a word, zeros behind them.
+    of `max_group` that `hw.isa.operands.chunk_elements` allows. Of other sources it is the number of vector lanes; or that of
+    update lanes, for what an update takes; or, at most 16, that of a row's partial sums; as many elements of u make a word, and
+    zeros are behind them.
     """
 
     OPCODE = Opcode.LOAD

@@ -11,6 +11,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.formats import lowest_bits
 from hw.isa.bounds import GUARD_BITS
+from hw.isa.checks import word_lanes
 from hw.isa.commands import NO_LIMIT, Counter, Loop, Walk
 
 Bytes = NDArray[np.uint8]
@@ -121,7 +122,7 @@ def _part(counter: int, tile: int, length: int, counts: tuple[int, ...]) -> slic
 
 
 def _check_boundary(config: AcceleratorConfig, walk: Walk) -> None:
-    lanes = sorted({config.wuve_lanes, config.vpu_lanes})
+    lanes = word_lanes(config)
     if walk.boundary not in lanes:
         raise InputError(f"walk.boundary must be {' or '.join(map(str, lanes))} lanes, not {walk.boundary}")
 
