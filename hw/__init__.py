@@ -22,6 +22,6 @@
     modules, export          Verilog, each distinct module once
     packaging/               what an FPGA's tools want beside it
 
-`config`, `cores`, `formats`, `ratio`, `errors`, `files` and `isa` are plain Python: every other folder may import them without
-Amaranth.
+`cache`, `compiler`, `config`, `cores`, `formats`, `ratio`, `errors`, `files` and `isa` are plain Python: every other folder may
+import them without Amaranth.
 """

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("sh", "python", "toml", "csv")
 COMMAND_WORDS = {"nmtrain", "make", "printf", "python", "fusesoc"}
-PLAIN_NAMES = ("cache", "config", "errors", "files", "formats", "inputs", "isa", "processes", "ratio")
+PLAIN_NAMES = ("cache", "compiler", "config", "errors", "files", "formats", "inputs", "isa", "processes", "ratio")
 PLAIN = {f"hw.{name}" for name in PLAIN_NAMES}
 MAY_IMPORT = {
     "hw": set(),

@@ -247,7 +247,7 @@ def test_the_command_exports_a_block(tmp_path, capsys):
         ),
         (replace(SMALL, sore_lanes=3), "transpose", "lanes must be a power of two from 2 on, not 3"),
         (replace(SMALL, sore_lanes=8), "pregenerate", "wuve_lanes and sore_lanes must be equal"),
-        (replace(SMALL, sore_lanes=8), "sat", "wuve_lanes and sore_lanes must be equal in the whole accelerator, not 4 and 8"),
+        (replace(SMALL, sore_lanes=8), "sat", "wuve_lanes and sore_lanes must be equal in the whole accelerator, not 2 and 8"),
         (PRESETS["tiny"].__class__(name="r", rows=3, columns=2), "sat", "rows must be a multiple of vpu_lanes"),
     ],
 )

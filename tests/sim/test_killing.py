@@ -22,9 +22,12 @@ def test_what_runs_on_is_seen(monkeypatch, tmp_path):
     run = killing.Run("export --help", tmp_path, tmp_path)
     run.process.wait()
     environment = {**os.environ, "NMTRAIN_MARK": run.mark}
-    stays = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment)
-    assert run.runs_on() == [f"{sys.executable} -c input() runs on"]
-    stays.communicate(b"\n")
+    program = "print(1, flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, **pipes) as stays:
+        stays.stdout.readline()  # it is what it will be
+        assert run.runs_on() == [f"{sys.executable} -c {program} runs on"]
+        stays.communicate(b"\n")
     assert run.runs_on() == []
 
 
