@@ -281,9 +281,10 @@ class OperandBuffer(wiring.Component):
 
     def _first(self, m: Module, spot: "_Spot", spread: Value, across: Value, piece: Value) -> tuple[Signal, Signal]:
         """What the chunk's first word adds to the address, and the bank of its first element, or of piece 0."""
-        offset, first = Signal(self.config.count_bits), Signal(range(self.lines))
+        offset, first = Signal(self.config.count_bits), Signal(range(max(2, self.lines)))
         m.d.comb += offset.eq(spot.offset)
-        m.d.comb += first.eq(spot.bank + spot.word - Mux(across, 0, piece) if self.skewed else spot.bank)
+        if self.lines > 1:
+            m.d.comb += first.eq(spot.bank + spot.word - Mux(across, 0, piece) if self.skewed else spot.bank)
         if self.line_bits is not None:
             with m.If(spread != 0):
                 m.d.comb += [offset.eq(spot.word >> self.line_bits), first.eq(spot.word[: self.line_bits])]

@@ -77,7 +77,7 @@ class WindowMasks(wiring.Component):
         m = Module()
         columns, slots = self.config.columns, self.config.interleave_slots
         tiles, grid = Signal(self.config.count_bits), Signal(grid_layout(self.config))
-        column, slot, into = Signal(range(columns)), Signal(8), Signal(1)
+        column, slot, into = Signal(range(max(2, columns))), Signal(8), Signal(1)
         y, x, room = Signal(GRID_BITS), Signal(GRID_BITS), Signal(range(MASK_SETS + 1), init=MASK_SETS)
         begins = (column == 0) & (slot == 0)
         writes, last_column, ends = Signal(), column == columns - 1, Signal()

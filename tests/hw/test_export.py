@@ -254,3 +254,16 @@ def test_the_command_exports_a_block(tmp_path, capsys):
 def test_what_cannot_be_exported_is_refused(config, block, message):
     with pytest.raises(InputError, match=message):
         export_block(config, block)
+
+
+@pytest.mark.parametrize("field", ["rows", "columns"])
+def test_an_array_of_one_row_or_column_has_no_wire_without_bits(field):
+    """Verilog has none: ``[-1:0]`` has two."""
+    sizes = {"vpu_lanes": 2, "wuve_lanes": 2, "sore_lanes": 2, "rows": 2, "columns": 2, field: 1}
+    config = AcceleratorConfig(name="one", max_group=4, **sizes)
+    if field == "rows":  # the vector unit has two lanes at least, which divide the rows
+        with pytest.raises(InputError, match="rows must be a multiple of vpu_lanes"):
+            export_block(config, "sat")
+        return
+    verilog, _ = export_block(config, "sat")
+    assert "[-1:0]" not in verilog
