@@ -30,6 +30,8 @@ Said = Callable[[str], None]
 
 MOST_SAMPLES = 1 << 16
 """Of a step that is reported on: a small network's bounds are low at any batch, and its cycles still take their time."""
+MOST_PRODUCTS = 4096
+"""Of a step, ten times what the largest network of the evaluation has: each becomes some ten commands."""
 MOST_CYCLES = 20_000_000_000
 """Of a step: three times what the largest network of the evaluation takes at batch 512."""
 
@@ -183,11 +185,17 @@ def run_step(
     Raises
     ------
     InputError
-        Where it cannot be run, has more than `MOST_SAMPLES`, or its bounds alone are more than `MOST_CYCLES`.
+        Where it cannot be run, has more than `MOST_SAMPLES` or `MOST_PRODUCTS`, or its bounds alone are more than
+        `MOST_CYCLES`.
     """
     if batch > MOST_SAMPLES:
         raise InputError(f"batch {batch} is too large for a report: at most {MOST_SAMPLES:,}")
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
+    if len(program.products) > MOST_PRODUCTS:
+        raise InputError(
+            f"network {network.name!r} has {len(program.products):,} matrix products in a step, each phase of a stride counted,"
+            f" which is too large for a report: at most {MOST_PRODUCTS:,}"
+        )
     least = max(bounds(program, config).values())
     if least > MOST_CYCLES:
         raise InputError(

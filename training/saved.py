@@ -122,7 +122,8 @@ def read_model(path: Path | str, *, threads: int = 1) -> Saved:
             forward, backward = (_read_operand(f"{name}.{side}", arrays, text["ratios"]) for side in SIDES)
             module.take(forward, backward, arrays.get(f"{name}.order"))
             module.site.memory.update(below(arrays, f"{name}.memory."))
-        return Saved(model, text | {"metrics": dict(text["metrics"]), "method": str(text["method"])})
+        told = {"metrics": dict(text["metrics"]), **{name: str(text[name]) for name in ("method", "ratio")}}
+        return Saved(model, text | told)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception:  # a damaged one fails in as many ways as there are bytes

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnx.checker import ValidationError
 from onnx.external_data_helper import load_external_data_for_tensor
 
+from hw.errors import InputError
 from hw.inputs import MOST_BYTES
 
 MASK_ELEMENTS, MASK_VALUES, SAMPLE = 1 << 22, 4, 4096
@@ -25,6 +28,22 @@ def is_mask(values: NDArray[Any] | None) -> bool:
     if len(np.unique(values.flat[:SAMPLE])) > MASK_VALUES:
         return False
     return 1 < len(np.unique(values)) <= MASK_VALUES
+
+
+def values_of(file: str, tensor: onnx.TensorProto) -> NDArray[Any]:
+    """The numbers of a tensor; `InputError` where they are not of its shape and type."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{file}: tensor {tensor.name!r}: its numbers are not of its shape and type: {error}") from None
+
+
+def inlined(file: str, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own; `InputError` where they call each other too deep."""
+    try:
+        return onnx.inliner.inline_local_functions(model) if model.functions else model
+    except (ValidationError, ValueError, RuntimeError) as error:
+        raise InputError(f"{file}: its functions cannot be put in their places: {error}") from None
 
 
 def is_here(tensor: onnx.TensorProto, folder: Path) -> bool:

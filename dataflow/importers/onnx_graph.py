@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import onnx
-import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from dataflow.importers.onnx_branches import expand
-from dataflow.importers.onnx_constants import MASK_ELEMENTS, is_here, is_mask
+from dataflow.importers.onnx_branches import Constants, expand
+from dataflow.importers.onnx_constants import MASK_ELEMENTS, inlined, is_here, is_mask, values_of
 from dataflow.importers.onnx_limits import MOST_FILE_BYTES, check_limits
 from hw.errors import InputError
 from hw.inputs import read_bytes
@@ -123,8 +122,7 @@ def read_graph(
     if not model.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
     check_limits(path.name, model)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    model = inlined(path.name, model)
     graph = Graph(path.name, model)
     given = shapes or {}
     _make_constants(graph, {name: value for name, value in given.items() if not isinstance(value, tuple)})
@@ -139,7 +137,7 @@ def read_graph(
         _infer(graph)
         nodes = [node for node in nodes if not _fold(graph, node)]
         _guess(graph, nodes, assume)
-        if any(node.op_type in ("If", "Loop") for node in nodes) and expand(model.graph, graph.constants):
+        if any(node.op_type in ("If", "Loop") for node in nodes) and _expanded(path.name, model.graph, graph.constants):
             _drop_weights(graph, path.parent)
             nodes = [
                 node for node in model.graph.node if not all(name in graph.constants for name in filter(None, node.output))
@@ -147,6 +145,16 @@ def read_graph(
             known = (0, 0)
     graph.nodes = nodes
     return graph
+
+
+def _expanded(name: str, graph: onnx.GraphProto, constants: Constants) -> bool:
+    """Whether branches or loops were put in their places."""
+    try:
+        return expand(graph, constants)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except (ValueError, TypeError, LookupError, StopIteration) as error:
+        raise InputError(f"{name}: an If or a Loop is not as ONNX has it: {error}") from None
 
 
 def _drop_weights(graph: Graph, folder: Path) -> None:
@@ -158,7 +166,7 @@ def _drop_weights(graph: Graph, folder: Path) -> None:
         elements = prod(shape)
         graph.shapes[tensor.name] = shape
         here = elements <= MASK_ELEMENTS and is_here(tensor, folder)
-        values = numpy_helper.to_array(tensor) if here else None
+        values = values_of(graph.name, tensor) if here else None
         if tensor.data_type in FRACTIONS and elements > 1 and not is_mask(values):
             graph.learned[tensor.name], graph.origin[tensor.name] = elements, tensor.name
         small = here and elements <= FOLDED_ELEMENTS

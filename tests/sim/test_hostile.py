@@ -24,6 +24,23 @@ def test_hostile_inputs_end_in_one_line():
     assert found["inputs"] == COUNT and found["refused"] > COUNT // 2  # most of them are wrong
 
 
+@pytest.mark.parametrize(("seed", "number", "says"), [
+    (77101, 80, "tensor 'w': its numbers are not of its shape and type"),
+    (77101, 256, "not a trained model, or a damaged one"),
+    (77101, 270, "functions"),
+    (77101, 508, "matrix products in a step"),
+    (77101, 515, "tensor 'w0': its numbers are not of its shape and type"),
+])  # fmt: skip
+def test_an_input_that_once_ended_otherwise(seed, number, says):
+    """A convolution, weights, functions, a table, a model; drawn so as they were."""
+    tool = [sys.executable, str(ROOT / "tests/sim/hostile/run.py"), "--verbose"]
+    command = [*tool, "--seed", str(seed), "--first", str(number), "--count", "1"]
+    done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    case = json.loads(done.stderr.splitlines()[-1])
+    assert (case["seed"], case["status"], case["faults"]) == (1_000_000 * seed + number, 2, [])
+    assert says in case["error"]
+
+
 def command_that_raises(monkeypatch, error):
     def fail():
         raise error

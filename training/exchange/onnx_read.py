@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from dataflow.axes import Axis, AxisPool
+from dataflow.importers.onnx_constants import inlined
 from dataflow.importers.onnx_graph import read_graph
 from dataflow.importers.onnx_reader import Node
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, MaxPool, Network, Relu
@@ -36,8 +36,7 @@ def read_trainable(path: Path) -> tuple[Network, Weights]:
         raise InputError(f"{path}: no such file, or not with its weights: {error}") from None
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(f"{path}: is not an ONNX model with its weights: {error}") from None
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    model = inlined(path.name, model)
     found = _start(path, model)
     for proto in fused(found.graph, found.constants):
         _read(found, Node.of(path.name, proto))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
+from dataflow.importers.onnx_constants import values_of
 from dataflow.importers.onnx_graph import Graph, compute
 from dataflow.importers.onnx_reader import Node
 from dataflow.network import Layer, Shape
@@ -53,7 +53,7 @@ class Constants(Mapping[str, NDArray[Any]]):
 
     def _computed(self, name: str) -> NDArray[Any]:
         if name in self._known:
-            return numpy_helper.to_array(self._known[name])
+            return values_of(self._graph.name, self._known[name])
         node = self._makers[name]
         results = compute(self._model, node, {one: self[one] for one in node.input if one})
         if results is None:

@@ -225,6 +225,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--verbose", action="store_true")
     chosen = parser.parse_args()
@@ -241,7 +242,7 @@ def main():
         importlib.import_module(name)
     load_data("digits")
 
-    seeds = [chosen.seed * 1_000_000 + number for number in range(chosen.count)]
+    seeds = [chosen.seed * 1_000_000 + number for number in range(chosen.first, chosen.first + chosen.count)]
     parts = []
     for job in range(chosen.jobs):
         read, write = os.pipe()
