@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from onnx.checker import ValidationError
 from onnx.external_data_helper import load_external_data_for_tensor
 
+from dataflow.importers.onnx_limits import check_limits
 from hw.errors import InputError
 from hw.inputs import MOST_BYTES
 
@@ -39,7 +40,8 @@ def values_of(file: str, tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def inlined(file: str, model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without functions of its own; `InputError` where they call each other too deep."""
+    """The model without functions of its own; `InputError` where it, or what they come to, is too large or too deep."""
+    check_limits(file, model)
     try:
         return onnx.inliner.inline_local_functions(model) if model.functions else model
     except (ValidationError, ValueError, RuntimeError) as error:

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from dataflow.importers.onnx_branches import Constants, expand
 from dataflow.importers.onnx_constants import MASK_ELEMENTS, inlined, is_here, is_mask, values_of
-from dataflow.importers.onnx_limits import MOST_FILE_BYTES, check_limits
+from dataflow.importers.onnx_limits import MOST_FILE_BYTES
 from hw.errors import InputError
 from hw.inputs import read_bytes
 
@@ -121,7 +121,6 @@ def read_graph(
         raise InputError(f"{path}: is not an ONNX model: {error}") from None
     if not model.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
-    check_limits(path.name, model)
     model = inlined(path.name, model)
     graph = Graph(path.name, model)
     given = shapes or {}

@@ -29,6 +29,7 @@ def test_hostile_inputs_end_in_one_line():
     (77101, 256, "not a trained model, or a damaged one"),
     (77101, 270, "functions"),
     (77101, 508, "matrix products in a step"),
+    (77101, 1177, "nodes are too many"),
     (77101, 515, "tensor 'w0': its numbers are not of its shape and type"),
 ])  # fmt: skip
 def test_an_input_that_once_ended_otherwise(seed, number, says):
