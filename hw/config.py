@@ -313,7 +313,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
         AcceleratorConfig(name="tiny", rows=4, columns=4),
         AcceleratorConfig(name="small", rows=8, columns=8, sore_lanes=8, wuve_lanes=8, vpu_lanes=8, axi_data_bits=128),
         AcceleratorConfig(
-            name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=32,
+            name="medium", rows=16, columns=16, sore_lanes=16, wuve_lanes=16, vpu_lanes=16,
             w2e_buffer_bytes=256 * 1024, n2s_buffer_bytes=256 * 1024, output_buffer_bytes=256 * 1024, axi_data_bits=256,
         ),
         AcceleratorConfig(

@@ -4,6 +4,7 @@ import pytest
 
 from hw.config import PRESETS, AcceleratorConfig, load_config
 from hw.errors import InputError
+from hw.isa.checks import check_sat
 from hw.ratio import Ratio, parse_ratio
 
 
@@ -113,3 +114,8 @@ def test_memory_moves_what_its_ports_do_and_no_more(bits, channels):
     )
     with pytest.raises(ValueError, match="dram_channel_bytes_per_second must be in 1000"):
         AcceleratorConfig(name="a", **ports, dram_channel_bytes_per_second=most * 1.001)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_can_be_built_whole(name):
+    check_sat(PRESETS[name])
