@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 
 # What is compiled already, of this very source, is left as it is.
 setup: .venv/ready
-	@$(BIN)/python -m dataflow.machine.library
+	@$(BIN)/python -m dataflow.machine.native
 
 # Installed again when a pin changes. -qq: pip stays silent but for errors.
 .venv/ready: pyproject.toml

@@ -10,7 +10,7 @@ from bench import Figure
 from dataflow import studies, zoo
 from dataflow.exact import RATES
 from dataflow.lower import lower
-from dataflow.machine import library
+from dataflow.machine import native
 from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
 from dataflow.machine.known import known
@@ -39,7 +39,7 @@ def _rates() -> Iterator[Figure]:
     """Cycles of the forward program of a batch of one, all of them stepped, a second of processor time."""
     config, network = CONFIG, zoo.load("resnet18")
     commands = assemble(network, lower(network, config, batch=1, ratio=RATIO), config, RATES).forward
-    library.library()  # compiled and loaded
+    native.library()  # compiled and loaded
     start = time.process_time()
     cycles = execute(config, commands, Memory.of(config), skip=False).cycles
     rate = cycles / (time.process_time() - start)
@@ -82,6 +82,6 @@ def _stepped(name: str) -> Iterator[Figure]:
 
 def cold(folder: Path) -> dict[str, str]:
     """An environment in which nothing is known yet but the compiled machine."""
-    made = library.make().parent
+    made = native.make().parent
     (folder / made.name).symlink_to(made)
     return os.environ | {"NMTRAIN_CACHE": str(folder)}

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dataflow.machine.assemble import Assembled, Origin, assemble
-from dataflow.machine.executor import Execution, Moment
+from dataflow.machine.executor import Execution
 from dataflow.machine.known import known
+from dataflow.machine.numbers import Moment
 from dataflow.machine.timing import Memory
 from dataflow.machine.updates import Rates
 from dataflow.network import Network

@@ -2,11 +2,12 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import simpy
 
-from dataflow.machine.library import Machine, last_byte
+from dataflow.machine.native import Machine, last_byte
+from dataflow.machine.numbers import Moment, Run
 from dataflow.machine.timing import Memory
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -14,18 +15,6 @@ from hw.isa.agreement import Agreement
 from hw.isa.checks import check, check_order, up_to_halt
 from hw.isa.commands import Command, Halt, Load, Store, Sync, Walk
 from hw.isa.encoding import words as length
-
-
-class Moment(NamedTuple):
-    """What has been counted when results are complete."""
-
-    cycle: int
-    array_busy: int
-    array_waits_operands: int
-    array_waits_room: int
-    vector_busy: int
-    beats: int
-    stepped: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,17 +85,13 @@ def execute(
     if size > config.most_counted or address >= 1 << config.address_bits:
         most = f"a program has at most {config.most_counted} words and begins before byte {1 << config.address_bits}"
         raise InputError(f"{most}; it has {size}, at {address}")
-    machine = Machine(
-        config, run, latency_cycles=memory.latency_cycles, interval_cycles=memory.interval_cycles, words=size, address=address,
-        overflow=overflow, skips=skip,
-    )  # fmt: skip
+    machine = Machine(config, run, Run(memory.latency_cycles, memory.interval_cycles, size, address, overflow, skip))
     environment = simpy.Environment()
     environment.process(_accelerator(environment, machine))
     environment.run()
     if machine.done_at < 0:
         raise RuntimeError(f"the program does not end: nothing moves after cycle {machine.cycles}")
-    moments = tuple(Moment(*moment) for moment in machine.moments())
-    return Execution(machine.done_at + 1, machine.counters(), machine.stepped, moments)
+    return Execution(machine.done_at + 1, machine.counters(), machine.stepped, machine.moments())
 
 
 def _accelerator(environment: simpy.Environment, machine: Machine) -> Generator[simpy.Event, Any, None]:

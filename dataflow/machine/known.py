@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from dataflow.machine import executor
-from dataflow.machine.executor import Execution, Moment, execute
-from dataflow.machine.library import content
+from dataflow.machine.executor import Execution, execute
+from dataflow.machine.native import content
+from dataflow.machine.numbers import Moment
 from dataflow.machine.timing import Memory
 from hw.cache import cache_folder, kept
 from hw.config import AcceleratorConfig

@@ -1,4 +1,4 @@
-"""What the machine's C++ is told, as whole numbers: sizes of an accelerator, and commands; and the header that says it in C++.
+"""What the machine's C++ is told, as whole numbers, and what it tells: sizes, commands, counts; and the header of them in C++.
 
 Each struct of the header has the fields of the same name here, in their order, of 64 bits each.
 """
@@ -6,6 +6,7 @@ Each struct of the header has the fields of the same name here, in their order, 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 from hw.config import AcceleratorConfig
 from hw.isa import microarchitecture
@@ -15,6 +16,7 @@ from hw.isa.commands import COMMANDS, LOOPS, NO_LIMIT, Command, Counter, Loop, O
 from hw.isa.encoding import words
 from hw.isa.operands import MASK_SETS, chunk_elements, feed_words, read_cycles
 from hw.isa.reductions import across_cycles, partial_sums, result_cycles
+from hw.isa.registers import COUNTERS
 
 CONSTANTS = {"LOOPS": LOOPS, "NO_LIMIT": NO_LIMIT, "GUARD_BITS": GUARD_BITS, "MASK_SETS": MASK_SETS}
 ENUMS: tuple[type[IntEnum | IntFlag], ...] = (Opcode, Source, Sink, Counter, PassStep, PassOption, UpdateCopy)
@@ -26,6 +28,42 @@ OF_CONFIG = (
     "wuve_latency_cycles", "turned_block_words",
 )  # fmt: skip
 """Attributes of `AcceleratorConfig`."""
+
+COUNTED = tuple(name for name in COUNTERS if name != "cycles")
+"""What a machine counts of a program."""
+
+
+class Run(NamedTuple):
+    """How a program is run.
+
+    Parameters
+    ----------
+    latency_cycles, interval_cycles : int
+        Of the memory.
+    words, address : int
+        Of the program as it is read: how many, and its byte in the window.
+    overflow, skips : bool
+        Whether conditional commands are skipped; whether the machine skips what happens again.
+    """
+
+    latency_cycles: int
+    interval_cycles: int
+    words: int
+    address: int
+    overflow: bool
+    skips: bool
+
+
+class Moment(NamedTuple):
+    """What has been counted when results are complete."""
+
+    cycle: int
+    array_busy: int
+    array_waits_operands: int
+    array_waits_room: int
+    vector_busy: int
+    beats: int
+    stepped: int = 0
 
 
 def sizes(config: AcceleratorConfig) -> dict[str, int]:
@@ -81,6 +119,7 @@ def header(config: AcceleratorConfig) -> str:
         members = ", ".join(f"{member.name} = {int(member)}" for member in kind)
         lines.append(f"namespace {kind.__name__} {{ enum : Int {{ {members} }}; }}")
     lines.append(_struct("Sizes", sizes(config)))
+    lines += [_struct("Run", Run._fields), _struct("Counters", COUNTED), _struct("Moment", Moment._fields)]
     lines += [_struct(kind.__name__, _members(kind)) for kind in (Loop, Walk)]
     lines.append(_struct("Header", ["conditional"]))
     for command in COMMANDS.values():

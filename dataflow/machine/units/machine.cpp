@@ -1,4 +1,4 @@
-// The machine as a library: what Python calls, see dataflow/machine/library.py.
+// The machine as a library: what Python calls, see dataflow/machine/native.py.
 #include "machine.hpp"
 
 #include <exception>

@@ -16,24 +16,6 @@
 
 namespace machine {
 
-// What has been counted when results are complete; as Python has it, too.
-struct Moment {
-    Int cycle, array_busy, array_waits_operands, array_waits_room, vector_busy, beats, stepped;
-};
-
-// What a program takes.
-struct Counters {
-    Int read_beats, write_beats, array_busy, array_waits_operands, array_waits_room, load_waits_free, vector_busy,
-        vector_waits_operands, vector_waits_room, read_waits_memory, write_waits_memory;
-};
-
-// A program and what runs it.
-struct Run {
-    Int latency_cycles, interval_cycles;  // of the memory
-    Int words, address;                   // of the program, as it is read
-    Int overflow, skips;                  // 0 or 1
-};
-
 class Machine {
 public:
     std::vector<Moment> moments;

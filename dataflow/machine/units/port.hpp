@@ -18,7 +18,8 @@ struct Memory {
     Int interval_cycles;  // between beats
 };
 
-// One direction of a port.
+// One direction of a port, with the readers or writers at it.
+template <class Side>
 class Port : public Unit {
 public:
     // Cycles in which the memory takes bursts, and in which beats and answers come and go; for who wants to know them.
@@ -26,31 +27,59 @@ public:
 
     Port(Clock& clock, const Memory& memory) : Unit(clock), memory_(memory) {}
 
+    // By number; all before the first step.
+    void join(Side& side) {
+        sides_.push_back(&side);
+        answered_.emplace_back();
+    }
+
+    void state(State& out) override {
+        // sides_ stay as they are.
+        for (const auto& answered : answered_) out.times(answered);
+        out.count(beats_);
+    }
+
     Int beats() const { return beats_; }  // that have been moved, or will be: all of a burst are known when it is taken
 
 protected:
     const Memory memory_;
     Int beats_ = 0;
 
+    // Take a burst; when it is over.
+    virtual Int take(Side& side) = 0;
+
+    // Take that of the lowest number which may have another one under way.
+    void take_first() {
+        const Int now = clock.now;
+        for (std::size_t number = 0; number < sides_.size(); ++number) {
+            auto& answered = answered_[number];
+            while (!answered.empty() && answered.front() < now) answered.pop_front();
+            if (!sides_[number]->offer()) continue;
+            if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
+                answered.push_back(take(*sides_[number]));
+                return wake();
+            }
+            wake(answered.front() + 1 - now);
+        }
+    }
+
     void note(const char* channel, Int first, Int count = 1) {
         if (!trace) return;
         for (Int beat = 0; beat < count; ++beat) (*trace)[channel].push_back(first + beat * memory_.interval_cycles);
     }
+
+private:
+    std::vector<Side*> sides_;
+    std::vector<std::deque<Int>> answered_;  // of each, when bursts that are under way end
 };
 
 // Takes a read burst a cycle, that of the lowest number.
-class ReadPort : public Port {
+class ReadPort : public Port<Reader> {
 public:
     using Port::Port;
 
-    // By number; all before the first step.
-    void join(Reader& reader) {
-        readers_.push_back(&reader);
-        answered_.emplace_back();
-    }
-
     void state(State& out) override {
-        // readers_ stay as they are.
+        Port::state(out);  // which has beats_
         out.time(address_at_);
         out.time(next_read_);
         Int served = 0;
@@ -61,33 +90,19 @@ public:
                 ++served;
             }
         out.same(served);
-        for (const auto& answered : answered_) out.times(answered);
-        out.count(beats_);
     }
 
     void step() override {
-        const Int now = clock.now;
-        if (now < address_at_) return wake(address_at_ - now);
-        for (std::size_t number = 0; number < readers_.size(); ++number) {
-            auto& answered = answered_[number];
-            while (!answered.empty() && answered.front() < now) answered.pop_front();
-            if (!readers_[number]->offer()) continue;
-            if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
-                read(*readers_[number], answered);
-                return wake();
-            }
-            wake(answered.front() + 1 - now);
-        }
+        if (clock.now < address_at_) return wake(address_at_ - clock.now);
+        take_first();
     }
 
 private:
-    std::vector<Reader*> readers_;
     Int address_at_ = 0;                      // when the memory takes the last burst
     Int next_read_ = 0;                       // when it can serve a beat
     std::deque<std::pair<Int, Int>> served_;  // of each burst it has: when it took it, and its last beat
-    std::vector<std::deque<Int>> answered_;   // of each reader, when bursts that are under way end
 
-    void read(Reader& reader, std::deque<Int>& answered) {
+    Int take(Reader& reader) override {
         Int at = clock.now + 1;
         while (under_way(at - 1) >= MEMORY_BURSTS) ++at;
         address_at_ = at;
@@ -102,7 +117,7 @@ private:
         note("ar", at);
         note("r", edge + 1 - (beats - 1) * memory_.interval_cycles, beats);
         served_.emplace_back(at, edge);
-        answered.push_back(edge + 1);
+        return edge + 1;
     }
 
     // Bursts that the memory has at a clock edge, before it takes one.
@@ -113,51 +128,31 @@ private:
 };
 
 // Takes a write burst a cycle, that of the lowest number, and their beats in order.
-class WritePort : public Port {
+class WritePort : public Port<Writer> {
 public:
     using Port::Port;
 
-    void join(Writer& writer) {
-        writers_.push_back(&writer);
-        answered_.emplace_back();
-    }
-
     void state(State& out) override {
-        // writers_ stay as they are.
+        Port::state(out);  // which has beats_
         out.times(ahead_);
         out.time(next_write_);
         out.time(answer_at_ + 1);
-        for (const auto& answered : answered_) out.times(answered);
-        out.count(beats_);
     }
 
     // Every write is answered.
     bool idle() const override { return clock.now > answer_at_; }
 
     void step() override {
-        const Int now = clock.now;
-        while (!ahead_.empty() && ahead_.front() < now) ahead_.pop_front();
-        if (static_cast<Int>(ahead_.size()) == WRITES_AHEAD) return wake(ahead_.front() + 1 - now);
-        for (std::size_t number = 0; number < writers_.size(); ++number) {
-            auto& answered = answered_[number];
-            while (!answered.empty() && answered.front() < now) answered.pop_front();
-            if (!writers_[number]->offer()) continue;
-            if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
-                answered.push_back(write(*writers_[number]));
-                return wake();
-            }
-            wake(answered.front() + 1 - now);
-        }
+        while (!ahead_.empty() && ahead_.front() < clock.now) ahead_.pop_front();
+        if (static_cast<Int>(ahead_.size()) == WRITES_AHEAD) return wake(ahead_.front() + 1 - clock.now);
+        take_first();
     }
 
 private:
-    std::vector<Writer*> writers_;
     std::deque<Int> ahead_;  // last beats of the bursts whose beats are to come
     Int next_write_ = 0, answer_at_ = 0;
-    std::vector<std::deque<Int>> answered_;
 
-    // Take a burst; when it is answered.
-    Int write(Writer& writer) {
+    Int take(Writer& writer) override {
         const Int interval = memory_.interval_cycles, first = std::max(clock.now + 2, next_write_);
         const Int beats = writer.take_burst(first, interval), last = first + (beats - 1) * interval;
         beats_ += beats;

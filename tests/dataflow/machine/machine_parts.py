@@ -5,7 +5,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from dataflow.machine.library import array, make
+from dataflow.machine.native import array, make
 from dataflow.machine.numbers import flat, numbers, sizes
 
 END_OF_BLOCK, LAST = 8, 16  # bits of a chunk

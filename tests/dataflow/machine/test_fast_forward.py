@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataflow.machine.library import UNITS
+from dataflow.machine.native import UNITS
 from dataflow.machine.timing import Memory
 from dataflow.zoo.chain import Chain
 from hw.isa.bits import UpdateCopy

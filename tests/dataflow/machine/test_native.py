@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dataflow.machine import library, numbers
+from dataflow.machine import native, numbers
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
 from hw.cache import seal_of
@@ -29,39 +29,39 @@ def other(tmp_path, monkeypatch):
 
 
 def test_a_library_is_compiled_once(other, capfd):
-    path = library.make(other)
+    path = native.make(other)
     assert "compiling the cycle model, once" in capfd.readouterr().err
-    assert library.make(other) == path and capfd.readouterr() == ("", "")
-    assert library.ctypes.CDLL(str(path)).one() == QUEUED_COMMANDS
+    assert native.make(other) == path and capfd.readouterr() == ("", "")
+    assert native.ctypes.CDLL(str(path)).one() == QUEUED_COMMANDS
 
 
 def test_a_damaged_library_is_compiled_again(other):
-    path = library.make(other)
+    path = native.make(other)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert library.make(other).read_bytes()[:4] == b"\x7fELF" and len(path.read_bytes()) == len(whole)
+    assert native.make(other).read_bytes()[:4] == b"\x7fELF" and len(path.read_bytes()) == len(whole)
     seal_of(path).unlink()
-    assert library.make(other) == path and seal_of(path).exists()
+    assert native.make(other) == path and seal_of(path).exists()
 
 
 def test_another_source_is_another_library(other):
-    path = library.make(other)
+    path = native.make(other)
     other.write_text(other.read_text().replace("QUEUED_COMMANDS;", "QUEUED_COMMANDS + 1;"))
-    assert library.make(other) != path
-    assert library.ctypes.CDLL(str(library.make(other))).one() == QUEUED_COMMANDS + 1
+    assert native.make(other) != path
+    assert native.ctypes.CDLL(str(native.make(other))).one() == QUEUED_COMMANDS + 1
 
 
 def test_without_a_compiler_one_line_says_so(other, monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/c++")
     with pytest.raises(InputError, match=r"^the cycle model needs a C\+\+ compiler, and none of /nowhere/c\+\+ was found"):
-        library.make(other)
+        native.make(other)
 
 
 def test_what_cannot_be_compiled_is_told(other):
     other.write_text("int one( {\n")
     with pytest.raises(InputError, match=r"cannot compile the cycle model: one\.cpp:1:\d+: error: [^\n]*$"):
-        library.make(other)
-    assert not list(library.cache_folder().rglob("*.so"))
+        native.make(other)
+    assert not list(native.cache_folder().rglob("*.so"))
 
 
 def test_structs_have_what_commands_have():
@@ -91,10 +91,10 @@ def test_what_follows_from_a_pass_is_told_with_it():
 
 def test_a_run_can_be_interrupted(monkeypatch):
     """Python has its turn after so many steps."""
-    monkeypatch.setattr(library, "STEPS", 1)
+    monkeypatch.setattr(native, "STEPS", 1)
     turns = []
-    machine_run = library.Machine.run
-    monkeypatch.setattr(library.Machine, "run", lambda self: turns.append(1) or machine_run(self))
+    machine_run = native.Machine.run
+    monkeypatch.setattr(native.Machine, "run", lambda self: turns.append(1) or machine_run(self))
     program = [Halt()]
     found = execute(TINY, program, Memory())
     assert len(turns) > 10
@@ -105,4 +105,4 @@ def test_a_run_can_be_interrupted(monkeypatch):
 def test_the_machine_is_that_of_its_configuration():
     told = numbers.sizes(replace(TINY, dram_channels=2))
     assert told["ports"] == 2 and told["rows"] == TINY.rows and told["result_buffer_words"] == TINY.result_buffer_words
-    assert os.path.getsize(library.make()) > 0
+    assert os.path.getsize(native.make()) > 0

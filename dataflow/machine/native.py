@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dataflow.machine.numbers import flat, header, numbers, sizes
+from dataflow.machine.numbers import COUNTED, Moment, Run, flat, header, numbers, sizes
 from hw.cache import cache_folder, keep, sealed
 from hw.compiler import cpp_compiler
 from hw.config import PRESETS, AcceleratorConfig
@@ -28,14 +28,6 @@ MAIN = UNITS / "machine.cpp"
 FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC"]
 STEPS = 1 << 20
 """Steps after which Python has its turn, so that a run can be interrupted."""
-
-COUNTERS = (
-    "read_beats", "write_beats", "array_busy", "array_waits_operands", "array_waits_room", "load_waits_free", "vector_busy",
-    "vector_waits_operands", "vector_waits_room", "read_waits_memory", "write_waits_memory",
-)  # fmt: skip
-"""As ``machine.hpp`` has them."""
-MOMENT = 7
-"""Numbers of a moment in ``machine.hpp``."""
 
 
 def sources(main: Path = MAIN) -> dict[str, bytes]:
@@ -116,22 +108,14 @@ class Machine:
     ----------
     config, commands
         The accelerator, and the program's commands up to its `Halt`.
-    latency_cycles, interval_cycles
-        Of the memory, as of `dataflow.machine.timing.Memory`.
-    words, address
-        Of the program as it is read: how many, and its byte in the window.
-    overflow, skips : bool
-        Whether conditional commands are skipped; whether the machine skips what happens again.
+    run : Run
+        The memory, the program as it is read, and what is skipped.
     """
 
-    def __init__(
-        self, config: AcceleratorConfig, commands: Sequence[Command], *, latency_cycles: int, interval_cycles: int, words: int,
-        address: int, overflow: bool, skips: bool,
-    ) -> None:  # fmt: skip
+    def __init__(self, config: AcceleratorConfig, commands: Sequence[Command], run: Run) -> None:
         self._library, self._machine = library(), ctypes.c_void_p()
         told, of_config = numbers(config, commands), array(list(sizes(config).values()))
-        run = array([latency_cycles, interval_cycles, words, address, overflow, skips])
-        self._called(self._library.machine_new(of_config, run, array(told), len(told), ctypes.byref(self._machine)))
+        self._called(self._library.machine_new(of_config, array(run), array(told), len(told), ctypes.byref(self._machine)))
 
     def __del__(self) -> None:
         if self._machine:
@@ -163,15 +147,15 @@ class Machine:
 
     def counters(self) -> dict[str, int]:
         """Of `hw.isa.registers.COUNTERS`, all but the cycles."""
-        found = array([0] * len(COUNTERS))
+        found = array([0] * len(COUNTED))
         self._library.machine_counters(self._machine, found)
-        return dict(zip(COUNTERS, found, strict=True))
+        return dict(zip(COUNTED, found, strict=True))
 
-    def moments(self) -> list[list[int]]:
-        """What had been counted whenever results were complete, see `dataflow.machine.executor.Moment`."""
-        first = ctypes.POINTER(ctypes.c_int64)()
+    def moments(self) -> tuple[Moment, ...]:
+        """What had been counted whenever results were complete."""
+        first, size = ctypes.POINTER(ctypes.c_int64)(), len(Moment._fields)
         count = self._library.machine_moments(self._machine, ctypes.byref(first))
-        return [first[MOMENT * number : MOMENT * (number + 1)] for number in range(count)]
+        return tuple(Moment(*first[size * number : size * (number + 1)]) for number in range(count))
 
 
 if __name__ == "__main__":
