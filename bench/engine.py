@@ -8,25 +8,25 @@ from dataclasses import replace
 from amaranth.lib import wiring
 
 from bench import Figure
-from dataflow.program import Dataflow
+from dataflow.ir.program import Dataflow
+from hw.array.uspe import USPE
 from hw.config import PRESETS
 from hw.cores import CORES, DSP48E2
-from hw.export import export, to_verilog
+from hw.engines.sore import SoreLane
+from hw.engines.vpu import VpuLane
+from hw.engines.wuve import WuveLane
+from hw.export.folder import export, to_verilog
 from hw.formats import BINARY16
 from hw.mac.dsp_core import Dsp48e2Mac
 from hw.mac.edges import Normalise, Pack, Unpack
 from hw.mac.exact import ExactMac
 from hw.ratio import DENSE, MAX_KEPT, Ratio
-from hw.sore import SoreLane
-from hw.uspe import USPE
-from hw.vpu import VpuLane
-from hw.wuve import WuveLane
-from sim.gemm import Gemm
-from sim.levels import levels
-from sim.mac import check_cores
-from sim.rtl import build_player, play_products
-from sim.synthesis import area, routed_clock
-from sim.verilator import changed_environment
+from sim.area.levels import levels
+from sim.area.synthesis import area, routed_clock
+from sim.rtl.gemm import Gemm
+from sim.rtl.mac import check_cores
+from sim.rtl.products import build_player, play_products
+from sim.simulators.verilator import changed_environment
 
 SPARSE = Ratio(2, 8)
 CORE_STEPS = 50_000_000

@@ -13,7 +13,8 @@ from hw.config import PRESETS
 from hw.errors import SimulationError
 from hw.isa.encoding import decode
 from hw.processes import scratch
-from sim import sat, simulators
+from sim import simulators
+from sim.rtl import sat
 from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]

@@ -14,10 +14,10 @@ from hw.config import PRESETS
 from hw.isa.encoding import encode
 from hw.isa.registers import OFFSETS
 from hw.ratio import Ratio
-from sim import sat
 from sim.harness.run_programs import LOADED
-from sim.verilator import build_program
-from sim.whole_step import StepsOnRtl
+from sim.rtl import sat
+from sim.simulators.verilator import build_program
+from sim.steps.whole_step import StepsOnRtl
 from training.data import load_data
 from training.experiment import Experiment, build_model
 from training.optimiser import Sgd

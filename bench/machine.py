@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import Figure
-from dataflow import studies, zoo
-from dataflow.exact import RATES
-from dataflow.lower import lower
+from dataflow import zoo
+from dataflow.analysis import studies
+from dataflow.analysis.exact import RATES
+from dataflow.compile.assemble import assemble
+from dataflow.lowering.lower import lower
 from dataflow.machine import native
-from dataflow.machine.assemble import assemble
 from dataflow.machine.executor import execute
 from dataflow.machine.known import known
 from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.ratio import Ratio
-from sim.random_programs import both_ways, random_programs
+from sim.stress.random_programs import both_ways, random_programs
 
 CONFIG, RATIO = PRESETS["vcu1525"], Ratio(2, 8)
 BATCH = 512

@@ -10,9 +10,10 @@ from typing import Any
 
 from bench import Figure
 from bench.machine import BATCH, CONFIG, RATIO, cold
-from dataflow import studies, zoo
-from dataflow.report import report
-from dataflow.techniques import NAMES
+from dataflow import zoo
+from dataflow.analysis import studies
+from dataflow.analysis.report import report
+from dataflow.ir.techniques import NAMES
 
 FIVE = ("resnet9", "vit", "vgg19", "resnet18", "resnet50")
 WHERE = f"{CONFIG.name}, bdwp {RATIO}, batch {BATCH}"

@@ -16,14 +16,15 @@ from multiprocessing import get_context
 from rich.progress import track
 
 from bench import Figure
-from dataflow import program, zoo
-from dataflow.exact import RATES, run_on_machine
-from dataflow.lower import lower
-from dataflow.machine.assemble import assemble
+from dataflow import zoo
+from dataflow.analysis.exact import RATES, run_on_machine
+from dataflow.compile.assemble import assemble
+from dataflow.ir import program
+from dataflow.ir.program import Stage
+from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
 from dataflow.network import Conv
-from dataflow.program import Stage
 from dataflow.tokens import MatMul
 from hw.config import PRESETS, AcceleratorConfig
 from hw.isa.bits import PassOption
@@ -79,7 +80,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _vector_work(config: AcceleratorConfig, name: str, target: str) -> Figure:
-    """Cycles of a step in which results of passes were completed and none of products or updates, see `dataflow.exact`."""
+    """Cycles of a step in which results of passes were completed and none of products or updates: `dataflow.analysis.exact`."""
     network, ratio = zoo.load(name), Ratio(2, 8)
     step = lower(network, config, batch=STEP_BATCH, ratio=ratio, sparse_stages=methods.load("bdwp").sparse_stages)
     result = run_on_machine(network, step, config)

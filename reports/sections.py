@@ -1,4 +1,4 @@
-"""Sections of a page on a training step, from the result object of `dataflow.report`."""
+"""Sections of a page on a training step, from the result object of `dataflow.analysis.report`."""
 
 from typing import Any
 

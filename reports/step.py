@@ -14,7 +14,7 @@ from reports.html import Section, render
 
 
 def parts(result: dict[str, Any]) -> list[Section]:
-    """The sections of a result of `dataflow.report`."""
+    """The sections of a result of `dataflow.analysis.report`."""
     makers = (
         sections.assumed,
         sections.headline,
@@ -36,7 +36,7 @@ def _where_time_goes(result: dict[str, Any]) -> Section:
 
 
 def page(result: dict[str, Any], *, command: str = "") -> str:
-    """The HTML page of a result of `dataflow.report`."""
+    """The HTML page of a result of `dataflow.analysis.report`."""
     return render(
         f"{result['workload']} on {result['config']}",
         parts(result),

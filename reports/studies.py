@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dataflow.studies import NOTES
+from dataflow.analysis.studies import NOTES
 from reports.charts import Line, Point, curves
 from reports.colours import METHODS
 from reports.html import Section, render
@@ -87,7 +87,7 @@ def sensitivity_section(
     workload : str
         The network.
     bandwidths, batches : sequence of dict
-        Of `dataflow.studies`.
+        Of `dataflow.analysis.studies`.
     below : mapping
         Where memory is busy for longer than the array, by ``"bandwidth"`` or ``"batch"`` and ``"dense"`` or ``"sparse"``.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dataflow.timeline import Slice
+from dataflow.analysis.timeline import Slice
 
 TRACKS = ("array", "vector", "update")
 """From top to bottom."""

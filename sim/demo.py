@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from dataflow import zoo
+from dataflow.analysis.report import report
 from dataflow.machine.timing import Memory
-from dataflow.report import report
 from hw.config import PRESETS, AcceleratorConfig
 from hw.processes import scratch
 from hw.ratio import Ratio
-from sim.cosim import check_steps, summary
-from sim.learning import Told, learn
+from sim.learning.loop import Told, learn
+from sim.steps.cosim import check_steps, summary
 from training import methods
 from training.data import load_data
 from training.experiment import Experiment, run
@@ -71,7 +71,7 @@ def play(scale: Scale, told: Callable[[str, float], None]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``accuracy`` by method, ``training`` (the metrics of each), ``learned`` (`sim.learning.learn`), ``cosim``, ``report``.
+        ``accuracy`` by method, ``training`` (the metrics of each), ``learned`` (`sim.learning.loop`), ``cosim``, ``report``.
     """
     training, trained = {}, {}
     for number, name in enumerate(METHODS):

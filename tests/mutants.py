@@ -33,7 +33,7 @@ FOLDERS = ("dataflow", "reports", "training", "hw")
 MOST_SECONDS = 300
 """Of processor time that a process of the tests may take: what takes longer does not end."""
 
-COMPILING = tuple(map(Path, ("dataflow/machine/native.py", "tests/dataflow/machine/machine_parts.py")))
+COMPILING = tuple(map(Path, ("dataflow/machine/native.py", "tests/support/machine_parts.py")))
 """What compiles all C++."""
 
 MOST_FILES = 6

@@ -6,14 +6,14 @@ from itertools import product as combinations
 from math import prod
 
 from dataflow.axes import Affine, Axis, AxisConv
-from dataflow.geometry import check_phases
 from dataflow.importers.onnx_einsum import einsum
 from dataflow.importers.onnx_reader import Node, Reader
 from dataflow.importers.onnx_sequences import attention, recurrent
 from dataflow.importers.onnx_windows import read_windows
+from dataflow.ir.geometry import check_phases
+from dataflow.ir.sliding import Window
 from dataflow.network import Linear
 from dataflow.rearrange import Concat, Gap, Reshape, Transpose
-from dataflow.sliding import Window
 from dataflow.tokens import MatMul
 from hw.errors import InputError
 

@@ -6,11 +6,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from hw.export import to_verilog
+from hw.export.folder import to_verilog
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
 from sim.kit import at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 
 LATENCY_CYCLES = 2
 

@@ -7,10 +7,10 @@ import numpy as np
 from scipy.special import erfc
 
 from hw.config import AcceleratorConfig
-from hw.export import export_block
+from hw.export.folder import export_block
 from hw.isa.functions import Function
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 from training.functions import apply
 
 CONFIG = AcceleratorConfig(name="one", rows=1, columns=1, vpu_lanes=1)

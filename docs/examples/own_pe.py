@@ -7,14 +7,14 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module
 from amaranth.lib import wiring
 
-from dataflow.array import ArrayUnit
+from dataflow.scheduling.array import ArrayUnit
+from hw.array.uspe import USPE
 from hw.config import PRESETS
 from hw.mac.exact import ExactMac, Factors, Product
 from hw.ratio import Ratio
-from hw.uspe import USPE
-from sim.gemm import Gemm
-from sim.player import Operands
-from sim.rtl import play_products
+from sim.rtl.gemm import Gemm
+from sim.rtl.player import Operands
+from sim.rtl.products import play_products
 
 KEPT_BITS = 8
 DROPPED_BITS = 21 - KEPT_BITS  # a product of two significands of 11 bits has 21 below the point

@@ -7,13 +7,13 @@ import numpy as np
 from amaranth.lib.data import ArrayLayout
 
 from hw.config import AcceleratorConfig
-from hw.export import export_block
-from hw.pregenerate import ratio_layout
+from hw.engines.pregenerate import ratio_layout
+from hw.engines.sore import packed_layout
+from hw.engines.wuve import MASTER, RATES
+from hw.export.folder import export_block
 from hw.ratio import Ratio
-from hw.sore import packed_layout
-from hw.wuve import MASTER, RATES
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 from training.nm import pack
 
 CONFIG = AcceleratorConfig(name="two", rows=1, columns=1, max_group=2, sore_lanes=2, wuve_lanes=2, add_latency_cycles=1)

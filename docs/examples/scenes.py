@@ -5,21 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
+from hw.array.sequencer import tiles_layout
+from hw.array.stce import STCE
+from hw.array.uspe import USPE
 from hw.config import AcceleratorConfig
+from hw.engines.functions import FunctionUnit
+from hw.engines.reductions import ReductionUnit, sizes_layout
+from hw.engines.sore import SORE
+from hw.engines.transpose import Transpose
+from hw.engines.vpu import PASS, VPU
+from hw.engines.wuve import WUVE
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatMultiply
-from hw.functions import FunctionUnit
 from hw.isa.functions import Function
 from hw.mac.forms import ExactForms
-from hw.reductions import ReductionUnit, sizes_layout
-from hw.sequencer import tiles_layout
-from hw.sore import SORE
-from hw.stce import STCE
-from hw.transpose import Transpose
-from hw.uspe import USPE
-from hw.vpu import PASS, VPU
-from hw.wuve import WUVE
-from sim.forms import to_number, to_operands
+from sim.rtl.forms import to_number, to_operands
 from sim.waves import Scene, draw
 
 IMAGES = Path(__file__).parents[1] / "images"

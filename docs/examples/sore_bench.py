@@ -6,11 +6,11 @@ import cocotb
 import numpy as np
 
 from hw.config import AcceleratorConfig
-from hw.export import export_block
+from hw.engines.sore import elements_layout, packed_layout
+from hw.export.folder import export_block
 from hw.ratio import Ratio
-from hw.sore import elements_layout, packed_layout
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 from training.nm import pack
 
 CONFIG = AcceleratorConfig(name="one", rows=1, columns=1, max_group=4, sore_lanes=1)

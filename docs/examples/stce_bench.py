@@ -5,13 +5,13 @@ from pathlib import Path
 import cocotb
 import numpy as np
 
+from hw.array.sequencer import tiles_layout
 from hw.config import AcceleratorConfig
-from hw.export import export_block
+from hw.export.folder import export_block
 from hw.parts.layouts import sums_layout, weights_layout
 from hw.ratio import Ratio
-from hw.sequencer import tiles_layout
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 from training.exact import matmul_packed
 from training.nm import pack
 

@@ -7,12 +7,12 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 
 from hw.config import AcceleratorConfig
-from hw.export import export_block
+from hw.export.folder import export_block
 from hw.formats import BINARY16
 from hw.ratio import Ratio
-from sim.forms import to_number, to_operands
 from sim.kit import at_random, reset
-from sim.verilator import build
+from sim.rtl.forms import to_number, to_operands
+from sim.simulators.verilator import build
 from training.exact import matmul_packed
 from training.nm import pack
 

@@ -6,10 +6,10 @@ import cocotb
 import numpy as np
 
 from hw.config import AcceleratorConfig
-from hw.export import export_block
-from hw.wuve import MASTER, RATES, updated_layout
+from hw.engines.wuve import MASTER, RATES, updated_layout
+from hw.export.folder import export_block
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.verilator import build
+from sim.simulators.verilator import build
 
 CONFIG = AcceleratorConfig(name="one", rows=1, columns=1, wuve_lanes=1)
 

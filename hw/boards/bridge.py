@@ -18,7 +18,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi_lite import slave_members
+from hw.accelerator.axi_lite import slave_members
 
 REQUEST_BYTES = 9
 ANSWER_BYTES = 4

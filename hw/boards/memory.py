@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.dma.port import master_members
-from hw.ram import place_ram
+from hw.parts.ram import place_ram
 
 DECERR = 3
 

@@ -4,15 +4,15 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi_lite import slave_members
+from hw.accelerator.axi_lite import slave_members
+from hw.accelerator.sat import SAT
 from hw.boards.bridge import HostBridge
 from hw.boards.memory import BoardMemory
 from hw.boards.serial import Receiver, Transmitter
 from hw.config import AcceleratorConfig
 from hw.dma.port import master_members
 from hw.errors import InputError
-from hw.modules import place
-from hw.sat import SAT
+from hw.parts.modules import place
 
 LEAST_DIVISOR, LEAST_MEMORY, MOST_MEMORY = 4, 4096, 1 << 30
 

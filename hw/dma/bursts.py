@@ -5,8 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
+from hw.dma.walker import least, request_layout
 from hw.isa.microarchitecture import PAGE_BYTES
-from hw.walker import least, request_layout
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:

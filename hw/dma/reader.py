@@ -7,14 +7,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import Splitter, burst_layout, window_bits
+from hw.dma.walker import Walker, between, chunk_layout, first_lane, run_layout
 from hw.formats import lowest_bits
 from hw.isa.microarchitecture import OUTPUT_WORDS, REQUEST_WORDS
-from hw.modules import place
+from hw.parts.barrel import turn_down
 from hw.parts.layouts import walk_layout
-from hw.walker import Walker, between, chunk_layout, first_lane, run_layout
+from hw.parts.modules import place
 
 
 def elements_layout(config: AcceleratorConfig, element_bits: int, max_elements: int) -> data.StructLayout:
@@ -45,7 +45,7 @@ class Reader(wiring.Component):
     element_bits : int
         Width of an element at `o`; shorter ones from memory have zeros above.
     plain : bool
-        See `hw.walker.Walker`.
+        See `hw.dma.walker.Walker`.
     words : bool
         Whether chunks are put together to words of `max_elements` lanes; a word with fewer elements has zeros behind them.
 

@@ -5,15 +5,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from hw.barrel import turn_down
 from hw.config import AcceleratorConfig
 from hw.dma.bursts import Splitter, burst_layout, window_bits
+from hw.dma.walker import Walker, between, chunk_layout, first_lane
 from hw.fp.pipeline import wire
 from hw.isa.microarchitecture import REQUEST_WORDS, UNFINISHED_WALKS
-from hw.modules import place
+from hw.parts.barrel import turn_down
 from hw.parts.layouts import walk_layout
-from hw.uspe import select
-from hw.walker import Walker, between, chunk_layout, first_lane
+from hw.parts.modules import place
+from hw.parts.selection import select
 
 COUNT_BITS = 16
 """Of counters of beats, far more than may wait for their answers."""

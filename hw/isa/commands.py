@@ -335,7 +335,7 @@ class Update(Command):
     With `moments`, factors are the discounted sums of a weight's gradients and of their squares instead, and go on by
     ``s ← momentum · s + g²`` for the latter and ``r ← g + weight_decay · r`` for the former.
 
-    Words come as `hw.pregenerate` takes them: lanes are output channels, blocks of max_group by max_group.
+    Words come as `hw.engines.pregenerate` takes them: lanes are output channels, blocks of max_group by max_group.
     """
 
     OPCODE = Opcode.UPDATE

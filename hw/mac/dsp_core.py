@@ -6,11 +6,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 
 from hw.config import AcceleratorConfig
-from hw.delay_line import FLIP_FLOPS, delay
 from hw.formats import BINARY16
 from hw.fp.pipeline import wire
 from hw.mac.dsp48e2 import B_WIDTH, NEGATED, W_RND, WIDTH, X_Y_PRODUCT, Z_C, dsp48e2
 from hw.mac.forms import SIGNIFICAND_BITS, ExactForms, mac_ports
+from hw.parts.delay_line import FLIP_FLOPS, delay
 
 FINE_BITS = 4
 ONE_PLACE = 16

@@ -9,7 +9,7 @@ from hw.fp.leading_zeros import count_leading_zeros
 from hw.fp.pipeline import wire
 from hw.fp.unpack import unpack
 from hw.mac.forms import MINUS, PLUS, ExactForms
-from hw.modules import place
+from hw.parts.modules import place
 
 
 class Normalise(wiring.Component):

@@ -8,7 +8,7 @@ from hw.formats import BINARY32
 from hw.fp.add import FloatAdd
 from hw.fp.multiply import FloatMultiply
 from hw.mac.forms import mac_ports
-from hw.modules import place
+from hw.parts.modules import place
 
 
 class RoundedMac(wiring.Component):

@@ -145,7 +145,7 @@ def _products(
     """Every product of some steps on the array."""
     import numpy as np
 
-    from sim.cosim import check_steps, summary
+    from sim.steps.cosim import check_steps, summary
 
     with working("") as status:
         checks = list(
@@ -174,9 +174,9 @@ def _whole(
     """Whole steps on the whole accelerator."""
     import numpy as np
 
-    from dataflow.program import Dataflow
-    from sim.cosim import LEARNING_RATE
-    from sim.whole_step import StepsOnRtl, step_summary
+    from dataflow.ir.program import Dataflow
+    from sim.steps.cosim import LEARNING_RATE
+    from sim.steps.whole_step import StepsOnRtl, step_summary
 
     if batch > len(data.train_labels):
         raise InputError(f"batch must be at most the {len(data.train_labels)} training images, not {batch}")

@@ -28,11 +28,11 @@ def command(out: Path, as_json: bool) -> int:
       nmtrain demo --out out/demo
     """
     from hw.config import PRESETS
-    from hw.export import export
+    from hw.export.folder import export
     from sim.cli.cosim import agrees, products_table
     from sim.demo import Scale, play
-    from sim.rtl import build_player
-    from sim.sat import build_sat
+    from sim.rtl.products import build_player
+    from sim.rtl.sat import build_sat
 
     scale = Scale()
     build_player(PRESETS[scale.array])

@@ -55,7 +55,7 @@ def command(
       nmtrain export --config tiny --serial 1000000 --memory 65536
       nmtrain export --config ecp5 --board ulx3s-85f
     """
-    from hw.export import export_folder, export_serial
+    from hw.export.folder import export_folder, export_serial
 
     if board is not None and serial is None:
         serial = BOARD_BAUD

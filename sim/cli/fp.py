@@ -8,8 +8,8 @@ from hw.files import write_json
 from hw.formats import FloatFormat
 from sim.cli.common import Count, FormatType, output_options, show
 from sim.console import log
-from sim.fp import LATENCY_CYCLES, OPERANDS, check_operation, run_vectors
-from sim.vectors import differing, read_vectors
+from sim.rtl.fp import LATENCY_CYCLES, OPERANDS, check_operation, run_vectors
+from sim.stress.vectors import differing, read_vectors
 
 MISMATCHES_SHOWN = 10
 

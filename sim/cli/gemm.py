@@ -50,8 +50,8 @@ def command(
     Formats:
       binary16 (f16), bfloat16 (bf16), float8_e4m3 (e4m3), float8_e4m3fn (e4m3fn, OCP), float8_e5m2 (e5m2)
     """
-    from dataflow.program import Dataflow
-    from sim.gemm import Gemm
+    from dataflow.ir.program import Dataflow
+    from sim.rtl.gemm import Gemm
 
     if storage:
         config = replace(config, storage=storage.name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dataflow.machine.timing import Memory
-    from sim.learning import Told
+    from sim.learning.loop import Told
     from training.experiment import Experiment
 
 SECONDS_BETWEEN_LINES = 20
@@ -37,9 +37,9 @@ def learn_on_rtl(
     as_json: bool,
 ) -> int:
     """Train until `until` per cent of the test images are classified right; write what came of it."""
-    from sim.learning import learn
-    from sim.learning_curves import draw_learning
-    from sim.recording import Part
+    from sim.learning.curves import draw_learning
+    from sim.learning.loop import learn
+    from sim.learning.recording import Part
     from training.journal import Journal
     from training.saved import model_bytes
 

@@ -27,8 +27,8 @@ from sim.cli.common import (
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when a command runs, so that the others start fast
-    from dataflow.machine.assemble import Assembled
-    from sim.program import ProgramOnRtl, Refused
+    from dataflow.compile.assemble import Assembled
+    from sim.steps.program import ProgramOnRtl, Refused
 
 MOST_IMAGE_BYTES = 1 << 30
 """Of a step's memory that is written to a file; of a larger one there is its description alone."""
@@ -85,10 +85,10 @@ def step(
     """
     import numpy as np
 
-    from dataflow.program import Dataflow
+    from dataflow.ir.program import Dataflow
     from hw.isa.encoding import encode
-    from sim.step_files import describe
-    from sim.whole_step import assemble_step, initial_memory
+    from sim.steps.step_files import describe
+    from sim.steps.whole_step import assemble_step, initial_memory
     from training import methods
     from training.backend import ExactBackend
     from training.experiment import Experiment, build_optimiser
@@ -190,7 +190,7 @@ def run(
     import numpy as np
 
     from dataflow.machine.timing import Memory
-    from sim.program import ProgramOnRtl, try_program
+    from sim.steps.program import ProgramOnRtl, try_program
 
     (commands, behind), memory = _decoded(file), np.frombuffer(read_bytes(image), np.uint8)
     _that_runs(file, commands)

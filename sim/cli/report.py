@@ -30,7 +30,7 @@ from sim.cli.common import (
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
-    from dataflow.report import StepRun
+    from dataflow.analysis.report import StepRun
 
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -91,7 +91,7 @@ def command(
     if validated is not None:
         result["validated"] = _validation(validated, result["program"])
     if save_schedule is not None:
-        from dataflow.pins import save
+        from dataflow.scheduling.pins import save
 
         save(save_schedule, result["workload"], config.name, result["layers"])
     if not as_json or context.get_parameter_source("out") is not ParameterSource.DEFAULT:
@@ -122,12 +122,13 @@ def measure(
     table: Path | None = None,
 ) -> "tuple[dict[str, Any], StepRun]":
     """The result object and the sparse step; `InputError` for an unknown workload or method."""
-    from dataflow import pins, techniques
-    from dataflow.energy import HOROWITZ, read_table
-    from dataflow.exact import ADAMW_RATES, RATES
-    from dataflow.report import describe, run_both
-    from dataflow.stages import Stage
-    from dataflow.studies import NOTES
+    from dataflow.analysis.energy import HOROWITZ, read_table
+    from dataflow.analysis.exact import ADAMW_RATES, RATES
+    from dataflow.analysis.report import describe, run_both
+    from dataflow.analysis.studies import NOTES
+    from dataflow.ir import techniques
+    from dataflow.ir.stages import Stage
+    from dataflow.scheduling import pins
     from training import methods
 
     config.check_ratio(ratio)

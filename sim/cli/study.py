@@ -67,28 +67,28 @@ def command(
 
 
 def _networks(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
-    from dataflow.studies import headline
+    from dataflow.analysis.studies import headline
 
     rows = _with_progress(headline(networks, config, ratio=ratio, batch=batch), lambda row: row["workload"])
     return {"method": "bdwp", "ratio": str(ratio), "rows": rows}
 
 
 def _ablation(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
-    from dataflow.studies import ablation
+    from dataflow.analysis.studies import ablation
 
     rows = _with_progress(ablation(networks, config, ratio=ratio, batch=batch), lambda row: row["workload"])
     return {"method": "bdwp", "ratio": str(ratio), "rows": rows}
 
 
 def _ratios(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
-    from dataflow.studies import ratios
+    from dataflow.analysis.studies import ratios
 
     rows = ratios(networks, config, batch=batch)
     return {"rows": _with_progress(rows, lambda row: f"{row['workload']} {row['method']} {row['ratio']}")}
 
 
 def _sensitivity(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, batch: int) -> dict[str, Any]:
-    from dataflow import studies
+    from dataflow.analysis import studies
 
     rows, below = [], {}
     for network in networks:
@@ -106,7 +106,7 @@ def _sensitivity(networks: list[Any], config: AcceleratorConfig, ratio: Ratio, b
 
 
 def _limits(points: list[dict[str, Any]], over: str) -> dict[str, float | None]:
-    from dataflow.studies import memory_bound_below
+    from dataflow.analysis.studies import memory_bound_below
 
     return {name: memory_bound_below(points, prefix, over) for name, prefix in (("dense", "dense_"), ("sparse", ""))}
 

@@ -38,8 +38,8 @@ def command(config: AcceleratorConfig, block: str, target: str, route: bool, out
       nmtrain synth --config vcu1525 --target xcup
       nmtrain synth --block uspe --target ecp5 --route
     """
-    from hw.export import modules_of
-    from sim.synthesis import routed_clock, summary, synthesise
+    from hw.export.folder import modules_of
+    from sim.area.synthesis import routed_clock, summary, synthesise
 
     if route and target != "ecp5":
         raise InputError(f"--route is of ecp5 alone, whose place and route is a package; not of {target}")

@@ -13,7 +13,7 @@ from sim.cli.common import MOST_SEED, Count, config_option, network_of, output_o
 from sim.console import log, working
 
 if TYPE_CHECKING:  # imported when the command runs, so that the others start fast
-    from sim.validate import Compared
+    from sim.validation.validate import Compared
 
 MOST_SAMPLES = 100_000
 
@@ -44,8 +44,8 @@ def command(
       nmtrain validate mlp --samples 5 --batch 8
       nmtrain validate resnet18 --config small --samples 40
     """
-    from dataflow.stages import Stage
-    from sim.validate import compare, draw, table
+    from dataflow.ir.stages import Stage
+    from sim.validation.validate import compare, draw, table
     from training import methods
 
     config.check_ratio(ratio)

@@ -30,7 +30,7 @@ def command(workload: str | None, config: AcceleratorConfig, shapes: dict[str, t
       nmtrain workloads resnet18 --json
     """
     from dataflow import importers, zoo
-    from dataflow.workloads import describe
+    from dataflow.analysis.workloads import describe
 
     if workload is None:
         found = [describe(zoo.load(name), config) for name in zoo.NAMES]

@@ -1,4 +1,4 @@
-"""The cocotb test that lets a host, another process, have the accelerator's ports; see `hw.packaging.nmtrain_host`."""
+"""The cocotb test that lets a host, another process, have the accelerator's ports; see `hw.export.packaging.nmtrain_host`."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-// Processing elements side by side, given random steps, against IEEE arithmetic of the host. Arguments: see sim/mac.py.
+// Processing elements side by side, given random steps, against IEEE arithmetic of the host. Arguments: see sim/rtl/mac.py.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -16,7 +16,7 @@ IDLE_CYCLES = 20
 
 @cocotb.test()
 async def play_streams(dut: Any) -> None:  # noqa: ANN401 (a handle has the attributes of the design)
-    """The phases of ``plan.json``, see `sim.streams`; ``traffic.json`` gets the words of each stream and their cycles."""
+    """The phases of ``plan.json``, see `sim.rtl.streams`; ``traffic.json`` gets the words of each stream and their cycles."""
     plan = json.loads(Path(PLAN).read_text())
     phases, stall, seed = plan["phases"], plan["stall"], plan["seed"]
     sources, sinks = (sorted({name for phase in phases for name in phase[kind]}) for kind in ("sources", "sinks"))

@@ -5,13 +5,13 @@ import pytest
 
 from dataflow import zoo
 from dataflow.axes import Axis, AxisConv, AxisPool, Combine
-from dataflow.lower import lower
+from dataflow.ir.program import Product, Stage, Vector
+from dataflow.ir.views import gather, scatter
+from dataflow.lowering.lower import lower
 from dataflow.network import INPUT, Conv, Linear, Network, Relu
-from dataflow.program import Product, Stage, Vector
 from dataflow.rearrange import Concat
-from dataflow.timing import tile
+from dataflow.scheduling.timing import tile
 from dataflow.tokens import MatMul
-from dataflow.views import gather, scatter
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import Ratio

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from hw.array.stce import STCE
+from hw.array.uspe import USPE
 from hw.config import AcceleratorConfig
+from hw.engines.functions import FunctionUnit
+from hw.engines.pregenerate import Pregenerate
+from hw.engines.sore import SORE
+from hw.engines.transpose import Transpose
+from hw.engines.vpu import VPU
+from hw.engines.wuve import WUVE
 from hw.formats import BINARY16, BINARY32
 from hw.fp import FloatAdd, FloatConvert, FloatMultiply
-from hw.functions import FunctionUnit
-from hw.pregenerate import Pregenerate
-from hw.sore import SORE
-from hw.stce import STCE
-from hw.transpose import Transpose
-from hw.uspe import USPE
-from hw.vpu import VPU
-from hw.wuve import WUVE
 
 DOCS = Path(__file__).parents[2] / "docs"
 ODD = AcceleratorConfig(

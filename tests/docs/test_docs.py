@@ -13,7 +13,7 @@ import click
 import pytest
 
 from sim.cli import COMMANDS, cli
-from sim.compilation import package_folder
+from sim.simulators.compilation import package_folder
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -124,7 +124,7 @@ def test_links_and_images_resolve(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_that_are_named_exist(page):
-    """Paths between backquotes, such as `hw/uspe.py`, are those of the tree; out/ is what commands write."""
+    """Paths between backquotes, such as `hw/array/uspe.py`, are those of the tree; out/ is what commands write."""
     for path in re.findall(r"`((?:hw|dataflow|training|sim|reports|tests|docs)/[\w./]*)`", page.read_text(encoding="utf-8")):
         assert (ROOT / path).exists(), path
 
@@ -176,6 +176,23 @@ def test_folders_import_what_the_architecture_says(folder):
         for module in imports(path):
             allowed = any(module == one or module.startswith(f"{one}.") for one in MAY_IMPORT[folder])
             assert module.split(".")[0] not in ours or allowed, f"{name(path)} imports {module}"
+
+
+def floors(package):
+    """Folders of a package from top to bottom, as its first lines have them."""
+    said = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")))
+    return [found for line in said.partition("those below it")[2].splitlines() for found in re.findall(r"\b(\w+)/", line)]
+
+
+@pytest.mark.parametrize("package", ["hw", "dataflow", "sim"])
+def test_a_folder_imports_those_below_it(package):
+    order = floors(package)
+    assert sorted(order) == sorted(path.parent.name for path in (ROOT / package).glob("*/__init__.py"))
+    for height, folder in enumerate(order):
+        above = {f"{package}.{higher}" for higher in order[:height]}
+        for path in sorted((ROOT / package / folder).rglob("*.py")):
+            found = {".".join(module.split(".")[:2]) for module in imports(path)} & above
+            assert not found, f"{name(path)} imports {found}"
 
 
 def test_only_the_command_line_imports_it():

@@ -17,7 +17,7 @@ def test_it_is_another_element():
     """Truncated products do differ from the USPE's: the example cannot pass with the element left out."""
     from hw.config import PRESETS
     from hw.ratio import Ratio
-    from sim.gemm import Gemm, reference
+    from sim.rtl.gemm import Gemm, reference
 
     example = runpy.run_path(str(FOLDER / "own_pe.py"))
     operands = Gemm(config=PRESETS["tiny"], m=33, n=10, k=64, ratio=Ratio(2, 8)).operands()

@@ -4,8 +4,8 @@ from pathlib import Path
 from statistics import fmean
 
 from dataflow import zoo
-from dataflow.lower import lower
-from dataflow.studies import BOTH
+from dataflow.analysis.studies import BOTH
+from dataflow.lowering.lower import lower
 from hw.config import PRESETS
 from hw.ratio import DENSE, Ratio
 from sim.cli.study import FIVE

@@ -3,7 +3,7 @@
 from amaranth.asserts import AnySeq
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 
-from hw.delay_line import delay
+from hw.parts.delay_line import delay
 
 
 def passes(port):

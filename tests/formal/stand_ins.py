@@ -2,7 +2,7 @@
 
 from amaranth.hdl import ResetInserter, Value
 
-from hw.modules import ModuleLibrary
+from hw.parts.modules import ModuleLibrary
 
 
 class StandIns(ModuleLibrary):

@@ -7,7 +7,7 @@ from contracts import anything, ever_ready, offer, passes, take
 from stand_ins import StandIns
 
 from hw.config import AcceleratorConfig
-from hw.sore import SORE, SoreLane
+from hw.engines.sore import SORE, SoreLane
 from sim.formal import ProofError, prove
 
 GROUP = 4

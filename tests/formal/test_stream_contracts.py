@@ -6,8 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from contracts import anything, delayed, follow, never_longer, offer, passes, take
 
-from hw.delay_line import delay
-from hw.streams import Fork, advance, join
+from hw.parts.delay_line import delay
+from hw.parts.streams import Fork, advance, join
 from sim.formal import ProofError, prove
 
 WIDTH = 2

@@ -5,7 +5,7 @@ from amaranth.asserts import AnyConst
 from amaranth.hdl import Array, Assert, Cat, Signal
 from contracts import anything, ever_ready, offer, passes, take
 
-from hw.transpose import Transpose
+from hw.engines.transpose import Transpose
 from sim.formal import ProofError, prove
 
 WIDTH = 1

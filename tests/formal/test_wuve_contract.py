@@ -8,10 +8,10 @@ from contracts import anything, delayed, follow, never_longer, offer, passes, ta
 from stand_ins import StandIns
 
 from hw.config import AcceleratorConfig
-from hw.delay_line import delay
-from hw.pregenerate import Pregenerate
-from hw.streams import Fork
-from hw.wuve import WUVE, WuveLane
+from hw.engines.pregenerate import Pregenerate
+from hw.engines.wuve import WUVE, WuveLane
+from hw.parts.delay_line import delay
+from hw.parts.streams import Fork
 from sim.formal import ProofError, prove
 
 GROUP = 2

@@ -3,10 +3,10 @@
 import browser
 import pytest
 
-from dataflow import report as steps
 from dataflow import zoo
-from dataflow.program import Stage
-from dataflow.studies import bandwidth, batches
+from dataflow.analysis import report as steps
+from dataflow.analysis.studies import bandwidth, batches
+from dataflow.ir.program import Stage
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from reports import studies

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from dataflow import zoo
-from dataflow.program import Stage
-from dataflow.report import GEMM, report
+from dataflow.analysis.report import GEMM, report
+from dataflow.ir.program import Stage
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from reports import plots, sections

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from dataflow import zoo
-from dataflow.program import Stage
-from dataflow.report import report
+from dataflow.analysis.report import report
+from dataflow.ir.program import Stage
 from hw.config import PRESETS
 from hw.ratio import DENSE, Ratio
 from reports import demo, html

@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 
 import reports
-from dataflow import energy, zoo
-from dataflow.program import Stage
-from dataflow.report import describe, run_both
-from dataflow.timeline import Slice
+from dataflow import zoo
+from dataflow.analysis import energy
+from dataflow.analysis.report import describe, run_both
+from dataflow.analysis.timeline import Slice
+from dataflow.ir.program import Stage
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio

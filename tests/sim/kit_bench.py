@@ -7,9 +7,9 @@ import numpy as np
 
 from hw.config import AcceleratorConfig
 from hw.ratio import Ratio
-from sim.gemm import Gemm, reference
 from sim.kit import StreamChecker, StreamSink, StreamSource, at_random, reset
-from sim.player import play
+from sim.rtl.gemm import Gemm, reference
+from sim.rtl.player import play
 
 CONFIG = AcceleratorConfig(name="kit", rows=2, columns=2, max_group=8)
 

@@ -8,7 +8,7 @@ import pytest
 from hw.errors import InputError
 from hw.formats import BINARY16, BINARY32
 from sim.cli import main
-from sim.fp import run_vectors
+from sim.rtl.fp import run_vectors
 
 
 @pytest.fixture

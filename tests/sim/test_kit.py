@@ -9,11 +9,11 @@ import pywellen
 
 from hw.config import AcceleratorConfig
 from hw.errors import SimulationError
-from hw.export import export
+from hw.export.folder import export
 from hw.formats import BINARY16, BINARY32
 from sim import simulators
 from sim.kit import check_words
-from sim.verilator import build
+from sim.simulators.verilator import build
 
 CONFIG = AcceleratorConfig(name="kit", rows=2, columns=2, max_group=8)
 

@@ -337,7 +337,7 @@ def test_zeros_may_be_among_what_a_method_keeps():
 OWN = '''
 from dataclasses import dataclass
 from typing import ClassVar
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from training.methods.method import Method, kept
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from dataflow.pruning import pruned_layers
 from hw.errors import InputError
 from hw.ratio import Ratio

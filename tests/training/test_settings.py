@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.lower import lower
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
+from dataflow.lowering.lower import lower
 from dataflow.pruning import layer_ratios
 from hw.config import load_config
 from hw.errors import InputError
@@ -21,7 +21,7 @@ from training.sweep import Sweep
 OWN = '''
 from dataclasses import dataclass
 from typing import ClassVar
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from training.methods.method import Method, kept
 
 @dataclass(frozen=True)

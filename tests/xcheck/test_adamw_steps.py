@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.machine.memory import MOMENTS, NEXT
-from dataflow.machine.updates import at_rates
+from dataflow.compile.memory import MOMENTS, NEXT
+from dataflow.compile.updates import at_rates
 from hw.config import load_config
 from hw.errors import InputError
 from hw.isa.commands import Halt, Update
 from hw.ratio import Ratio
-from sim.whole_step import StepsOnRtl, assemble_step, rates_of, step_in_numpy
+from sim.steps.whole_step import StepsOnRtl, assemble_step, rates_of, step_in_numpy
 from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend

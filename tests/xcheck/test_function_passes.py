@@ -8,7 +8,7 @@ from hw.config import PRESETS
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Command, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.isa.functions import Function
-from sim.program import run_program
+from sim.steps.program import run_program
 from training.functions import apply
 from training.machine.executor import Executor
 from training.reductions import sum_terms

@@ -9,7 +9,7 @@ from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Command, Halt, Load, Loop, Pass, Sink, Source, Store, Walk
 from hw.isa.functions import Function
-from sim.program import run_program
+from sim.steps.program import run_program
 from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]

@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 from stream_bench import on_amaranth, on_verilog, run
 
-from dataflow.array import ArrayUnit
-from dataflow.program import Dataflow
+from dataflow.ir.program import Dataflow
+from dataflow.scheduling.array import ArrayUnit
 from hw.config import SELECT_LATENCY_CYCLES, TURN_LATENCY_CYCLES, AcceleratorConfig
-from hw.pregenerate import Pregenerate
+from hw.engines.pregenerate import Pregenerate
+from hw.engines.sore import SORE
+from hw.engines.vpu import VPU
+from hw.engines.wuve import WUVE
 from hw.ratio import Ratio
-from hw.sore import SORE
-from hw.vpu import VPU
-from hw.wuve import WUVE
-from sim.gemm import Gemm
-from sim.rtl import play_products
+from sim.rtl.gemm import Gemm
+from sim.rtl.products import play_products
 
 DOT = AcceleratorConfig(
     name="dot", rows=1, columns=1, max_group=4, multiply_latency_cycles=1, add_latency_cycles=1,

@@ -11,11 +11,11 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from dataflow.machine.timing import Memory
-from hw.array_unit import ArrayUnit
+from hw.accelerator.array_unit import ArrayUnit
 from hw.config import AcceleratorConfig
 from hw.isa.commands import LOOPS, Load, Loop, Pass, Product, layout
 
-sys.path += [str(Path(__file__).parents[1] / "hw"), str(Path(__file__).parents[1] / "dataflow" / "machine")]
+sys.path += [str(Path(__file__).parents[1] / "hw" / folder) for folder in ("accelerator", "dma")]
 
 from machine_parts import END_OF_BLOCK, LAST, copies, sums
 from test_array_unit import LONG, SMALL, WIDE, Case

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dataflow.machine.by_channel import Channels
-from dataflow.machine.by_row import RowReduction
+from dataflow.compile.by_channel import Channels
+from dataflow.compile.by_row import RowReduction
+from dataflow.compile.walks import Step
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
-from dataflow.machine.walks import Step
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Sync, Walk
-from sim.program import run_program
+from sim.steps.program import run_program
 from training.machine.executor import Executor
 from training.reductions import largest_term, sum_terms
 

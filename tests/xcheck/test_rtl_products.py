@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.array import ArrayUnit
-from dataflow.lower import lower
-from dataflow.pins import Choice
-from dataflow.program import Dataflow
+from dataflow.ir.program import Dataflow
+from dataflow.lowering.lower import lower
+from dataflow.scheduling.array import ArrayUnit
+from dataflow.scheduling.pins import Choice
 from hw.config import PRESETS, AcceleratorConfig
 from hw.ratio import Ratio, parse_ratio
-from sim.cosim import check, load_operands, singles, summary
-from sim.gemm import Gemm, reference
-from sim.rtl import play_products
+from sim.rtl.gemm import Gemm, reference
+from sim.rtl.products import play_products
+from sim.steps.cosim import check, load_operands, singles, summary
 from training import methods
 from training.backend import ExactBackend
 from training.data import load_data

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from dataflow import zoo
-from dataflow.machine.loss import SHARE, TARGET
-from dataflow.machine.memory import NEXT
+from dataflow.compile.loss import SHARE, TARGET
+from dataflow.compile.memory import NEXT
 from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, BatchNorm, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.ratio import Ratio
-from sim.image import decode, weights, write
-from sim.program import run_program
-from sim.whole_step import assemble_step, initial_memory
+from sim.rtl.image import decode, weights, write
+from sim.steps.program import run_program
+from sim.steps.whole_step import assemble_step, initial_memory
 from training.backend import ExactBackend
 from training.loss import scaled_gradient, share, targets
 from training.machine.executor import Executor

@@ -6,7 +6,7 @@ from functools import partial, reduce
 import numpy as np
 
 from dataflow import network
-from dataflow.sliding import Window
+from dataflow.ir.sliding import Window
 from training.layers.weighted import Weighted
 from training.numbers import Array
 from training.operand import Operand
@@ -21,7 +21,7 @@ class Conv(Weighted[network.Conv]):
 
     Forward and input gradient reduce over (tap row, tap column, channel), channels innermost and padded per tap to whole
     groups where packed; the weight gradient over (sample, row, column). With a stride, pixels of equal remainder are
-    reached by the same taps and make one product, see `dataflow.sliding`; what no tap reaches is zero.
+    reached by the same taps and make one product, see `dataflow.ir.sliding`; what no tap reaches is zero.
     """
 
     def transposed(self, weights: Array) -> Array:

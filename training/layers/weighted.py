@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow import network
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from training.layers.module import Module, Parameter, Pass
 from training.methods.contract import check_kept, check_like, check_order
 from training.methods.dense import Dense

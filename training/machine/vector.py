@@ -99,7 +99,7 @@ def factors_of(step: Pass, shape: tuple[int, ...], words: Words | None) -> tuple
 
 
 def _used_again(step: Pass, factors: Words, count: int) -> Words:
-    """Held factors, (fills, held, lanes), in the order in which `count` words use them, see `hw.held_factors`."""
+    """Held factors, (fills, held, lanes), in the order in which `count` words use them, see `hw.engines.held_factors`."""
     lanes = factors.shape[-1]
     if step.options & PassOption.BY_ROW:
         times = step.terms if step.options & PassOption.ACROSS else 1
@@ -210,7 +210,7 @@ def _widened(storage: FloatFormat, residual: NDArray[np.integer] | None) -> NDAr
 
 
 def run_update(config: AcceleratorConfig, update: Update, gradients: Words, masters: Words) -> dict[Sink, Words]:
-    """Masters or moments after an update, and the copies that are asked for; words of lanes as `hw.pregenerate` has them.
+    """Masters or moments after an update, and the copies asked for; words of lanes as `hw.engines.pregenerate` has them.
 
     An update has `wuve_lanes`; the lanes of words that are above are not looked at, and zero where they leave.
     """
@@ -252,7 +252,7 @@ def _forward(config: AcceleratorConfig, copy: Bits32, ratio: Ratio) -> Words:
 
 
 def _backward(config: AcceleratorConfig, copy: Bits32, ratio: Ratio) -> Words:
-    """Groups along the lanes of blocks that are turned, see `hw.transpose`."""
+    """Groups along the lanes of blocks that are turned, see `hw.engines.transpose`."""
     lanes, size = copy.shape[1], config.max_group
     wide, deep = max(lanes, size), min(lanes, size)
     outputs = copy.reshape(-1, wide // lanes, size, lanes).swapaxes(2, 3).reshape(-1, wide // size, size, size)

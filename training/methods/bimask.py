@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from hw.errors import InputError
 from training.methods.method import Method, kept
 from training.methods.site import Site

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflow.ir.program import Stage
 from dataflow.network import Shape
-from dataflow.program import Stage
 from hw.errors import InputError
 from hw.ratio import Ratio
 from training.methods.site import Site

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from hw.ratio import Ratio
 from training.methods.method import Method, kept
 from training.methods.site import Site

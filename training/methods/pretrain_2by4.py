@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
 from training.methods.site import Site

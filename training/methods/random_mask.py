@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataflow.ir.program import Stage
 from dataflow.network import Shape
-from dataflow.program import Stage
 from hw.ratio import Ratio
 from training.erk import erk_densities
 from training.methods.method import Method

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from training.methods.method import Method
 from training.methods.site import Site
 from training.nm import grouped, select

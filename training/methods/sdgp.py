@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dataflow.program import Stage
+from dataflow.ir.program import Stage
 from training.methods.method import Method, kept
 from training.methods.site import Site
 from training.numbers import Array

@@ -108,7 +108,7 @@ private:
     }
 };
 
-// A product's tile loops, see hw.feed.
+// A product's tile loops, see hw.buffers.feed.
 class TileLoops : public Unit {
 public:
     WindowMasks masks;
@@ -201,7 +201,7 @@ private:
     }
 };
 
-// Steps of the array, see hw.sequencer and, for products whose weights stay, hw.stationary.
+// Steps of the array, see hw.array.sequencer and, for products whose weights stay, hw.array.stationary.
 class Sequencer : public Unit {
 public:
     // Tiles, and the words of their operands; where the sums go.

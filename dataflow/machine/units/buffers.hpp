@@ -99,7 +99,7 @@ inline void write(State& out, const Part& word) {
     for (Int value : {word.words, word.words_to_free, word.frees, word.frees_masks}) out.same(value);
 }
 
-// Makes the masks of a product's tiles, a column a cycle, as far ahead as there are sets, see hw.windows.
+// Makes the masks of a product's tiles, a column a cycle, as far ahead as there are sets, see hw.buffers.windows.
 class WindowMasks : public Unit {
 public:
     Words<const Product*> i;

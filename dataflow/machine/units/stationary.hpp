@@ -42,7 +42,7 @@ private:
           first(tail + 1 + (rounds - 1) * period + product.vectors - 1) {}
 };
 
-// A product's activations on their way past its weights, see hw.stationary.
+// A product's activations on their way past its weights, see hw.array.stationary.
 class Passing {
 public:
     Passing(const Sizes& sizes, const Product& product, Fifo& weights, Fifo& groups)

@@ -11,7 +11,7 @@ namespace machine {
 constexpr Int PRIMED_CYCLES = 2;  // from the last word of held factors taken until they can be used
 constexpr Int NEVER = Int(1) << 62;
 
-// When held factors take words, and when they can be used, see hw.held_factors.
+// When held factors take words, and when they can be used, see hw.engines.held_factors.
 class HeldFactors {
 public:
     HeldFactors(const Pass& pass, Int lanes)
@@ -77,7 +77,7 @@ private:
     Int cycles_ = 0;  // in which it did not hold
 };
 
-// A reduction engine: N words out behind every M in, see hw.sore.
+// A reduction engine: N words out behind every M in, see hw.engines.sore.
 class Packer {
 public:
     bool ready(Int m, bool room) const { return index_ + 1 != m || !left_ || (left_ == 1 && room); }
@@ -100,7 +100,7 @@ private:
     Int index_ = 0, left_ = 0;
 };
 
-// A reduction unit, see hw.reductions: terms a word a cycle, then results a word a cycle.
+// A reduction unit, see hw.engines.reductions: terms a word a cycle, then results a word a cycle.
 //
 // Over lanes it takes terms again as soon as the last row is read, for which the results of the rows before must be given.
 class Reductions {
@@ -179,7 +179,7 @@ inline void write(State& out, const Work& work) {
     out.thing(work.update);
 }
 
-// See hw.vector_unit.
+// See hw.accelerator.vector_unit.
 class VectorUnit : public Unit {
 public:
     // Cycles in which a pass or an update is inside, or a word of one on its way to a writer; in which it waits.

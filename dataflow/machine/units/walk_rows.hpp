@@ -11,7 +11,7 @@
 
 namespace machine {
 
-// Bits of a chunk: those of `hw.walker.chunk_layout` that have to do with time, and whether a request comes with it.
+// Bits of a chunk: those of `hw.dma.walker.chunk_layout` that have to do with time, and whether a request comes with it.
 enum Chunk : Int { OUTSIDE = 1, END_OF_BEAT = 2, END_OF_WORD = 4, END_OF_BLOCK = 8, LAST = 16, ASKS = 32 };
 
 constexpr Int SEGMENT_ELEMENTS =
@@ -163,7 +163,7 @@ protected:
         }
     }
 
-    // Its chunks, as `hw.walker.Walker` cuts them, and their requests.
+    // Its chunks, as `hw.dma.walker.Walker` cuts them, and their requests.
     WalkRow make(Int number) const override {
         const Start start = start_of(number);
         const Int size = walk.size_log2, run = walk.u[0].count, end = std::min(start.left, piece_);

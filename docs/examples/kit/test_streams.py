@@ -4,7 +4,7 @@ from pathlib import Path
 
 import halve
 
-from hw.export import to_verilog
+from hw.export.folder import to_verilog
 
 FOLDER = Path(__file__).parent
 

@@ -1,12 +1,11 @@
 """What is skipped is what would have been stepped: cycles and every counter are the same with and without skipping."""
 
 import re
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
+from machine_parts import rows_of, rows_same
 
 from dataflow.machine.native import UNITS
 from dataflow.machine.timing import Memory
@@ -14,11 +13,7 @@ from dataflow.zoo.chain import Chain
 from hw.isa.bits import UpdateCopy
 from hw.isa.commands import Load, Source, Update
 from hw.ratio import Ratio
-from sim.random_programs import WIDE, both_ways, programs, random_programs
-
-sys.path.append(str(Path(__file__).parent))
-
-from machine_parts import rows_of, rows_same
+from sim.stress.random_programs import WIDE, both_ways, programs, random_programs
 
 
 def compared(config, commands, memory):

@@ -10,7 +10,7 @@ from fp_oracle import decode, expect
 
 from hw.formats import BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2
 from sim.cli.fp import command
-from sim.fp import run_vectors
+from sim.rtl.fp import run_vectors
 
 COUNT = 1_000_000
 

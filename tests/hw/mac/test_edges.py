@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 from hw.formats import BFLOAT16, BINARY16, BINARY32, FLOAT8_E4M3, FLOAT8_E5M2, has_exact_products
 from hw.mac.edges import Normalise, Pack, Unpack
 from hw.mac.forms import ExactForms
-from sim.forms import to_number, to_operands, to_sum
+from sim.rtl.forms import to_number, to_operands, to_sum
 
 
 def through(block, words):

@@ -236,8 +236,8 @@ def main():
         "reports.plots",
         "reports.trace",
         "reports.studies",
-        "sim.whole_step",
-        "sim.program",
+        "sim.steps.whole_step",
+        "sim.steps.program",
     ):
         importlib.import_module(name)
     load_data("digits")

@@ -1,0 +1,590 @@
+"""The commands of a training step, in two programs between which the host computes the loss."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import NamedTuple
+
+from dataflow.axes import AxisPool
+from dataflow.compile import pooling, tokens, updates
+from dataflow.compile.buffers import place_loads
+from dataflow.compile.by_channel import ChannelPass, Channels, binary32
+from dataflow.compile.by_row import RowReduction
+from dataflow.compile.dependences import Dependences, Names, Operation
+from dataflow.compile.drains import Drain, emit_drain
+from dataflow.compile.loss import LossPasses
+from dataflow.compile.memory import NEXT, Memory, Tensor
+from dataflow.compile.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
+from dataflow.compile.placement import Placement
+from dataflow.compile.products import Begun, begin, begin_batch, turned
+from dataflow.compile.updates import Layer, Rates
+from dataflow.compile.walks import access, by_rows, whole, words_of
+from dataflow.ir import operations as op
+from dataflow.ir.program import Product, Program, Stage, Update, Vector
+from dataflow.network import MaxPool, Network
+from dataflow.tokens import Embed, MatMul
+from hw.config import ADAMW, AcceleratorConfig
+from hw.errors import InputError
+from hw.isa.bits import PassOption, PassStep
+from hw.isa.checks import check_sat
+from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
+from hw.ratio import DENSE, Ratio
+
+NO_OPTIONS = PassOption(0)
+
+
+class Origin(NamedTuple):
+    """What of a step some commands are: a ``product`` of a layer, ``vector`` work, or an ``update``."""
+
+    layer: str
+    stage: Stage
+    kind: str
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A training step for the accelerator.
+
+    Parameters
+    ----------
+    forward, backward : tuple of Command
+        The two programs; the host writes the gradient of the last layer's output between them.
+    memory : Memory
+        Where everything stands.
+    origins : tuple of tuple of Origin
+        Of each program, whose results each ``STORE.RESULTS`` writes.
+    """
+
+    forward: tuple[Command, ...]
+    backward: tuple[Command, ...]
+    memory: Memory
+    origins: tuple[tuple[Origin, ...], tuple[Origin, ...]]
+
+    @property
+    def step(self) -> tuple[Command, ...]:
+        """Both as one program, for a step whose gradient the accelerator computes itself."""
+        return (*self.forward[:-1], Sync(), *self.backward)
+
+
+def assemble(
+    network: Network,
+    program: Program,
+    config: AcceleratorConfig,
+    rates: Rates,
+    *,
+    loss: bool = False,
+    exchanged: bool = False,
+) -> Assembled:
+    """`program`, a training step of `network`, in commands of the accelerator.
+
+    Weights have two places. They are read in one and, updated, written in the other; the host goes on with the programs whose
+    places are `exchanged`, unless a gradient was not finite. What normalisations and embeddings train is updated in its place
+    when all gradients are known, or skipped. With `loss` the forward program ends with the gradient of softmax cross-entropy,
+    see `dataflow.compile.loss`.
+
+    Raises
+    ------
+    InputError
+        Where the accelerator cannot be built, cannot do what the program asks, or its buffers have no room.
+    """
+    check_sat(config)
+    return _Assembler(network, program, config, rates, exchanged=exchanged).run(loss=loss)
+
+
+class _Assembler:
+    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool) -> None:
+        self.network, self.program, self.config, self.rates = network, program, config, rates
+        self.places = places = Placement(network, program, config, exchanged=exchanged, moments=rates.is_adamw)
+        self.memory, self.layouts, self.layers = places.memory, places.layouts, places.layers
+        self.made, self.normalised = places.made, places.normalised
+        self.dependences = Dependences()
+        self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
+        self.operands: Iterable[str] = ()  # of the last product, by their places in memory
+        self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
+        self.ahead: set[str] = set()  # layers whose weight gradients have begun before their place in the program
+        self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
+
+    def run(self, *, loss: bool) -> Assembled:
+        if self.rates.is_adamw and not self.config.adamw:
+            raise InputError(
+                f"{self.config.name} has no AdamW; a preset with {ADAMW} behind its name has, or a file with adamw = true"
+            )
+        self.places.place()
+        split = next(
+            (
+                place
+                for place, one in enumerate(self.program.commands)
+                if isinstance(one, Update) or one.stage is not Stage.FORWARD
+            ),
+            len(self.program.commands),
+        )
+        forward, forward_operations = self._traced(self._forward(self.program.commands[:split], loss=loss))
+        self.dependences = Dependences()  # the host comes between
+        backward, backward_operations = self._traced(self._backward(self.program.commands[split:]))
+        placed = [tuple(place_loads(self.config, (*part, Halt()))) for part in (forward, backward)]
+        return Assembled(placed[0], placed[1], self.memory, (forward_operations, backward_operations))
+
+    def _forward(self, commands: Sequence[Product | Vector | Update], *, loss: bool) -> Iterator[Command]:
+        yield from self._section(commands)
+        if loss:
+            last = self.network.layers[-1].name
+            passes = LossPasses(self.memory, f"{last}.output", f"{last}.output_gradient", self.config.vpu_lanes)
+            passes.place()
+            self._origin = Origin(last, Stage.FORWARD, "vector")
+            yield from self._by_channel(passes.passes())
+
+    def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
+        yield from self._section(commands)
+        yield from self.dependences.close()
+        yield from self._updates()
+        last = [one.layer for one in commands if isinstance(one, Update) and self._in_place(one.layer)]
+        if last:
+            yield from self.dependences.synchronised()
+            yield from self._updates_in_place(last)
+
+    def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
+        """Commands, and the origin of each of their ``STORE.RESULTS``."""
+        made, origins = [], []
+        for command in commands:
+            made.append(command)
+            if isinstance(command, Store) and command.sink is Sink.RESULTS:
+                origins.append(self._origin)
+        return made, tuple(origins)
+
+    def _section(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
+        pending: list[Product] = []
+        for place, command in enumerate(commands):
+            if isinstance(command, Product):
+                pending.append(command)
+            elif isinstance(command, Update):
+                if command.layer not in self.ahead:
+                    yield from self._gradients(command, pending)
+                pending = []
+            else:
+                self._origin = Origin(command.layer, command.stage, "vector")
+                yield from self._vector(command, pending, _update_behind(commands[place + 1 :]))
+                pending = [] if command.fused else pending
+
+    def _ordered(
+        self, commands: Iterable[Command], names: Mapping[Source | Sink, str | None], behind: str | None = None
+    ) -> Iterator[Command]:
+        """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
+        places = {stream: self.memory[name].name for stream, name in names.items() if name}
+        yield from self.dependences.ordered(commands, places, behind)
+        yield from self.dependences.limited()
+
+    def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
+        is_batch = isinstance(self.layers[product.layer], MatMul)
+        for one in [turned(product)] if is_batch else product.singles():
+            begun = yield from self._begin(one, begin_batch if is_batch else begin)
+            yield from self._updates()
+            yield from self._drain(one, begun, drain)
+
+    def _begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
+        """A product without its drain: what stands between them the vector unit does while the array computes."""
+        yield from self.dependences.close()
+        begun = begins(self.config, self.memory, product)
+        operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
+        names: Names = {source: self.memory[region].name for source, region in operands.items()}
+        self.operands = names.values()
+        yield from self.dependences.ordered(begun.commands, names)
+        return begun
+
+    def _drain(self, product: Product, begun: Begun, drain: Drain) -> Iterator[Command]:
+        """Of all columns."""
+        names: dict[Source | Sink, str | None] = {
+            Source.FACTORS: drain.bias,
+            Source.GATE: drain.gate,
+            Sink.RESULTS: drain.tensor,
+        }
+        places: Names = {stream: self.memory[name].name for stream, name in names.items() if name}
+        around, self._origin = self._origin, Origin(product.layer, product.stage, "product")
+        behind = drain.sums.results.name if drain.sums else None
+        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain), places, behind)
+        yield from self._drained()
+        self._origin = around
+
+    def _drained(self) -> Iterator[Command]:
+        """All sums of a product have left the array, which has read its operands."""
+        self.dependences.read(self.operands)
+        yield from self.dependences.limited()
+
+    def _vector(self, vector: Vector, pending: list[Product], behind: tuple[Update, list[Product]] | None) -> Iterator[Command]:
+        """Its passes, the first of them over the sums of the pending products as they leave where it is fused.
+
+        The others go on while the array has the weight gradient `behind` it, if that does not need them.
+        """
+        chain, target = Chain.of(self.places.viewed(vector)), self.places.operand(vector.target).tensor
+        source, rest = chain.source, list(enumerate(chain.parts))
+        if source is None and vector.fused:
+            _, first = rest.pop(0)
+            source = chain.written(0, target)
+            bias = f"{first.bias}.bias" if first.bias else None
+            gate = first.gate and self.places.operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
+            sums = self._beside(chain, source) if not rest and self._in_order(pending, source) else None
+            scale = binary32(first.factor)
+            drain = Drain(steps=first.steps, scale=scale, tensor=source, bias=bias, gate=gate, sums=sums)
+            if any(product.output.region in self.program.cleared for product in pending):
+                yield from self._zeros(source)
+            for product in pending:
+                yield from self._product(product, drain)
+            if behind and self._is_apart(behind[1], target):
+                around, self._origin = self._origin, Origin(behind[0].layer, Stage.WEIGHT_GRADIENT, "vector")
+                self.ahead.add(behind[0].layer)
+                yield from self._gradients(*behind)
+                self._origin = around
+        source = source or target  # whose parts are there already
+        for number, part in rest:
+            if part.alone:
+                yield from self._alone(part.alone, source, chain.written(number, target))
+            else:
+                written, last = chain.written(number, target), number + 1 == len(chain.parts)
+                fits = last and not part.normal and self._channels(written).fills_words(self.config.vpu_lanes)
+                yield from self._pass(part, source, written, self._beside(chain, written) if fits else None)
+            source = chain.written(number, target)
+            if isinstance(part.alone, op.Embed):
+                source = target = vector.target.tensor  # all of the tokens from here on
+        for operation in chain.sums:
+            yield from self._by_channel(self._sums(operation, source))
+        for layer in chain.batch_sums:
+            yield from self._batch_sums(layer, source)
+        if chain.pooled and chain.pool:
+            yield from self._pool(chain.pool, source, chain.pooled.tensor)
+
+    def _sums(self, operation: op.Operation, source: str) -> Iterator[ChannelPass | RowReduction]:
+        """What a normalisation, or its gradient, needs to know of a whole tensor."""
+        normalised = self.normalised[operation.layer]
+        if isinstance(operation, op.GradientSums | op.SoftmaxGradient):
+            channels = self._channels(normalised.value).channels
+            yield from normalised.gradient_sums(self._channels(source).in_rows_of(channels))
+        else:
+            yield from normalised.statistics()
+
+    def _by_channel(self, passes: Iterable[ChannelPass | RowReduction]) -> Iterator[Command]:
+        """Passes, each behind what it depends on."""
+        for one in passes:
+            if isinstance(one, ChannelPass) and one.reduces and one.results in self.summed:
+                self.summed.remove(one.results)
+                continue
+            yield from self._operations((commands, one.tensors) for commands in one.operations(self.config))
+
+    def _channel_sums(
+        self, source: str, target: str, options: PassOption = NO_OPTIONS, places: str | None = None
+    ) -> Iterator[Command]:
+        """Sums of each channel of a tensor over its other axes, of all rows or of each image; or maxima with their places."""
+        of, steps = self._channels, PassStep.WIDEN
+        options |= PassOption.LARGEST | PassOption.PLACES if places else NO_OPTIONS
+        yield from self._by_channel(
+            [
+                ChannelPass(
+                    steps=steps, elements=of(source), results=of(target), reduces=True, options=options,
+                    places=of(places) if places else None,
+                )
+            ]
+        )  # fmt: skip
+
+    def _channels(self, name: str) -> Channels:
+        return Channels.of(self.memory[name])
+
+    def _pool(self, pool: op.GlobalPool, source: str, target: str) -> Iterator[Command]:
+        """Of all pixels of a channel: the largest, or their sum, then its share."""
+        totals = totals_of(self.places.own(target))
+        _, *pixels, _ = self.memory[source].shape
+        if pool.kind == "max":
+            yield from self._channel_sums(source, totals, PassOption.IN_TURN, places=index_of(pool.layer))
+            yield from self._stored(totals, target)
+        else:
+            yield from self._channel_sums(source, totals, PassOption.IN_TURN)
+            yield from self._stored(totals, target, PassStep.SCALE, binary32(1 / prod(pixels)))
+
+    def _stored(self, totals: str, target: str, steps: PassStep = NO_STEPS, scale: int = 0) -> Iterator[Command]:
+        """Numbers of binary32 in the storage format, scaled before if `steps` say so."""
+        count = prod(self.memory[totals].shape)
+        commands = (
+            Load(source=Source.ELEMENTS, walk=self._flat(totals)),
+            Pass(words=-(-count // self.config.vpu_lanes), steps=steps | PassStep.NARROW, scale=scale),
+            Store(sink=Sink.RESULTS, walk=self._flat(target)),
+        )
+        yield from self._ordered(commands, {Source.ELEMENTS: totals, Sink.RESULTS: target})
+
+    def _alone(self, operation: op.Operation, source: str, target: str) -> Iterator[Command]:
+        """An operation that is passes of its own."""
+        layer, memory = self.layers[operation.layer], self.memory
+        if isinstance(operation, op.Gather):
+            yield from self._gather(operation, target)
+            return
+        if isinstance(operation, op.Softmax | op.SoftmaxGradient):
+            yield from self._by_channel(self._sums(operation, source))
+            value = source if isinstance(operation, op.SoftmaxGradient) else None
+            yield from self._by_channel([self._normalise(Part(value=value), layer.name, source, target)])
+            return
+        if isinstance(operation, TOKENS):
+            yield from self._tokens(operation, source, target)
+            return
+        if not isinstance(layer, MaxPool | AxisPool):
+            index = memory[index_of(operation.layer)]
+            yield from self._operations([pooling.gradient_of_global(self.config, memory[source], index, memory[target])])
+            return
+        inputs, outputs = self.network.input_shapes(layer)[0], self.network.shapes[layer.name]
+        axes = pooling.axes_of(layer, inputs[:-1], outputs[:-1])
+        forward = isinstance(operation, op.PoolMax | op.PoolMean)
+        read = replace(memory[source], shape=(self.program.batch, *(inputs if forward else outputs)))
+        places = memory[index_of(layer.name)] if isinstance(operation, op.PoolMax | op.PoolMaxGradient) else None
+        shares = [] if places else [(rows, columns, binary32(1 / n)) for rows, columns, n in pooling.shares(layer, axes)]
+        totals = memory[totals_of(self.places.own(target))]
+        if forward:
+            yield from self._operations(pooling.over_windows(self.config, axes, read, totals, places))
+            if places:
+                yield from self._stored(totals_of(self.places.own(target)), target)
+            for rows, columns, share in shares:
+                yield from self._operations(pooling.scaled(self.config, totals, memory[target], rows, columns, share))
+            return
+        gradient = pooling.Gradient(read, places, shares[0][-1] if len(shares) == 1 else None)
+        if len(shares) > 1:
+            gradient = pooling.Gradient(memory[scaled_of(self.places.own(target))])
+            for rows, columns, share in shares:
+                yield from self._operations(pooling.scaled(self.config, read, gradient.tensor, rows, columns, share))
+        yield from self._operations(pooling.gradient_of_windows(self.config, axes, gradient, totals, memory[target]))
+
+    def _tokens(self, operation: op.Operation, source: str, target: str) -> Iterator[Command]:
+        """Activations, embedded tokens, and the gradient of one of them."""
+        config, memory, name = self.config, self.memory, operation.layer
+        match operation:
+            case op.Activate():
+                made = tokens.activated(config, operation.kind, memory[operation.kept.tensor], memory[target])
+                yield from self._operations([made])
+            case op.ActivationGradient():
+                tensors = memory[operation.kept.tensor], memory[source], memory[target]
+                yield from self._operations([tokens.activation_gradient(config, operation.kind, *tensors)])
+            case op.Embed():
+                written = memory.at(target, self.layouts.view(name, name))
+                masters = memory[f"{name}.token"], memory[f"{name}.position"]
+                yield from self._operations(tokens.embedded(config, written, *masters))
+            case _:
+                yield from self._zeros(target)
+                layout = self.layouts.view(self.made[memory.place(target)], name)
+                yield from self._copy(source, memory.at(target, layout))
+
+    def _batch_sums(self, layer: str, gradient: str) -> Iterator[Command]:
+        """The gradient of what was added to all samples."""
+        sums = f"{layer}.position_gradient"
+        flat, samples = f"{sums} of all", f"{gradient} of samples"
+        count = prod(self.memory[sums].shape)
+        for name, tensor, shape in ((flat, sums, (count,)), (samples, gradient, (self.program.batch, count))):
+            self.memory.alias(name, tensor)
+            self.memory.add(name, self.memory[tensor].kind, shape)
+        yield from self._channel_sums(samples, flat, PassOption.NOTE_OVERFLOW)
+
+    def _gather(self, operation: op.Gather, target: str) -> Iterator[Command]:
+        """Parts that are not in their places already, and zeros elsewhere."""
+        parts = [part.tensor for part in operation.parts if self.memory.place(part.tensor) != self.memory.place(target)]
+        if parts:
+            yield from self._zeros(target)
+        for name in parts:
+            layout = self.layouts.view(operation.layer, self.made[name])
+            yield from self._copy(name, self.memory.at(target, layout))
+
+    def _copy(self, source: str, written: Tensor) -> Iterator[Command]:
+        """The elements of a tensor to where those of another one are."""
+        lanes = self.config.vpu_lanes
+        read = whole(self.memory[source], lanes)
+        commands = (
+            Load(source=Source.ELEMENTS, walk=read),
+            Pass(words=words_of(read)),
+            Store(sink=Sink.RESULTS, walk=whole(written, lanes)),
+        )
+        names: Names = {Source.ELEMENTS: self.memory[source].name, Sink.RESULTS: written.name}
+        yield from self.dependences.ordered(commands, names)
+
+    def _operations(self, operations: Iterable[Operation]) -> Iterator[Command]:
+        for commands, names in operations:
+            yield from self.dependences.ordered(commands, names)
+            yield from self.dependences.limited()
+
+    def _bias_gradient(self, layer: str) -> Iterator[Command]:
+        if self.places.has_bias(layer):
+            sums = self._channels(f"{layer}.bias_gradient")
+            terms = self._channels(f"{layer}.output_gradient").in_rows_of(sums.channels)
+            noted = PassOption.NOTE_OVERFLOW
+            yield from self._by_channel(
+                [ChannelPass(steps=PassStep.WIDEN, elements=terms, results=sums, reduces=True, options=noted)]
+            )
+
+    def _beside(self, chain: Chain, tensor: str) -> ChannelPass | None:
+        """Sums that a normalisation needs of what the last pass of a chain writes, which can leave behind that."""
+        for one in (one for operation in chain.sums for one in self._sums(operation, tensor)):
+            if isinstance(one, ChannelPass) and one.goes_beside(self.config.vpu_lanes, self.memory[tensor]):
+                self.summed.append(one.results)
+                return one
+        return None
+
+    def _in_order(self, pending: Sequence[Product], tensor: str) -> bool:
+        """Whether one product writes all of a tensor: its rows are the channels, its columns the others in their order."""
+        if len(pending) != 1 or pending[0].count > 1 or pending[0].output.region in self.program.cleared:
+            return False
+        product, channels = pending[0], self._channels(tensor)
+        return product.m == channels.channels and product.n == channels.rows
+
+    def _flat(self, name: str) -> Walk:
+        """All elements of a tensor."""
+        return whole(self.memory[name], self.config.vpu_lanes)
+
+    def _zeros(self, name: str) -> Iterator[Command]:
+        """Clear a tensor: what is read of it is all outside."""
+        walk = self._flat(name)
+        commands = (
+            Load(source=Source.ELEMENTS, walk=replace(walk, run_limit=0)),
+            Pass(words=words_of(walk)),
+            Store(sink=Sink.RESULTS, walk=walk),
+        )
+        yield from self._ordered(commands, {Source.ELEMENTS: name, Sink.RESULTS: name})
+
+    def _pass(self, part: Part, source: str, target: str, sums: ChannelPass | None = None) -> Iterator[Command]:
+        """A pass from memory to memory, which may sum up what it writes."""
+        if part.normal:
+            yield from self._by_channel([self._normalise(part, part.normal, source, target)])
+            return
+        residuals = part.residuals
+        if len(residuals) > 1:
+            others = sums_of(self.places.own(target))
+            for number, name in enumerate(residuals[1:]):
+                yield from self._pass(Part(PassStep.RESIDUAL, residuals=[name]), others if number else residuals[0], others)
+            residuals = [others]
+        residual = residuals[0] if residuals else None
+        lanes, scale, walk = self.config.vpu_lanes, 0, whole
+        elements = walk(self.memory[source], lanes)
+        if part.steps & PassStep.SCALE:
+            pixels, walk = prod(self.memory[target].shape[1:-1]), by_rows
+            elements, scale = by_rows(self.memory[source], lanes, pixels), binary32(1 / pixels)
+        written = walk(self.memory[target], lanes)
+        steps = part.steps | PassStep.WIDEN | PassStep.NARROW
+        beside = ((Source.RESIDUAL, residual), (Source.GATE, part.gate))
+        made = Pass(words=words_of(written), steps=steps, scale=scale)
+        commands: list[Command] = [
+            Load(source=Source.ELEMENTS, walk=elements),
+            *(Load(source=stream, walk=walk(self.memory[name], lanes)) for stream, name in beside if name),
+            sums.beside(made, lanes) if sums else made,
+            Store(sink=Sink.RESULTS, walk=written),
+            *([sums.stores(lanes)] if sums else []),
+        ]
+        names: dict[Source | Sink, str | None] = {Source.ELEMENTS: source, Sink.RESULTS: target, **dict(beside)}
+        yield from self._ordered(commands, names, sums.results.name if sums else None)
+
+    def _normalise(self, part: Part, layer: str, source: str, target: str) -> ChannelPass:
+        """The output of a normalisation, or the gradient of its input, as a pass."""
+        normalised = self.normalised[layer]
+        channels = self._channels(normalised.value).channels
+
+        def of(name: str) -> Channels:
+            return self._channels(name).in_rows_of(channels)
+
+        steps, gate = part.steps & (PassStep.RELU | PassStep.GATE), of(part.gate) if part.gate else None
+        if part.value is None:
+            return normalised.output(steps, gate, of(target))
+        return normalised.input_gradient(steps, of(source), gate, of(target))
+
+    def _updates(self) -> Iterator[Command]:
+        """Those that are due."""
+        due, self.due = self.due, []
+        around = self._origin
+        for layer, ratio, gradient in due:
+            self._origin = Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")
+            for commands, names in updates.operations(self.config, self.memory, self.rates, ratio, layer, gradient):
+                yield from self.dependences.ordered(commands, names)
+        self._origin = around
+
+    def _in_place(self, name: str) -> bool:
+        """Whether a layer's update comes last, without a second place."""
+        return name in self.normalised or isinstance(self.layers[name], Embed)
+
+    def _updates_in_place(self, names: Iterable[str]) -> Iterator[Command]:
+        """What normalisations train, and their running averages; or tokens and positions."""
+        due = [(name, list(operations)) for name in names for operations in self._in_its_place(name)]
+        for number in range(3 if self.rates.is_adamw else 1):
+            if number:
+                yield from self.dependences.synchronised()
+            for name, operations in due:
+                self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+                commands, _ = operations[number]
+                yield from (replace(command, conditional=True) for command in commands)
+        for name in filter(self.normalised.get, names):
+            self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+            for one in self.normalised[name].running():
+                for commands in one.operations(self.config):
+                    yield from commands
+
+    def _in_its_place(self, name: str) -> Iterator[Iterator[Operation]]:
+        """The updates of all that a layer trains, without a second place; the class token moves as the first position does."""
+        tensors = self.memory.tensors
+        if isinstance(self.layers[name], Embed):
+            gradient = tensors[f"{name}.position_gradient"]
+            pairs = [("position", gradient), ("token", replace(gradient, shape=gradient.shape[1:]))]
+        else:
+            pairs = [(kind, tensors[f"{name}.{kind}_gradient"]) for kind in ("shift", "scale")]
+        for kind, gradient in pairs:
+            layer = Layer.of(tensors, f"{name}.{kind}", gradient)
+            yield updates.operations(self.config, self.memory, self.rates, DENSE, layer, gradient.name)
+
+    def _gradients(self, update: Update, products: list[Product]) -> Iterator[Command]:
+        """A layer's gradients and its update."""
+        name, tensors = update.layer, self.memory.tensors
+        self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "vector")
+        if self._in_place(name):
+            yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
+            return
+        dense, forward, backward = (
+            tensors.get(f"{name}.{kind}{NEXT}") for kind in ("weight", "weight_forward", "weight_backward")
+        )
+        layer = Layer.of(tensors, f"{name}.master", tensors[f"{name}.weight_gradient"], (dense, forward, backward))
+        drain = Drain(steps=0, tensor=layer.gradient.name, options=PassOption.NOTE_OVERFLOW)
+        singles = [single for product in products for single in product.singles()]
+        for number, single in enumerate(singles):
+            begun = yield from self._begin(single)
+            yield from self._updates()
+            if not number:
+                yield from self._bias_gradient(name)
+            if len(singles) == 1:
+                self.dependences.open(self.operands, self._followed(update, single, begun, drain, layer))
+            else:
+                yield from self._drain(single, begun, drain)
+        if len(singles) > 1:
+            parts = [layer.part(group, len(singles)) for group in range(len(singles))] if layer.is_packed else [layer]
+            self.due += [(part, update.ratio, layer.gradient.name) for part in parts]
+        if self.places.has_bias(name):
+            bias = Layer.of(tensors, f"{name}.bias", tensors[f"{name}.bias_gradient"])
+            self.due.append((bias, update.ratio, f"{name}.bias_gradient"))
+
+    def _is_apart(self, gradient: Sequence[Product], target: str) -> bool:
+        """Whether a layer has one product as its weight gradient, and that reads nothing of what is being made."""
+        regions = {region for product in gradient for region in (product.weights.region, product.activations.region)}
+        places = {self.memory[region].name for region in regions}
+        return len(gradient) == 1 and gradient[0].count == 1 and self.memory[target].name not in places
+
+    def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
+        """The sums of a weight gradient, some columns at once, each time followed by their update."""
+        size = updates.columns_at_once(self.config, layer, begun.tiling, product.kept)
+        if not access(self.config, product.output, self.memory[drain.tensor], across=True).is_even:
+            size = product.n
+        around = self._origin
+        for start in range(0, product.n, size):
+            yield from self._updates()
+            columns, name = (start, min(size, product.n - start)), f"{drain.tensor} {start}"
+            commands = emit_drain(self.config, self.memory, begun, drain, columns if size < product.n else None)
+            self._origin = Origin(product.layer, product.stage, "product")
+            yield from self.dependences.ordered(commands, {Sink.RESULTS: name})
+            self._origin = around
+            cut = layer.columns(*columns, update.ratio) if layer.is_packed else layer.flat_columns(*columns)
+            self.due.append((cut, update.ratio, name))
+        yield from self._drained()
+
+
+def _update_behind(commands: Sequence[Product | Vector | Update]) -> tuple[Update, list[Product]] | None:
+    """The update that comes next, and the products of its gradient, if nothing is between."""
+    products: list[Product] = []
+    for command in commands:
+        if isinstance(command, Update):
+            return command, products
+        if not isinstance(command, Product):
+            break
+        products.append(command)
+    return None

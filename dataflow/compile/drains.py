@@ -1,0 +1,91 @@
+"""What takes the sums of a product as they leave the array."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataflow.compile.by_channel import ChannelPass
+from dataflow.compile.memory import Memory
+from dataflow.compile.products import Begun
+from dataflow.compile.walks import access
+from dataflow.ir.program import Loop, MatrixView
+from hw.config import AcceleratorConfig
+from hw.isa.bits import PassOption
+from hw.isa.commands import Command, Counter, Load, Pass, Sink, Source, Store, Walk
+from hw.isa.microarchitecture import HELD_WORDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """What is done with sums as they leave, and where they go.
+
+    Parameters
+    ----------
+    steps, options, scale : int
+        As in `hw.isa.commands.Pass`.
+    tensor : str
+        Written through the product's output view.
+    bias : str, optional
+        Masters along the rows that are added.
+    gate : str, optional
+        Of the shape of `tensor`: where it is not above zero the result is zero.
+    sums : ChannelPass, optional
+        The sums by channel of what is written, all columns in their order, that leave behind it.
+    """
+
+    steps: int
+    tensor: str
+    options: int = 0
+    scale: int = 0
+    bias: str | None = None
+    gate: str | None = None
+    sums: ChannelPass | None = None
+
+
+def emit_drain(
+    config: AcceleratorConfig, memory: Memory, begun: Begun, drain: Drain, some: tuple[int, int] | None = None
+) -> Iterator[Command]:
+    """What takes the sums of a product; or of some of its columns: the first one, and how many, whole tiles."""
+    lanes, tiling, view = config.vpu_lanes, begun.tiling, begun.output
+    rows, columns = view.shape
+    if some:
+        columns = some[1]
+    tiles_n = -(-columns // tiling.columns)
+
+    def walk(tensor: str, seen: MatrixView) -> Walk:
+        found = access(config, seen, memory[tensor], across=True)
+        return (found.of_columns(*some) if some else found).tiled(
+            rows=(Counter.MIDDLE, tiling.rows),
+            columns=(Counter.OUTER, tiling.columns),
+            boundary=lanes,
+            outer=tiles_n,
+            middle=tiling.tiles_m,
+        )
+
+    chunks = sum(-(-min(tiling.rows, rows - row) // lanes) for row in range(0, rows, tiling.rows))
+    held = chunks if drain.bias and chunks <= HELD_WORDS else 0
+    if drain.bias:
+        along = MatrixView(drain.bias, view.origin[-1:], (Loop(rows, 0),), (Loop(1 if held else columns, 0, 0),))
+        once: dict[str, Any] = {"outer": 1, "v_size": 1, "v_tile": 1, "v_counter": Counter.NONE} if held else {}
+        yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
+    if drain.gate:
+        yield Load(source=Source.GATE, walk=walk(drain.gate, view))
+    step = Pass(
+        words=columns * chunks,
+        steps=drain.steps,
+        scale=drain.scale,
+        options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
+        outer=tiles_n,
+        middle=tiling.tiles_m,
+        columns=columns,
+        column_tile=tiling.columns,
+        rows=rows,
+        row_tile=tiling.rows,
+        slot_rows=tiling.slots[0],
+        held=held,
+        held_block=-(-tiling.rows // lanes),
+    )
+    yield drain.sums.beside(step, lanes) if drain.sums else step
+    yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))
+    if drain.sums:
+        yield drain.sums.stores(lanes)

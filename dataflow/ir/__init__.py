@@ -1,0 +1,1 @@
+"""The program, and what it is made of: operations, matrix views, stages."""

@@ -1,0 +1,1 @@
+"""From a network to a program: one training step, forward and backward."""

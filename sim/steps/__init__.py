@@ -1,0 +1,1 @@
+"""Programs and whole training steps on the RTL, beside NumPy and the machine."""

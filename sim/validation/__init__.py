@@ -1,0 +1,1 @@
+"""Parts of large programs on the RTL."""
