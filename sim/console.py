@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -33,21 +34,25 @@ def progress(*columns: "ProgressColumn", transient: bool = False) -> "Progress":
 def live_bar(seconds_between: float) -> Iterator[Callable[[str, int, int], None]]:
     """A bar from the first call on: what is said, how much is done, and of how much; with the time that is left.
 
-    Where standard error is no terminal, a line after so many seconds.
+    Where standard error is no terminal, a line after so many seconds, which says it in words.
     """
     from rich.progress import TimeRemainingColumn
 
     bar, said = progress(TimeRemainingColumn()), perf_counter()
     task = bar.add_task("")
+    first: tuple[float, int] | None = None
 
     def tell(text: str, done: int, whole: int) -> None:
-        nonlocal said
+        nonlocal said, first
+        now = perf_counter()
+        first = first or (now, done)
         if log.is_terminal:
             bar.start()
             bar.update(task, description=text, completed=done, total=whole)
-        elif perf_counter() - said >= seconds_between:
-            said = perf_counter()
-            log.print(text, soft_wrap=True)
+        elif now - said >= seconds_between:
+            said = now
+            left = (whole - done) * (now - first[0]) / max(done - first[1], 1)
+            log.print(f"{text}  {timedelta(seconds=round(left))} left", soft_wrap=True)
 
     try:
         yield tell

@@ -37,8 +37,8 @@ def learn_on_rtl(
     as_json: bool,
 ) -> int:
     """Train until `until` per cent of the test images are classified right; write what came of it."""
-    from sim.learning.curves import draw_learning
-    from sim.learning.loop import learn
+    from sim.learning.curves import draw_learning, named
+    from sim.learning.loop import cycles_until, learn
     from sim.learning.recording import Part
     from training.journal import Journal
     from training.saved import model_bytes
@@ -63,21 +63,28 @@ def learn_on_rtl(
         f"{result['rtl_cycles']:,} cycles on the RTL; {result['bytes_compared']:,} bytes compared, 0 different",
         soft_wrap=True,
     )
+    for trained in (result, other) if other else ():
+        cycles = cycles_until(trained, until / 100)
+        log.print(f"{named(trained)}: {until:g} % of the test images " + (f"after {cycles:,} cycles" if cycles else "never"))
+    if part and not result["waveforms"]:
+        log.print(f"no waveform: the training ended before step {part.step}, or that skipped the command")
     return 0 if result["reached"] or until >= 100 else 1
 
 
 def _other(path: Path) -> dict[str, Any]:
     """The result of another training on the RTL."""
+    from sim.learning.loop import is_result
+
     file = path / "cosim.json" if path.is_dir() else path
     found = parse_json(read_text(file), str(file))
-    if not isinstance(found, dict) or not found.get("history"):
+    if not isinstance(found, dict) or not is_result(found):
         raise InputError(f"{file}: no training on the RTL; allowed: cosim.json of nmtrain cosim --whole --until")
     return found
 
 
 @contextmanager
 def _line() -> Iterator["Callable[[Told], None]"]:
-    """Step, loss, accuracy, cycles, and cycles a second."""
+    """Step, loss, accuracy, cycles, and cycles a second; how long it takes, at most."""
     start, before = perf_counter(), None
     with live_bar(SECONDS_BETWEEN_LINES) as tell:
 

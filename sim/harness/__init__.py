@@ -4,3 +4,6 @@ from pathlib import Path
 
 HARNESS = Path(__file__).parent
 """Its folder."""
+
+PROCESS = "simulation.pid"
+"""In the working folder of a simulation, once it has begun: its process's number."""

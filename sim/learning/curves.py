@@ -36,7 +36,9 @@ def draw_learning(results: Sequence[dict[str, Any]]) -> bytes:
         for axes, name, scale in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
             means = _means([scale * step[name] for step in result["history"]])
             axes.plot(cycles, means, label=named(result), marker="o" if len(means) < 3 else "")
-    accuracy.set(xlabel="million cycles", ylabel="accuracy of training batches, %")
+        tests = [(test["cycles"] / 1e6, 100 * test["accuracy"]) for test in result["tests"]]
+        accuracy.plot(*zip(*tests, strict=True), "o", color=accuracy.lines[-1].get_color(), markersize=5)
+    accuracy.set(xlabel="million cycles", ylabel="accuracy, %", title="batches, and test images (points)")
     loss.set(xlabel="million cycles", ylabel="training loss", yscale="log")
     accuracy.legend(loc="lower right")
     _draw_causes(causes, results)

@@ -22,10 +22,12 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError, SimulationError
 from hw.files import append_line, write_whole
 from hw.inputs import parse_json, read_text
-from sim.learning.recording import Part, operations, record
-from sim.steps.whole_step import StepOnRtl, StepsOnRtl
+from hw.isa.checks import up_to_halt
+from sim.learning.curves import CAUSES
+from sim.learning.recording import Part, record
+from sim.steps.whole_step import Played, StepOnRtl, StepsOnRtl
 from training.experiment import Experiment, run
-from training.journal import Journal
+from training.journal import METRICS, Journal
 from training.loop import Progress
 from training.model import Model
 from training.numbers import Array
@@ -76,15 +78,21 @@ class OnRtl:
     ----------
     history : list of dict
         The lines.
-    bytes_compared : int
+    before : int
+        Cycles of those that were there before.
+    bytes_compared, bytes_different, cycles_different : int
         Of all that was compared here.
+    waveforms : list of Path
+        That were written.
     """
 
     def __init__(self, config: AcceleratorConfig, batch: int, timing: Memory, path: Path, wave: Part | None = None) -> None:
         self.wave = wave
         self.config, self.batch, self.timing, self.path = config, batch, timing, path
         self.history: list[dict[str, Any]] = []
-        self.bytes_compared = 0
+        self.before = 0
+        self.bytes_compared = self.bytes_different = self.cycles_different = 0
+        self.waveforms: list[Path] = []
         self._opened = ExitStack()
         self._steps: StepsOnRtl | None = None
 
@@ -113,53 +121,68 @@ class OnRtl:
         number, steps = model.moment.step + 1, self._steps or self._begin(model, optimiser)
         scale = optimiser.loss_scale.scale
         done = steps.step(images, labels, learning_rate, smoothing)
+        self.bytes_compared += done.compared
+        self.bytes_different += done.different
+        self.cycles_different += sum(abs(one.counted["cycles"] - one.predicted["cycles"]) for one in done.programs)
         if not done.agrees:
             names = ", ".join(row["tensor"] for row in done.rows if row["bytes_different"])
             told = f"step {number}: {steps.difference or f'not as the trainer has it: {names}'}"
             raise SimulationError("\n".join([told, *self._record_difference(number, steps, done)]))
         if self.wave and self.wave.step == number:
-            self._record(number, steps, self.wave.operation)
+            self._record(number, steps.played, self.wave.command)
         updated = not done.programs[-1].outcome.overflow
-        self.bytes_compared += done.compared
         line = {"step": number, "loss": done.loss, "accuracy": done.correct / len(labels), "updated": updated}
         line |= {"loss_scale": scale} | _added([program.counted for program in done.programs])
         self.history.append(line)
         append_line(self.path, json.dumps(line))
         return Outcome(done.loss, done.correct, updated)
 
-    def _record(self, number: int, steps: StepsOnRtl, operation: int | None) -> list[Path]:
-        """Waveforms of a step's programs, or of one of their operations; where they are."""
-        written = []
-        for played in steps.played:
-            count = len(list(operations(played.commands)))
-            if operation is None or operation < count:
-                name = f"step{number}_{played.name}" + ("" if operation is None else f"_{operation}") + ".fst"
-                again = self.config, played.memory, played.commands, operation, self.timing
-                written += record(*again, self.path.with_name(name))[:1]
-            if operation is not None and (operation := operation - count) < 0:
-                break
-        if not written:
-            raise InputError("--wave: the step has no such command; nmtrain program show lists them")
-        return written
+    def _record(self, number: int, played: Sequence[Played], command: int | None) -> None:
+        """Waveforms of a step's programs, or of the operation that one of their commands belongs to."""
+        for one in played:
+            count = len(up_to_halt(one.commands))
+            if command is None or command < count:
+                name = f"step{number}_{one.name}" + ("" if command is None else f"_{command}") + ".fst"
+                again = self.config, one.memory, one.commands, command, self.timing
+                self.waveforms += record(*again, self.path.with_name(name))[:1]
+            if command is not None and (command := command - count) < 0:
+                return
 
     def _record_difference(self, number: int, steps: StepsOnRtl, done: StepOnRtl) -> list[str]:
-        """Where the waveform of the first operation that differs is, a line each."""
-        before = 0
+        """Where the waveform of the first operation that differs is, or of the program in which none does, a line each."""
         for played, program in zip(steps.played, done.programs, strict=True):
-            if program.first:
-                return [f"its waveform: {path}" for path in self._record(number, steps, before + program.first.operation)]
-            before += len(list(operations(played.commands)))
+            if not program.agrees:
+                self._record(number, [played], program.first.command if program.first else None)
+                return [f"its waveform: {path}" for path in self.waveforms[-1:]]
         return []
+
+    def take_up(self, step: int) -> None:
+        """The history up to a step, as another process has left it."""
+        if self.path.exists():
+            self.history = [line for line in read_history(self.path) if line["step"] <= step]
+        self.before = self.cycles
 
     def _begin(self, model: Model, optimiser: Optimiser) -> StepsOnRtl:
         """Start the accelerator, with the model in its memory."""
-        if self.path.exists():
-            lines = [parse_json(line, str(self.path)) for line in read_text(self.path).splitlines()]
-            self.history = [line for line in lines if line["step"] <= model.moment.step]
-        write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in self.history))
+        self.take_up(model.moment.step)
         steps = StepsOnRtl(self.config, model, optimiser, self.batch, timing=self.timing)
+        self._check_wave(model.moment.step, steps)
+        write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in self.history))
         self._steps = self._opened.enter_context(steps)
         return self._steps
+
+    def _check_wave(self, step: int, steps: StepsOnRtl) -> None:
+        """Refuse, before any work, what no waveform can be written of."""
+        if not self.wave:
+            return
+        forward, backward = (len(up_to_halt(commands)) for commands in steps.programs(self.batch))
+        if self.wave.step <= step:
+            raise InputError(f"--wave: step {self.wave.step} is done; the next one is {step + 1}")
+        if self.wave.command is not None and self.wave.command >= forward + backward:
+            raise InputError(
+                f"--wave: command must be 0..{forward + backward - 1}: forward's are 0..{forward - 1}, backward's those above;"
+                f" not {self.wave.command}"
+            )
 
 
 def learn(
@@ -196,8 +219,9 @@ def learn(
         Trained.
     dict
         What ``cosim.json`` holds: ``accuracy``, ``reached``, ``epochs``, ``step_count``, ``bytes_compared``,
-        ``bytes_different``, ``cycles_different``, ``rtl_cycles``, ``rtl_cycles_per_second`` (wall time of all of it),
-        ``counters`` added up, ``history``.
+        ``bytes_different``, ``cycles_different``, ``rtl_cycles``, ``rtl_cycles_per_second`` (of those done here, over wall
+        time), ``counters`` added up, ``waveforms``, ``history`` as `STEPS` has it, and ``tests`` [{``epoch``, ``step``,
+        ``cycles``, ``accuracy``}], one an epoch.
 
     Raises
     ------
@@ -213,22 +237,69 @@ def learn(
             told(Told(where, last["step"], steps.cycles, last["cycles"]))
 
         model, metrics = run(experiment, advance, journal, steps, until)
-        history, before = steps.history, steps.cycles
-    names = [name for name in history[-1] if name not in _OF_A_STEP] if history else []
+        here, history = steps.cycles - steps.before, steps.history
+        if not history:  # the training had ended
+            steps.take_up(model.moment.step)
+            history = steps.history
+    if not history:
+        raise InputError(f"{journal.folder}: its training has ended; no step is left for the RTL")
+    names = [name for name in history[-1] if name not in _OF_A_STEP]
     return model, {
         "accuracy": metrics["test_accuracy"],
         "reached": metrics["test_accuracy"] >= until,
         "epochs": len(metrics["train_loss"]),
         "step_count": len(history),
         "bytes_compared": steps.bytes_compared,
-        "bytes_different": 0,
-        "cycles_different": 0,
+        "bytes_different": steps.bytes_different,
+        "cycles_different": steps.cycles_different,
         "rtl_cycles": steps.cycles,
-        "rtl_cycles_per_second": before / (time.perf_counter() - began),
+        "rtl_cycles_per_second": here / (time.perf_counter() - began),
         "counters": _added([{name: one[name] for name in names} for one in history]),
+        "waveforms": [path.name for path in steps.waveforms],
+        "tests": _tests(journal.folder / METRICS, -(-metrics["train_images"] // experiment.batch), history),
         "history": history,
     }
 
+
+def cycles_until(result: Mapping[str, Any], accuracy: float) -> int | None:
+    """Cycles of a training after which so large a share of the test images was classified right; None where it never was."""
+    return next((one["cycles"] for one in result["tests"] if one["accuracy"] >= accuracy), None)
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The lines of `STEPS`; `InputError` where one is none."""
+    lines = [parse_json(line, str(path)) for line in read_text(path).splitlines()]
+    if lines and not _have(lines, *_HISTORY):
+        raise InputError(f"{path}: damaged; each of its lines must be a step's, with {', '.join(_HISTORY)}")
+    return lines
+
+
+def is_result(found: Mapping[str, Any]) -> bool:
+    """Whether it can be what `learn` gives, as far as it is compared with another one."""
+    texts = all(isinstance(found.get(name), str) for name in ("method", "ratio"))
+    lists = _have(found.get("history"), *_HISTORY) and _have(found.get("tests"), "cycles", "accuracy")
+    return texts and lists and _have([found], "step_count") and _have([found.get("counters")], "cycles", *CAUSES.values())
+
+
+def _have(lines: object, *names: str) -> bool:
+    """Whether they are a list of objects, at least one, with numbers of such names."""
+    found = lines if isinstance(lines, list) and lines else [None]
+    return all(isinstance(line, dict) and all(isinstance(line.get(name), int | float) for name in names) for line in found)
+
+
+def _tests(path: Path, steps_an_epoch: int, history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the journal has of each epoch's test, with the steps and the cycles before it."""
+    tests = []
+    for line in read_text(path).splitlines():
+        epoch = parse_json(line, str(path))
+        step = epoch["epoch"] * steps_an_epoch
+        cycles = sum(one["cycles"] for one in history if one["step"] <= step)
+        tests.append({"epoch": epoch["epoch"], "step": step, "cycles": cycles, "accuracy": epoch["test_accuracy"]})
+    return tests
+
+
+_HISTORY = ("step", "loss", "accuracy", "cycles")
+"""What is read of a step again."""
 
 _OF_A_STEP = ("step", "loss", "accuracy", "updated", "loss_scale")
 

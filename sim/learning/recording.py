@@ -29,12 +29,13 @@ class Part:
     ----------
     step : int
         Of the training, from 1.
-    operation : int, optional
-        Of the step's programs, one after the other, from 0: commands up to their stores. All of them otherwise.
+    command : int, optional
+        Of the step's programs, one after the other, from 0, numbered as ``nmtrain program show`` does: the operation that it
+        belongs to. All of them otherwise.
     """
 
     step: int = 1
-    operation: int | None = None
+    command: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Part":
@@ -45,18 +46,35 @@ class Part:
         return cls(int(found[1] or 1), None if found[2] is None else int(found[2]))
 
 
-def operations(commands: Sequence[Command]) -> Iterator[list[Command]]:
-    """A program's operations, each a program of its own: all that it loads and computes it also stores."""
+@dataclass(frozen=True)
+class Operation:
+    """A part of a program that can run by itself: all that it loads and computes it also stores.
+
+    Parameters
+    ----------
+    first, end : int
+        Of the program, the number of its first command, and of the first one behind it.
+    commands : list of Command
+        A program of its own.
+    """
+
+    first: int
+    end: int
+    commands: list[Command]
+
+
+def operations(commands: Sequence[Command]) -> Iterator[Operation]:
+    """A program's operations."""
     group: list[Command] = []
-    for command in up_to_halt(commands):
+    for number, command in enumerate(up_to_halt(commands)):
         if isinstance(command, Sync | Halt):
-            yield from _operations(group)
+            yield from _operations(group, number - len(group))
             group = []
         else:
             group.append(command)
 
 
-def _operations(group: Sequence[Command]) -> Iterator[list[Command]]:
+def _operations(group: Sequence[Command], first: int) -> Iterator[Operation]:
     """Those between two synchronisations; what stands between a product and the last of its sums belongs to it."""
     part: list[Command] = []
     tiles, before = order.OpenTiles(), 0
@@ -64,11 +82,12 @@ def _operations(group: Sequence[Command]) -> Iterator[list[Command]]:
         tiles.add(operation)
         part += operation
         if not tiles.left:
-            yield [*(_sooner(command, before) for command in part), Halt()]
+            yield Operation(first, first + len(part), [*(_sooner(command, before) for command in part), Halt()])
             before += sum(isinstance(command, Store) and command.sink is Sink.RESULTS for command in part)
+            first += len(part)
             part = []
     if part:
-        yield [*part, Halt()]
+        yield Operation(first, first + len(part), [*part, Halt()])
 
 
 def _sooner(command: Command, stores: int) -> Command:
@@ -80,11 +99,11 @@ def record(
     config: AcceleratorConfig,
     memory: Bytes,
     commands: Sequence[Command],
-    operation: int | None,
+    command: int | None,
     timing: Memory,
     path: Path,
 ) -> list[Path]:
-    """Write the waveform of a program, or of one of its operations.
+    """Write the waveform of a program, or of the operation that one of its commands belongs to.
 
     Parameters
     ----------
@@ -94,7 +113,7 @@ def record(
         Before the program.
     commands : sequence of Command
         The program.
-    operation : int, optional
+    command : int, optional
         Of the program, from 0.
     timing : Memory
         Of the accelerator's memory.
@@ -104,13 +123,17 @@ def record(
     Returns
     -------
     list of Path
-        What was written.
+        What was written: nothing of a command that was skipped since a gradient was not finite, nor of ``HALT``.
     """
-    if operation is not None:
-        parts, machine = list(operations(commands)), Executor(config, memory)
-        for part in parts[:operation]:
-            machine.run(part)
-        memory, commands = machine.memory, parts[operation]
+    if command is not None:
+        operation = next((one for one in operations(commands) if command < one.end), None)
+        if not operation:
+            return []
+        machine = Executor(config, memory)
+        machine.run([*commands[: operation.first], Halt()])
+        if machine.overflow and any(one.conditional for one in operation.commands):
+            return []
+        memory, commands = machine.memory, operation.commands
     program = encode(commands)
     path.parent.mkdir(parents=True, exist_ok=True)
     with sat.Device(config, len(memory), len(program), timing=timing, wave=path) as device:

@@ -1,6 +1,8 @@
 """A simulation that goes on in the background and answers its host, see `sim.harness.run_programs`."""
 
 import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.errors import SimulationError
+from sim.harness import PROCESS
 from sim.harness.run_programs import SOCKET
 from sim.simulators.verilator import Build
 
@@ -84,6 +87,9 @@ def answering(simulator: Build, harness: str, folder: Path, wave: Path | None = 
             host = Host(connection)
             try:
                 yield host
+            except KeyboardInterrupt:  # in the middle of a program, perhaps, which may take long
+                os.kill(int((folder / PROCESS).read_text(encoding="ascii")), signal.SIGKILL)
+                raise
             finally:
                 host.close()
     except (ConnectionError, BrokenPipeError) as error:

@@ -63,18 +63,18 @@ class Place:
 
     Parameters
     ----------
-    operation : int
-        Of the program, from 0 on.
-    commands : str
-        Those of the operation, by name.
+    command : int
+        The first of the operation that was to write it, by its number in the program.
+    names : str
+        Those of the operation's commands.
     addresses : array of int64
         Bytes of the window that a store was to write.
     due, found : array of uint8
         What it was to write there, and what was written; equal where nothing was.
     """
 
-    operation: int
-    commands: str
+    command: int
+    names: str
     addresses: NDArray[np.int64]
     due: Bytes
     found: Bytes
@@ -97,13 +97,14 @@ class Journal:
     def __init__(self, machine: Executor) -> None:
         self.machine = machine
         machine.stored = self._note
+        self._commands: Sequence[Command] = ()
         self._operations: list[Sequence[Command]] = []
         self._stored: list[_Stored] = []
         self.first: Place | None = None
 
     def run(self, commands: Sequence[Command]) -> None:
         """Run a program, and note its stores."""
-        self._operations, self._stored = [], []
+        self._commands, self._operations, self._stored = commands, [], []
         self.machine.run(commands)
 
     def rows(self, writes: Writes) -> Iterator[Row]:
@@ -120,12 +121,19 @@ class Journal:
             for name, count in zip(COUNTED, (wrong.size, wrong.sum(), len(wrong), wrong.any(axis=1).sum()), strict=True):
                 counts[stored.operation][name] += int(count)
             if wrong.any() and self.first is None:
-                name = self._name(stored.operation)
-                self.first = Place(stored.operation, name, stored.addresses, stored.values, found)
+                number, name = self._number(stored.operation), self._name(stored.operation)
+                self.first = Place(number, name, stored.addresses, stored.values, found)
         for number in range(len(self._operations)):
             yield {"commands": self._name(number), **counts[number]}
         if beyond := sum(len(values) - begun[sink] for sink, (_, values) in writes.sinks.items()):
             yield {"commands": "no store", **dict.fromkeys(COUNTED, beyond)}
+
+    def _number(self, operation: int) -> int:
+        """Of an operation's first command. Operations are in the program's order; those that were skipped are none here."""
+        numbers = iter(enumerate(self._commands))
+        for one in self._operations[: operation + 1]:
+            places = [next(number for number, command in numbers if command is ran) for ran in one]
+        return places[0]
 
     def _name(self, operation: int) -> str:
         return ", ".join(command_name(command) for command in self._operations[operation])

@@ -28,7 +28,7 @@ def told_apart(name: str, program: ProgramOnRtl, tensors: Mapping[str, Tensor], 
     """
     found, first, where = program.outcome.memory[: len(due)], program.first, name
     if first is not None:  # both memories as they were when the operation had written
-        due, found, where = due.copy(), found.copy(), f"{name}, operation {first.operation} ({first.commands})"
+        due, found, where = due.copy(), found.copy(), f"{name}, command {first.command} ({first.names})"
         due[first.addresses], found[first.addresses] = first.due, first.found
         return f"{where}: {element_at(int(first.addresses[first.due != first.found][0]), tensors, due, found, storage)}"
     if len(places := np.flatnonzero(due != found)):

@@ -5,6 +5,10 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -15,15 +19,18 @@ from dataflow.machine.timing import Memory
 from hw.config import PRESETS
 from hw.errors import InputError, SimulationError
 from hw.formats import BINARY16, BINARY32, FLOAT8_E4M3FN
+from hw.isa.commands import Halt, Sink, Store, Sync
 from hw.ratio import Ratio
 from sim.cli import main
-from sim.learning.loop import STEPS, learn
-from sim.learning.recording import Part, operations
+from sim.learning.loop import STEPS, cycles_until, learn
+from sim.learning.recording import Part, operations, record
+from sim.rtl.image import write
 from sim.rtl.sat import Device
 from sim.steps.difference import _number
-from sim.steps.whole_step import StepsOnRtl
+from sim.steps.whole_step import StepsOnRtl, assemble_step, initial_memory
 from training.experiment import Experiment, build_model, build_optimiser, run
 from training.journal import Journal
+from training.machine.walks import blocks
 
 TINY, TIMING = PRESETS["tiny"], Memory(10, 1)
 IMAGES, BATCH, FEATURES, CLASSES = 23, 10, 16, 4
@@ -177,13 +184,65 @@ def test_the_first_difference_is_told(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(Device, "outcome", wrong)
     with pytest.raises(SimulationError) as told:
         learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity))
-    assert str(told.value).startswith("step 2: forward, operation 0 (LOAD ")
+    assert str(told.value).startswith("step 2: forward, command 0 (LOAD ")
     first, waveform = str(told.value).splitlines()
     zero = "0.0000000000 x 2^-14)"
     assert first.endswith(f"relu.output[0, 0]: 0x8000 (-{zero} on the RTL, 0x0000 (+{zero} in NumPy")
     assert waveform == f"its waveform: {tmp_path / 'step2_forward_0.fst'}"
     assert (tmp_path / "step2_forward_0.fst").stat().st_size > 10_000
     assert len((tmp_path / STEPS).read_text().splitlines()) == 1, "the step before it stays"
+
+
+def test_a_difference_is_told_by_its_command(experiment, tmp_path, monkeypatch):
+    """By the number that a program's text has. The waveform has the operation that can run by itself: an update goes on while a
+    product's tiles are open."""
+    backward = StepsOnRtl(TINY, *fresh(experiment), BATCH).programs(BATCH)[1]
+    whole = next(one for one in operations(backward) if sum(isinstance(command, Store) for command in one.commands) > 1)
+    store = next(number for number in range(whole.first, whole.end) if isinstance(backward[number], Store))
+    behind = next(number for number in range(store + 1, whole.end) if isinstance(backward[number], Store))
+    place = next(iter(blocks(backward[behind].walk, TINY.address_bits))).addresses.min()
+    outcome = Device.outcome
+
+    def wrong(self):
+        found = outcome(self)
+        if found.writes:
+            addresses, values = found.writes.sinks[Sink.RESULTS]
+            found.writes.sinks[Sink.RESULTS] = addresses, values ^ (addresses == place).astype(np.uint8)
+        return found
+
+    monkeypatch.setattr(Device, "outcome", wrong)
+    with pytest.raises(SimulationError) as told:
+        learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity))
+    found, waveform = str(told.value).splitlines()
+    assert found.startswith(f"step 1: backward, command {store + 1} (LOAD ELEMENTS, LOAD FACTORS, UPDATE, STORE RESULTS): ")
+    path = tmp_path / f"step1_backward_{store + 1}.fst"
+    assert waveform == f"its waveform: {path}"
+    assert path.exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint(experiment, by_numpy, tmp_path):
+    """As a terminal sends it: to the command and to its simulation."""
+    out, names = tmp_path / "out", ["--data", experiment.data, "--model", experiment.model, "--batch", str(BATCH)]
+    command = [sys.executable, "-c", "from sim.cli import main; main()", "cosim", "--whole", "--until", "100", "--epochs", "2"]
+    command += [*names, "--latency", "10", "--out", str(out), "--json"]
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (out / STEPS).exists() or not (out / STEPS).read_text():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, said = process.communicate()
+    assert (process.returncode, printed, said.splitlines()[-1]) == (130, "", "nmtrain: interrupted")
+    done = len((out / STEPS).read_text().splitlines())
+    assert 0 < done < 2 * STEPS_AN_EPOCH
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    told = json.loads(again.stdout)
+    assert [one["step"] for one in told["history"]] == list(range(1, 2 * STEPS_AN_EPOCH + 1))
+    with np.load(out / "weights.npz") as weights:
+        due = by_numpy[0].state()
+        assert due.keys() <= set(weights.files)
+        assert all(np.array_equal(weights[name], values) for name, values in due.items())
 
 
 def test_a_number_is_told_by_its_parts():
@@ -211,6 +270,25 @@ def test_the_command(experiment, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["test_accuracy"] == told["accuracy"]
 
 
+def test_two_trainings_side_by_side(experiment, tmp_path, capsys):
+    names = ["--data", experiment.data, "--model", experiment.model, "--batch", str(BATCH), "--latency", "10"]
+    command = ["cosim", "--whole", "--until", "1", "--epochs", "1", *names]
+    for more in (["--method", "dense", "--wave", "step:9"], ["--beside", str(tmp_path / "first")]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *more, "--out", str(tmp_path / ("second" if "--beside" in more else "first"))])
+        assert ended.value.code == 0
+        said = capsys.readouterr().err
+        assert ("no waveform: the training ended before step 9" in said) == ("--wave" in more)
+    cycles = {name: json.loads((tmp_path / name / "cosim.json").read_text())["rtl_cycles"] for name in ("first", "second")}
+    assert f"dense: 1 % of the test images after {cycles['first']:,} cycles" in said
+    assert f"bdwp 2:8: 1 % of the test images after {cycles['second']:,} cycles" in said
+    (tmp_path / "first" / "cosim.json").write_text('{"history": [{"step": 1}]}')
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--beside", str(tmp_path / "first"), "--out", str(tmp_path / "third")])
+    assert ended.value.code == 2
+    assert "no training on the RTL; allowed: cosim.json of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -232,7 +310,7 @@ def test_a_waveform_of_a_step(experiment, tmp_path):
     """Of the second step's backward program's first operation: the accelerator starts it, and it ends by an interrupt."""
     _, plain = learn(TINY, experiment, TIMING, Journal(tmp_path / "plain", experiment.identity), until=0.01)
     steps = StepsOnRtl(TINY, *fresh(experiment), BATCH)
-    forward = len(list(operations(steps.programs(BATCH)[0])))
+    forward = len(steps.programs(BATCH)[0])
     part = Part.parse(f"step:2/command:{forward}")
     _, result = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity), until=0.01, wave=part)
     assert result["history"] == plain["history"], "it costs nothing elsewhere"
@@ -243,6 +321,56 @@ def test_a_waveform_of_a_step(experiment, tmp_path):
     asked = [line for line in (tmp_path / names[1]).read_text().splitlines() if not line.startswith("[")]
     assert set(asked) <= variables.keys(), "the list names signals of the waveform"
     assert [value for _, value in variables["sat_bench.dut.irq"].tv][-3:] == [0, 1, 0]
+    assert result["waveforms"] == names[:1]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Part(1, 84), r"command must be 0..83: forward's are 0..18, backward's those above; not 84"),
+        (Part(0), "step 0 is done; the next one is 1"),
+    ],
+)
+def test_no_waveform_of_what_there_is_not(experiment, tmp_path, part, message):
+    with pytest.raises(InputError, match=message):
+        learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity), wave=part)
+
+
+def test_a_command_that_is_skipped_has_no_waveform(experiment, tmp_path):
+    """As the updates of batch norm are, behind a synchronisation, once a gradient was not finite."""
+    model, optimiser = fresh(experiment)
+    assembled = assemble_step(TINY, model, optimiser, 0.05, BATCH)
+    memory = initial_memory(TINY, assembled, model, optimiser)
+    gradient = assembled.memory["fc3.output_gradient"]
+    write(memory, gradient, np.full(gradient.shape, np.nan, np.float32), TINY.storage_format)
+    *before, last = operations(assembled.backward)
+    skipped = [replace(command, conditional=True) for command in assembled.backward[last.first : last.end]]
+    program = [*assembled.backward[: last.first], Sync(), *skipped, Halt()]
+    assert record(TINY, memory, program, last.first + 1, TIMING, tmp_path / "wave.fst") == []
+    assert record(TINY, memory, program, len(program) - 1, TIMING, tmp_path / "wave.fst") == [], "HALT"
+    assert not list(tmp_path.iterdir())
+    assert [one.first for one in operations(program)] == [*(one.first for one in before), last.first + 1]
+
+
+def test_a_training_that_has_ended_is_not_lost(experiment, tmp_path):
+    """Killed before its files were there: the steps are those that stand in the folder."""
+    journal = Journal(tmp_path, experiment.identity)
+    _, due = learn(TINY, experiment, TIMING, journal, until=0.01)
+    _, found = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True), until=0.01)
+    assert (found["history"], found["tests"]) == (due["history"], due["tests"])
+    (test,) = found["tests"]
+    assert test == {"epoch": 1, "step": STEPS_AN_EPOCH, "cycles": due["rtl_cycles"], "accuracy": due["accuracy"]}
+    assert (cycles_until(due, test["accuracy"]), cycles_until(due, 1.1)) == (due["rtl_cycles"], None)
+    (tmp_path / STEPS).unlink()
+    with pytest.raises(InputError, match="its training has ended; no step is left for the RTL"):
+        learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True), until=0.01)
+
+
+@pytest.mark.parametrize("line", ["{}", "3", '{"step": 1, "loss": 1, "accuracy": "1", "cycles": 1}'])
+def test_steps_that_are_none(experiment, tmp_path, line):
+    (tmp_path / STEPS).write_text(line + "\n")
+    with pytest.raises(InputError, match=r"steps\.jsonl: damaged; each of its lines must be a step's, with step, loss"):
+        learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True))
 
 
 @pytest.mark.parametrize(
