@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import glob
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -49,6 +50,21 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
 
 def _end_with_parent_gently() -> None:
     end_with_parent(signal.SIGTERM)
+
+
+@contextmanager
+def memory_limited(more: int) -> Iterator[None]:
+    """Within, this process may take so many bytes beside what it has; what needs more raises `MemoryError`. Only on Linux."""
+    if sys.platform != "linux":
+        yield
+        return
+    soft, hard = before = resource.getrlimit(resource.RLIMIT_AS)
+    most = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (min([most, *(one for one in before if one != resource.RLIM_INFINITY)]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextmanager

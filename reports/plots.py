@@ -97,6 +97,8 @@ def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Fig
     names = sorted(best, key=lambda name: best[name])
     low, high = _shown(rows)
     figure, axes = _figure(7, 1.3 + 0.36 * max(len(names), 1))
+    if not rows:
+        axes.text(50, 0, "every training diverged", ha="center", va="center")
     for row in dense:
         axes.axvline(100 * row["mean"], color=METHODS[0], zorder=0)
         axes.axvspan(
@@ -123,7 +125,12 @@ def _accuracies(rows: Sequence[Result], name_of: Callable[[Result], str]) -> Fig
 
 
 def _shown(rows: Sequence[Result]) -> tuple[float, float]:
-    """Both ends of an axis of accuracies; off it is what is below the quartiles by over three times their distance."""
+    """Both ends of an axis of accuracies; off it is what is below the quartiles by over three times their distance.
+
+    Of no rows, all that an accuracy can be.
+    """
+    if not rows:
+        return 0.0, 100.0
     means, deviations = (np.array([100 * row[key] for row in rows]) for key in ("mean", "deviation"))
     lower, upper = np.quantile(means, (0.25, 0.75))
     near = means >= lower - 3 * (upper - lower)

@@ -30,6 +30,8 @@ Said = Callable[[str], None]
 
 MOST_SAMPLES = 1 << 16
 """Of a step that is reported on: a small network's bounds are low at any batch, and its cycles still take their time."""
+MOST_WEIGHTS = 1 << 27
+"""Of a network, five times what the largest one of the evaluation has: updates are stepped piece by piece."""
 MOST_PRODUCTS = 4096
 """Of a step, ten times what the largest network of the evaluation has: each becomes some ten commands."""
 MOST_CYCLES = 20_000_000_000
@@ -185,11 +187,16 @@ def run_step(
     Raises
     ------
     InputError
-        Where it cannot be run, has more than `MOST_SAMPLES` or `MOST_PRODUCTS`, or its bounds alone are more than
-        `MOST_CYCLES`.
+        Where it cannot be run, has more than `MOST_SAMPLES`, `MOST_WEIGHTS` or `MOST_PRODUCTS`, or its bounds alone are more
+        than `MOST_CYCLES`.
     """
     if batch > MOST_SAMPLES:
         raise InputError(f"batch {batch} is too large for a report: at most {MOST_SAMPLES:,}")
+    if network.parameters > MOST_WEIGHTS:
+        raise InputError(
+            f"network {network.name!r} has {network.parameters:,} weights, which is too large for a report: at most"
+            f" {MOST_WEIGHTS:,}"
+        )
     program = lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages, **given)
     if len(program.products) > MOST_PRODUCTS:
         raise InputError(

@@ -15,9 +15,10 @@ from onnx.reference import ReferenceEvaluator
 
 from dataflow.importers.onnx_branches import Constants, expand
 from dataflow.importers.onnx_constants import MASK_ELEMENTS, inlined, is_here, is_mask, values_of
-from dataflow.importers.onnx_limits import MOST_FILE_BYTES
+from dataflow.importers.onnx_limits import MOST_FILE_BYTES, MOST_MORE_BYTES
 from hw.errors import InputError
 from hw.inputs import read_bytes
+from hw.processes import memory_limited
 
 Shape = tuple[int, ...]
 Given = Mapping[str, Shape | float]
@@ -253,7 +254,10 @@ def _size(
 def _infer(graph: Graph) -> None:
     """Shapes of all tensors that inference finds."""
     try:
-        inferred = shape_inference.infer_shapes(graph.model, data_prop=True)
+        with memory_limited(MOST_MORE_BYTES):
+            inferred = shape_inference.infer_shapes(graph.model, data_prop=True)
+    except MemoryError:
+        raise InputError(f"{graph.name}: shapes cannot be inferred in {MOST_MORE_BYTES:,} bytes of memory") from None
     except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InputError(f"{graph.name}: shapes cannot be inferred: {error}") from None
     for value in (*inferred.graph.value_info, *inferred.graph.output):
@@ -296,7 +300,8 @@ def compute(model: onnx.ModelProto, node: onnx.NodeProto, values: dict[str, NDAr
     single.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
     try:
         model = onnx.helper.make_model(single, opset_imports=model.opset_import)
-        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, {})]
+        with memory_limited(MOST_MORE_BYTES):
+            return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, {})]
     except Exception:
         return None
 

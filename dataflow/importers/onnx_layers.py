@@ -1,13 +1,13 @@
 """The network of an ONNX file."""
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import onnx
 
 from dataflow.importers import Imported
 from dataflow.importers.onnx_graph import Given, Graph, read_graph
+from dataflow.importers.onnx_limits import as_standard
 from dataflow.importers.onnx_operators import FREE
 from dataflow.importers.onnx_passes import PASSES
 from dataflow.importers.onnx_products import PRODUCTS
@@ -29,7 +29,11 @@ def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Given | None = 
     InputError
         Naming the node and what is allowed; also for whatever a file has that the standard does not.
     """
-    read = partial(_network, path, skip_unknown=skip_unknown, shapes=shapes)
+
+    def read(*, literal: bool) -> Imported:
+        with as_standard(path.name):
+            return _network(path, skip_unknown=skip_unknown, shapes=shapes, literal=literal)
+
     try:
         return read(literal=False)
     except InputError as error:
@@ -39,8 +43,6 @@ def read_onnx(path: Path, *, skip_unknown: bool = False, shapes: Given | None = 
             return read(literal=True)  # where no axis is the batch, as where steps of a sequence stand first
         except InputError:
             raise error from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        raise InputError(f"{path.name}: is not as the standard has it: {type(error).__name__}: {error}") from error
 
 
 def _network(path: Path, *, skip_unknown: bool, shapes: Given | None, literal: bool) -> Imported:

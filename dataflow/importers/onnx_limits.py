@@ -1,6 +1,7 @@
 """What an ONNX file may ask for, counted before anything is computed or expanded."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import prod
 
 import onnx
@@ -15,11 +16,25 @@ MOST_NODES = 20_000
 MOST_DEPTH = 64
 """Functions that call one another, and graphs within graphs."""
 
+MOST_MORE_BYTES = 2 << 30
+"""Of memory that ONNX's own shape inference, or its reference of an operator, may take beside what is held already."""
+
 Key = tuple[str, str, str]
 
 
+@contextmanager
+def as_standard(name: str) -> Iterator[None]:
+    """`InputError` for whatever a file has that the standard does not: a damaged one fails in any way."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: is not as the standard has it: {type(error).__name__}: {error}") from error
+
+
 def check_limits(name: str, model: onnx.ModelProto) -> None:
-    """`InputError` where functions call themselves, where the graph is too large, or a constant is not what it says."""
+    """`InputError` where functions call themselves, a node makes nothing, the graph is too large, or a constant is no shape."""
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     counted: dict[Key, int] = {}
     if (nodes := _nodes(name, model.graph.node, functions, counted, ())) > MOST_NODES:
@@ -46,6 +61,8 @@ def _nodes(
         raise InputError(f"{name}: functions call one another too deep: at most {MOST_DEPTH} of them")
     total = 0
     for node in nodes:
+        if not any(node.output):
+            raise InputError(f"{name}: node {shown(node.name)} of operator {shown(node.op_type)} makes no output")
         key = (node.domain, node.op_type, node.overload)
         total += 1 + sum(_nodes(name, graph.node, functions, counted, within) for graph in _graphs(node))
         if key not in functions:

@@ -113,7 +113,8 @@ class Machine:
     """
 
     def __init__(self, config: AcceleratorConfig, commands: Sequence[Command], run: Run) -> None:
-        self._library, self._machine = library(), ctypes.c_void_p()
+        self._machine = ctypes.c_void_p()
+        self._library = library()
         told, of_config = numbers(config, commands), array(list(sizes(config).values()))
         self._called(self._library.machine_new(of_config, array(run), array(told), len(told), ctypes.byref(self._machine)))
 

@@ -1,6 +1,7 @@
 """Processes end with their parent, and folders of processes that are gone go."""
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hw.processes import run, scratch
+from hw.processes import memory_limited, run, scratch
 
 HOLD = (
     "import time; from hw.processes import scratch\nwith scratch() as folder:\n    print(folder, flush=True); time.sleep(600)"
@@ -23,6 +24,18 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
+
+
+def test_memory_is_limited_within_and_only_there():
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(MemoryError), memory_limited(1 << 26):
+        bytearray(1 << 27)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    with memory_limited(1 << 27):
+        assert len(bytearray(1 << 26)) == 1 << 26
+        with pytest.raises(MemoryError), memory_limited(1 << 40):  # never more than what is allowed already
+            bytearray(1 << 28)
+    assert len(bytearray(1 << 28)) == 1 << 28
 
 
 def test_a_scratch_folder_goes_at_the_end_whatever_ends_it(temporary):

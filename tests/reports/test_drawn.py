@@ -200,3 +200,12 @@ def test_accuracies_are_marks_with_their_deviations_and_what_is_far_off_is_text(
     assert line.get_xdata()[0] == pytest.approx(98)
     (band,) = axes.patches
     assert (band.get_x(), band.get_width()) == (pytest.approx(97.6), pytest.approx(0.8))
+
+
+def test_accuracies_of_a_model_that_always_diverged_are_all_that_they_can_be():
+    row = {"model": "mlp", "settings": "", "wide": False, "mean": None, "deviation": 0.0}
+    rows = [row | {"method": "dense", "ratio": "dense"}, row | {"method": "bdwp", "ratio": "2:8"}]
+    axes = axes_of(plots._accuracies(rows, lambda one: one["method"]))
+    assert [text.get_text() for text in axes.texts] == ["every training diverged"]
+    assert axes.get_xlim() == (0, 100)
+    assert not axes.lines and not axes.containers and axes.get_figure().legends == []

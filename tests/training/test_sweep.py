@@ -8,9 +8,11 @@ import pytest
 
 from hw.errors import InputError
 from hw.ratio import Ratio
+from reports.plots import accuracy
 from sim.cli import main
 from training import methods, sweep
 from training.sweep import Sweep, run, summarise
+from training.table import name_of
 
 SMALL = Sweep(models=("mlp",), methods=("dense", "bdwp"), ratios=(Ratio(2, 8),), seeds=2, epochs=1, batch=256)
 
@@ -66,6 +68,8 @@ def test_a_training_that_diverges_is_counted_and_the_others_go_on(tmp_path):
     assert {(row["seeds"], row["diverged"], row["mean"]) for row in whole["rows"]} == {(2, 2, None)}
     assert "diverged" in (tmp_path / "accuracy.md").read_text()
     assert run(diverging, tmp_path) == whole
+    assert run(diverging, tmp_path, draw=lambda rows: accuracy(rows, name_of)) == whole, "each model has its plot"
+    assert all((tmp_path / f"accuracy-{model}.svg").is_file() for model in diverging.models)
     some = [{**one, "test_accuracy": accuracy} for one, accuracy in zip(whole["runs"], (0.9, None, 0.5, 0.7), strict=True)]
     first, second = summarise(some)
     assert (first["mean"], first["diverged"], first["deviation"]) == (0.9, 1, 0.0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataflow.axes import Axis, AxisPool
 from dataflow.importers.onnx_constants import inlined
 from dataflow.importers.onnx_graph import read_graph
+from dataflow.importers.onnx_limits import as_standard
 from dataflow.importers.onnx_reader import Node
 from dataflow.network import INPUT, Add, BatchNorm, Conv, GlobalPool, Linear, MaxPool, Network, Relu
 from hw.errors import InputError
@@ -28,8 +29,13 @@ def read_trainable(path: Path) -> tuple[Network, Weights]:
     Raises
     ------
     InputError
-        Where the file is none, its weights are not in it, or a node cannot be trained, by name.
+        Where the file is none, is not as the standard has it, or without its weights, or a node cannot be trained, by name.
     """
+    with as_standard(path.name):
+        return _trainable(path)
+
+
+def _trainable(path: Path) -> tuple[Network, Weights]:
     try:
         model = onnx.load(str(path))
     except FileNotFoundError as error:

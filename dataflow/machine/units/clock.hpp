@@ -16,6 +16,8 @@ namespace machine {
 // Marks of a cycle: a row of a walk begins, a part is handed out, a row begins that few are like.
 enum Mark : Int { ROW = 1, HAND_OUT = 2, LANDMARK = 4 };
 
+constexpr Int NEVER = Int(1) << 62;
+
 class Fifo;
 class Meter;
 class Unit;
@@ -39,10 +41,12 @@ public:
 
     void wake(Unit* unit, Int cycle);  // step it in `cycle`, which is to come
 
-    // Whether no other unit steps in this cycle, or is to.
+    // Whether no other unit steps in this cycle, or is to in the next one.
     bool alone(const Unit* unit) const {
-        return next_.empty() && !pending_ && std::all_of(awake_.begin(), awake_.end(), [=](Unit* one) { return one == unit; });
+        return next_.empty() && std::all_of(awake_.begin(), awake_.end(), [=](Unit* one) { return one == unit; });
     }
+
+    Int earliest() const;  // the first cycle behind the next one in which a unit is to step, or NEVER
 
     // Step until nothing is awake, a cycle stops, or so many are stepped; whether something is left to do.
     bool run(Int cycles);
@@ -57,7 +61,6 @@ private:
     std::map<Int, std::vector<Unit*>> far_;
     Int pending_ = 0;  // cycles to come in which a unit wakes, but for the next one
 
-    Int earliest() const;
     void take(Int cycle);
     template <class Visit>
     void later(Visit visit) const;
@@ -172,8 +175,8 @@ public:
     // Nothing is inside at all.
     bool empty() const { return taken_at != clock.now && (!count_ || first_at_ - delay_ >= clock.now); }
 
-    // The last word was put in an earlier cycle.
-    bool settled() const { return !count_ || time(count_ - 1) - delay_ < clock.now; }
+    // From which cycle on the last word was put in an earlier one.
+    Int settles_at() const { return count_ ? time(count_ - 1) - delay_ + 1 : 0; }
 
     // Add a word, now or so many cycles from now.
     void put(Int cycles = 0) {
@@ -325,10 +328,8 @@ void Clock::later(Visit visit) const {
 }
 
 inline Int Clock::earliest() const {
-    Int found = -1;
-    later([&](Int cycle, const std::vector<Unit*>&) {
-        if (found < 0) found = cycle;
-    });
+    Int found = NEVER;
+    later([&](Int cycle, const std::vector<Unit*>&) { found = std::min(found, cycle); });
     return found;
 }
 

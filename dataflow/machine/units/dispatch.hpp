@@ -133,12 +133,15 @@ private:
             }
             command_ = nullptr;
             still_ = 0;
-        } else {
-            const bool settled = fetch_.settled() || !fetch_.halted();
-            still_ = settled && quiet() ? still_ + 1 : 0;
-            alone_ = clock.alone(this) && !still_ ? alone_ + 1 : 0;
+            return wake();
         }
-        if (alone_ < ALONE_CYCLES) wake();  // else they wait for each other
+        const Int settles_at = fetch_.halted() ? fetch_.settles_at() : 0;
+        still_ = clock.now >= settles_at && quiet() ? still_ + 1 : 0;
+        alone_ = clock.alone(this) && !still_ ? std::min(alone_ + 1, ALONE_CYCLES) : 0;
+        if (alone_ < ALONE_CYCLES) return wake();
+        // What is idle stays so until a unit steps, or a beat comes.
+        const Int next = std::min(clock.earliest(), settles_at > clock.now ? settles_at : NEVER);
+        if (next < NEVER) clock.wake(this, next);  // else they wait for each other
     }
 
     // Into all of these queues, if they have room.

@@ -104,7 +104,7 @@ private:
 
     Int take(Reader& reader) override {
         Int at = clock.now + 1;
-        while (under_way(at - 1) >= MEMORY_BURSTS) ++at;
+        while (under_way(at - 1) >= MEMORY_BURSTS) at = served_.front().second + 2;  // when the first of them is over
         address_at_ = at;
         const Int beats = reader.take_burst();
         Int edge = 0;

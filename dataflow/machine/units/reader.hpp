@@ -107,8 +107,8 @@ public:
     }
     bool halted() const { return halted_at_ >= 0 && clock.now > halted_at_; }
 
-    // Every beat that was asked for has come.
-    bool settled() const { return beats.settled(); }
+    // From which cycle on every beat that was asked for has come.
+    Int settles_at() const { return beats.settles_at(); }
 
     // Beats of the burst that is offered to the port in this cycle, or 0.
     Int offer() const {

@@ -9,7 +9,6 @@
 namespace machine {
 
 constexpr Int PRIMED_CYCLES = 2;  // from the last word of held factors taken until they can be used
-constexpr Int NEVER = Int(1) << 62;
 
 // When held factors take words, and when they can be used, see hw.engines.held_factors.
 class HeldFactors {

@@ -78,6 +78,9 @@ def test_a_report_takes_fewer_samples_than_a_training_and_a_bounded_step():
     net, config = network(Conv(name="c", inputs=(INPUT,), out_channels=4, kernel=1), shape=(8, 8, 4)), load_config("tiny")
     with pytest.raises(InputError, match="batch 65537 is too large for a report: at most 65,536"):
         run_step(net, config, frozenset(), DENSE, 2**16 + 1)
+    heavy = network(Conv(name="c", inputs=(INPUT,), out_channels=16384, kernel=1, bias=True), shape=(1, 1, 8192))
+    with pytest.raises(InputError, match="has 134,234,112 weights, which is too large for a report: at most 134,217,728"):
+        run_step(heavy, config, frozenset(), DENSE, 1)
     wide = network(Conv(name="c", inputs=(INPUT,), out_channels=4096, kernel=1), shape=(64, 64, 4096))
     with pytest.raises(
         InputError, match=r"batch 512 takes tiny at least [\d,]+ cycles, which is too large: at most 20,000,000,000"

@@ -116,7 +116,7 @@ BEHIND = {
 }
 
 
-@pytest.mark.parametrize("timing", [Memory(0), Memory(), Memory(150, 3)])
+@pytest.mark.parametrize("timing", [Memory(0), Memory(), Memory(150, 3), Memory(20, 40)])
 def test_what_stands_behind_halt_has_no_effect(timing):
     """Memory is as without it, cycles and counters are the machine's, and the next program runs at once."""
     memory = np.arange(4096, dtype=np.uint32).astype(np.uint8)
