@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataflow import importers
-from dataflow.network import Network
+from dataflow import importers, zoo
+from dataflow.network import Linear, Network
 from hw.errors import InputError
 from hw.formats import parse_format
 from hw.ratio import DENSE, Ratio, Ratios
@@ -145,13 +145,15 @@ def run(
     )
     network, _ = load_network(experiment.model)
     data = load_for(network, experiment.data, experiment.form, experiment.seed)
+    if zoo.is_narrow(experiment.model) and experiment.data != RANDOM:
+        network = fitted(network, data)
     check_fit(network, data)
     content = contents(network, data, read_files(experiment.model, experiment.init, experiment.method))
     if journal:
         journal.identity = journal.identity | content
     weights_rng, order_rng = np.random.default_rng(experiment.seed).spawn(2)
     optimiser = build_optimiser(experiment)
-    model = build_model(experiment, weights_rng)
+    model = build_model(experiment, weights_rng, network)
     result = train(model, optimiser, data, options, order_rng, progress, journal, step)
     pruned = [name for name, site in model.sites.items() if not site.ratio.is_dense]
     outcome = asdict(result) | {"pruned_layers": pruned, "loss_scale": optimiser.loss_scale.scale}
@@ -160,11 +162,12 @@ def run(
     return model, outcome | experiment.identity | content | {"ratio": str(model.ratio)} | used
 
 
-def build_model(experiment: Experiment, rng: np.random.Generator) -> Model:
-    """The experiment's network with fresh weights."""
+def build_model(experiment: Experiment, rng: np.random.Generator, network: Network | None = None) -> Model:
+    """The experiment's network, or one that was made of it, with fresh weights."""
     method = experiment.load_method()
     ratio = experiment.ratio if method.prunes else DENSE
-    network, weights = load_network(experiment.model)
+    loaded, weights = load_network(experiment.model)
+    network = network or loaded
     if weights and experiment.wide:
         raise InputError(f"{experiment.model}: a network with weights of its own cannot be made wider")
     if experiment.wide:
@@ -204,6 +207,14 @@ def load_network(name: str) -> tuple[Network, dict[str, Any]]:
 
         return read_trainable(Path(name))
     return importers.load(name).network, {}
+
+
+def fitted(network: Network, data: Data) -> Network:
+    """A narrow network of the zoo with the data's images as input, and a class for each of theirs."""
+    *layers, last = network.layers
+    assert isinstance(last, Linear), "classifiers of the zoo"
+    classes = int(data.train_labels.max()) + 1
+    return replace(network, input_shape=data.train_images.shape[1:], layers=(*layers, replace(last, out_features=classes)))
 
 
 def build_optimiser(experiment: Experiment, loss_scale: LossScale | None = None) -> Optimiser:

@@ -43,3 +43,9 @@ def load(name: str) -> Network:
         raise InputError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}")
     network = _BUILDERS[kind](scale)
     return network if scale.divisor == 1 else replace(network, name=name)
+
+
+def is_narrow(name: str) -> bool:
+    """Whether a name is that of a narrow version."""
+    kind, _, divisor = name.partition("/")
+    return kind in _BUILDERS and divisor.isdecimal() and int(divisor) > 1

@@ -128,7 +128,9 @@ def read_setting(text: str) -> tuple[str, str]:
 
 def scale_option(command: F) -> F:
     """``--scale D``, see `dataflow.zoo.scale`."""
-    text = "a narrow version of a network of the zoo: channels divided by D, fewer pixels and equal blocks"
+    text = (
+        "a narrow version of a network of the zoo: channels divided by D, fewer equal blocks, and pixels, or those of the data"
+    )
     return click.option("--scale", type=Count(MOST), default=1, metavar="D", help=text)(command)
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": PLAIN
     | {
         f"dataflow.{name}"
-        for name in ("network", "axes", "tokens", "rearrange", "zoo", "importers", "program", "pruning", "sliding")
+        for name in ("network", "axes", "tokens", "rearrange", "zoo", "importers", "ir.program", "pruning", "ir.sliding")
     },
     "reports": PLAIN | {"dataflow"},
 }

@@ -183,3 +183,24 @@ def test_the_python_interface_limits_blas_threads_as_the_command_does():
         model = Model(zoo.load("mlp"), FastBackend(), np.random.default_rng(0))
         train(model, Sgd(), digits(), Options(epochs=1, batch=512), np.random.default_rng(0), look)
     assert seen == {1}
+
+
+@pytest.mark.parametrize(("name", "optimiser"), [("resnet9/16", "sgd"), ("vit/16", "adamw")])
+def test_narrow_networks_take_the_data_as_they_are(name, optimiser):
+    rate = {"sgd": 0.1, "adamw": 0.003}[optimiser]
+    model, metrics = run(Experiment(model=name, ratio=RATIO, epochs=2, optimiser=optimiser, learning_rate=rate))
+    assert (model.network.input_shape, model.network.classes) == ((8, 8, 1), 10)
+    assert metrics["train_accuracy"][-1] > 0.4
+    narrow = zoo.load(name)
+    assert [type(layer) for layer in model.network.layers] == [type(layer) for layer in narrow.layers]
+    assert run(Experiment(model="mlp", epochs=1))[0].network == zoo.load("mlp")
+
+
+def test_a_narrow_network_that_the_images_are_too_small_for():
+    with pytest.raises(InputError, match="layer 'pool4': a window of 2 does not fit an axis of 1"):
+        run(Experiment(model="vgg19/16", epochs=1))
+
+
+@pytest.mark.parametrize(("name", "narrow"), [("mlp/2", True), ("mlp", False), ("mlp/1", False), ("nets/mlp.py", False)])
+def test_names_of_narrow_networks(name, narrow):
+    assert zoo.is_narrow(name) == narrow
