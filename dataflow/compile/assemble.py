@@ -1,9 +1,8 @@
 """The commands of a training step, in two programs between which the host computes the loss."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple
 
 from dataflow.axes import AxisPool
 from dataflow.compile import pooling, tokens, updates
@@ -11,14 +10,16 @@ from dataflow.compile.buffers import place_loads
 from dataflow.compile.by_channel import ChannelPass, Channels, binary32
 from dataflow.compile.by_row import RowReduction
 from dataflow.compile.dependences import Dependences, Names, Operation
-from dataflow.compile.drains import Drain, emit_drain
+from dataflow.compile.drains import Drain
+from dataflow.compile.emitter import Emitter, Origin
 from dataflow.compile.loss import LossPasses
-from dataflow.compile.memory import NEXT, Memory, Tensor
+from dataflow.compile.memory import Memory, Tensor
 from dataflow.compile.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
 from dataflow.compile.placement import Placement
-from dataflow.compile.products import Begun, begin, begin_batch, turned
+from dataflow.compile.products import begin, begin_batch, turned
 from dataflow.compile.updates import Layer, Rates
-from dataflow.compile.walks import access, by_rows, whole, words_of
+from dataflow.compile.walks import by_rows, whole, words_of
+from dataflow.compile.weight_gradients import WeightGradients
 from dataflow.ir import operations as op
 from dataflow.ir.program import Product, Program, Stage, Update, Vector
 from dataflow.network import MaxPool, Network
@@ -28,17 +29,9 @@ from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.checks import check_sat
 from hw.isa.commands import Command, Halt, Load, Pass, Sink, Source, Store, Sync, Walk
-from hw.ratio import DENSE, Ratio
+from hw.ratio import DENSE
 
 NO_OPTIONS = PassOption(0)
-
-
-class Origin(NamedTuple):
-    """What of a step some commands are: a ``product`` of a layer, ``vector`` work, or an ``update``."""
-
-    layer: str
-    stage: Stage
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -97,11 +90,9 @@ class _Assembler:
         self.places = places = Placement(network, program, config, exchanged=exchanged, moments=rates.is_adamw)
         self.memory, self.layouts, self.layers = places.memory, places.layouts, places.layers
         self.made, self.normalised = places.made, places.normalised
-        self.dependences = Dependences()
-        self._origin = Origin("", Stage.FORWARD, "vector")  # whose commands are being made
-        self.operands: Iterable[str] = ()  # of the last product, by their places in memory
-        self.due: list[tuple[Layer, Ratio, str]] = []  # updates that come behind the next drain, with their gradients' names
-        self.ahead: set[str] = set()  # layers whose weight gradients have begun before their place in the program
+        self.emitter = Emitter(config, self.memory)
+        self.gradients = WeightGradients(self.emitter, rates)
+        self.ahead: set[str] = set()  # layers whose weight gradients are known of before their place in the program
         self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
 
     def run(self, *, loss: bool) -> Assembled:
@@ -119,7 +110,7 @@ class _Assembler:
             len(self.program.commands),
         )
         forward, forward_operations = self._traced(self._forward(self.program.commands[:split], loss=loss))
-        self.dependences = Dependences()  # the host comes between
+        self.emitter.dependences = Dependences()  # the host comes between
         backward, backward_operations = self._traced(self._backward(self.program.commands[split:]))
         placed = [tuple(place_loads(self.config, (*part, Halt()))) for part in (forward, backward)]
         return Assembled(placed[0], placed[1], self.memory, (forward_operations, backward_operations))
@@ -130,16 +121,15 @@ class _Assembler:
             last = self.network.layers[-1].name
             passes = LossPasses(self.memory, f"{last}.output", f"{last}.output_gradient", self.config.vpu_lanes)
             passes.place()
-            self._origin = Origin(last, Stage.FORWARD, "vector")
+            self.emitter.origin = Origin(last, Stage.FORWARD, "vector")
             yield from self._by_channel(passes.passes())
 
     def _backward(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
         yield from self._section(commands)
-        yield from self.dependences.close()
-        yield from self._updates()
+        yield from self.gradients.finish()
         last = [one.layer for one in commands if isinstance(one, Update) and self._in_place(one.layer)]
         if last:
-            yield from self.dependences.synchronised()
+            yield from self.emitter.dependences.synchronised()
             yield from self._updates_in_place(last)
 
     def _traced(self, commands: Iterator[Command]) -> tuple[list[Command], tuple[Origin, ...]]:
@@ -148,7 +138,7 @@ class _Assembler:
         for command in commands:
             made.append(command)
             if isinstance(command, Store) and command.sink is Sink.RESULTS:
-                origins.append(self._origin)
+                origins.append(self.emitter.origin)
         return made, tuple(origins)
 
     def _section(self, commands: Sequence[Product | Vector | Update]) -> Iterator[Command]:
@@ -158,10 +148,10 @@ class _Assembler:
                 pending.append(command)
             elif isinstance(command, Update):
                 if command.layer not in self.ahead:
-                    yield from self._gradients(command, pending)
+                    yield from self._gradient(command, pending)
                 pending = []
             else:
-                self._origin = Origin(command.layer, command.stage, "vector")
+                self.emitter.origin = Origin(command.layer, command.stage, "vector")
                 yield from self._vector(command, pending, _update_behind(commands[place + 1 :]))
                 pending = [] if command.fused else pending
 
@@ -170,44 +160,14 @@ class _Assembler:
     ) -> Iterator[Command]:
         """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
         places = {stream: self.memory[name].name for stream, name in names.items() if name}
-        yield from self.dependences.ordered(commands, places, behind)
-        yield from self.dependences.limited()
+        yield from self.gradients.beside((list(commands), places), behind)
 
     def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
         is_batch = isinstance(self.layers[product.layer], MatMul)
         for one in [turned(product)] if is_batch else product.singles():
-            begun = yield from self._begin(one, begin_batch if is_batch else begin)
-            yield from self._updates()
-            yield from self._drain(one, begun, drain)
-
-    def _begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
-        """A product without its drain: what stands between them the vector unit does while the array computes."""
-        yield from self.dependences.close()
-        begun = begins(self.config, self.memory, product)
-        operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
-        names: Names = {source: self.memory[region].name for source, region in operands.items()}
-        self.operands = names.values()
-        yield from self.dependences.ordered(begun.commands, names)
-        return begun
-
-    def _drain(self, product: Product, begun: Begun, drain: Drain) -> Iterator[Command]:
-        """Of all columns."""
-        names: dict[Source | Sink, str | None] = {
-            Source.FACTORS: drain.bias,
-            Source.GATE: drain.gate,
-            Sink.RESULTS: drain.tensor,
-        }
-        places: Names = {stream: self.memory[name].name for stream, name in names.items() if name}
-        around, self._origin = self._origin, Origin(product.layer, product.stage, "product")
-        behind = drain.sums.results.name if drain.sums else None
-        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain), places, behind)
-        yield from self._drained()
-        self._origin = around
-
-    def _drained(self) -> Iterator[Command]:
-        """All sums of a product have left the array, which has read its operands."""
-        self.dependences.read(self.operands)
-        yield from self.dependences.limited()
+            begun = yield from self.emitter.begin(one, begin_batch if is_batch else begin)
+            yield from self.gradients.updates()
+            yield from self.emitter.drain(one, begun, drain)
 
     def _vector(self, vector: Vector, pending: list[Product], behind: tuple[Update, list[Product]] | None) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused.
@@ -229,10 +189,8 @@ class _Assembler:
             for product in pending:
                 yield from self._product(product, drain)
             if behind and self._is_apart(behind[1], target):
-                around, self._origin = self._origin, Origin(behind[0].layer, Stage.WEIGHT_GRADIENT, "vector")
                 self.ahead.add(behind[0].layer)
-                yield from self._gradients(*behind)
-                self._origin = around
+                yield from self._gradient(*behind)
         source = source or target  # whose parts are there already
         for number, part in rest:
             if part.alone:
@@ -394,12 +352,11 @@ class _Assembler:
             Store(sink=Sink.RESULTS, walk=whole(written, lanes)),
         )
         names: Names = {Source.ELEMENTS: self.memory[source].name, Sink.RESULTS: written.name}
-        yield from self.dependences.ordered(commands, names)
+        yield from self.gradients.beside((list(commands), names))
 
     def _operations(self, operations: Iterable[Operation]) -> Iterator[Command]:
-        for commands, names in operations:
-            yield from self.dependences.ordered(commands, names)
-            yield from self.dependences.limited()
+        for operation in operations:
+            yield from self.gradients.beside(operation)
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self.places.has_bias(layer):
@@ -483,16 +440,6 @@ class _Assembler:
             return normalised.output(steps, gate, of(target))
         return normalised.input_gradient(steps, of(source), gate, of(target))
 
-    def _updates(self) -> Iterator[Command]:
-        """Those that are due."""
-        due, self.due = self.due, []
-        around = self._origin
-        for layer, ratio, gradient in due:
-            self._origin = Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")
-            for commands, names in updates.operations(self.config, self.memory, self.rates, ratio, layer, gradient):
-                yield from self.dependences.ordered(commands, names)
-        self._origin = around
-
     def _in_place(self, name: str) -> bool:
         """Whether a layer's update comes last, without a second place."""
         return name in self.normalised or isinstance(self.layers[name], Embed)
@@ -502,13 +449,13 @@ class _Assembler:
         due = [(name, list(operations)) for name in names for operations in self._in_its_place(name)]
         for number in range(3 if self.rates.is_adamw else 1):
             if number:
-                yield from self.dependences.synchronised()
+                yield from self.emitter.dependences.synchronised()
             for name, operations in due:
-                self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+                self.emitter.origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
                 commands, _ = operations[number]
                 yield from (replace(command, conditional=True) for command in commands)
         for name in filter(self.normalised.get, names):
-            self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
+            self.emitter.origin = Origin(name, Stage.WEIGHT_GRADIENT, "update")
             for one in self.normalised[name].running():
                 for commands in one.operations(self.config):
                     yield from commands
@@ -525,57 +472,22 @@ class _Assembler:
             layer = Layer.of(tensors, f"{name}.{kind}", gradient)
             yield updates.operations(self.config, self.memory, self.rates, DENSE, layer, gradient.name)
 
-    def _gradients(self, update: Update, products: list[Product]) -> Iterator[Command]:
-        """A layer's gradients and its update."""
-        name, tensors = update.layer, self.memory.tensors
-        self._origin = Origin(name, Stage.WEIGHT_GRADIENT, "vector")
+    def _gradient(self, update: Update, products: list[Product]) -> Iterator[Command]:
+        """A layer's weight gradient, which can be computed from now on, and its update behind that."""
+        name = update.layer
+        around, self.emitter.origin = self.emitter.origin, Origin(name, Stage.WEIGHT_GRADIENT, "vector")
         if self._in_place(name):
             yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
-            return
-        dense, forward, backward = (
-            tensors.get(f"{name}.{kind}{NEXT}") for kind in ("weight", "weight_forward", "weight_backward")
-        )
-        layer = Layer.of(tensors, f"{name}.master", tensors[f"{name}.weight_gradient"], (dense, forward, backward))
-        drain = Drain(steps=0, tensor=layer.gradient.name, options=PassOption.NOTE_OVERFLOW)
-        singles = [single for product in products for single in product.singles()]
-        for number, single in enumerate(singles):
-            begun = yield from self._begin(single)
-            yield from self._updates()
-            if not number:
-                yield from self._bias_gradient(name)
-            if len(singles) == 1:
-                self.dependences.open(self.operands, self._followed(update, single, begun, drain, layer))
-            else:
-                yield from self._drain(single, begun, drain)
-        if len(singles) > 1:
-            parts = [layer.part(group, len(singles)) for group in range(len(singles))] if layer.is_packed else [layer]
-            self.due += [(part, update.ratio, layer.gradient.name) for part in parts]
-        if self.places.has_bias(name):
-            bias = Layer.of(tensors, f"{name}.bias", tensors[f"{name}.bias_gradient"])
-            self.due.append((bias, update.ratio, f"{name}.bias_gradient"))
+        else:
+            self.gradients.wait(update, products, has_bias=self.places.has_bias(name))
+            yield from self._bias_gradient(name)
+        self.emitter.origin = around
 
     def _is_apart(self, gradient: Sequence[Product], target: str) -> bool:
         """Whether a layer has one product as its weight gradient, and that reads nothing of what is being made."""
         regions = {region for product in gradient for region in (product.weights.region, product.activations.region)}
         places = {self.memory[region].name for region in regions}
         return len(gradient) == 1 and gradient[0].count == 1 and self.memory[target].name not in places
-
-    def _followed(self, update: Update, product: Product, begun: Begun, drain: Drain, layer: Layer) -> Iterator[Command]:
-        """The sums of a weight gradient, some columns at once, each time followed by their update."""
-        size = updates.columns_at_once(self.config, layer, begun.tiling, product.kept)
-        if not access(self.config, product.output, self.memory[drain.tensor], across=True).is_even:
-            size = product.n
-        around = self._origin
-        for start in range(0, product.n, size):
-            yield from self._updates()
-            columns, name = (start, min(size, product.n - start)), f"{drain.tensor} {start}"
-            commands = emit_drain(self.config, self.memory, begun, drain, columns if size < product.n else None)
-            self._origin = Origin(product.layer, product.stage, "product")
-            yield from self.dependences.ordered(commands, {Sink.RESULTS: name})
-            self._origin = around
-            cut = layer.columns(*columns, update.ratio) if layer.is_packed else layer.flat_columns(*columns)
-            self.due.append((cut, update.ratio, name))
-        yield from self._drained()
 
 
 def _update_behind(commands: Sequence[Product | Vector | Update]) -> tuple[Update, list[Product]] | None:

@@ -28,17 +28,30 @@ class Dependences:
 
     def __init__(self) -> None:
         self._begin()
-        self._open: tuple[frozenset[str], Iterator[Command]] | None = None
+        self._open: tuple[frozenset[str], Iterator[Iterator[Command]]] | None = None
 
-    def open(self, operands: Iterable[str], takes: Iterator[Command]) -> None:
-        """A product that reads these tensors is open until `takes`, commands of operations, are given."""
+    def open(self, operands: Iterable[str], takes: Iterator[Iterator[Command]]) -> None:
+        """A product that reads these tensors is open until `takes`, commands of operations piece by piece, are given."""
         self._open = frozenset(operands), takes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a product is."""
+        return self._open is not None
+
+    def take(self) -> Iterator[Command]:
+        """What takes the next piece of the open product's sums; the last one closes it."""
+        assert self._open
+        (operands, takes), self._open = self._open, None  # its commands, too, are ordered
+        piece, *others = takes
+        yield from piece
+        if others:
+            self._open = operands, iter(others)
 
     def close(self) -> Iterator[Command]:
         """What takes the sums of the open product, if there is one."""
-        if self._open:
-            (_, takes), self._open = self._open, None
-            yield from takes
+        while self._open:
+            yield from self.take()
 
     def _begin(self) -> None:
         self._stored = 0

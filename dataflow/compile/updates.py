@@ -14,7 +14,7 @@ round::
                 for each of the G input channels: a word
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from math import lcm, prod
@@ -252,12 +252,21 @@ def columns_at_once(config: AcceleratorConfig, layer: Layer, tiling: Tiling, rou
     steps = tiles * rounds * tiling.rows * tile // config.macs_per_cycle
     most = steps * config.axi_data_bytes // (layer.bytes_read * outputs)
     most = min(most, prod(kernel) * inputs // PARTS)
-    if not layer.is_packed:
-        return max(1, most // tile) * tile
-    whole, some = lcm(tile, inputs), lcm(tile, config.max_group)
+    whole, some = lcm(tile, inputs), lcm(tile, config.max_group) if layer.is_packed else tile
     if most >= whole or inputs % some:
-        return max(1, most // whole) * whole
+        counts = (count for count in range(1, max(1, most // whole) + 1) if _is_even(kernel, count * whole // inputs))
+        return max(counts, default=0) * whole or prod(kernel) * inputs
     return max(size for size in range(some, inputs + 1, some) if inputs % size == 0 and (size <= most or size == some))
+
+
+def _is_even(kernel: Sequence[int], taps: int) -> bool:
+    """Whether a kernel's taps, so many at once, are whole loops over its last axes, or equal parts of one."""
+    within = 1
+    for size in reversed(kernel):
+        if taps <= within * size:
+            return taps % within == 0 and size % (taps // within) == 0
+        within *= size
+    return True
 
 
 class _Blocks:

@@ -86,6 +86,33 @@ class MatrixView:
             origin[loop.axis] += digit * loop.step
         return replace(self, origin=tuple(origin), each=())
 
+    def of_columns(self, start: int, count: int) -> "MatrixView | None":
+        """So many of its columns; None where they are no loops of their own."""
+        return self._of("columns", start, count)
+
+    def of_rows(self, start: int, count: int) -> "MatrixView | None":
+        """So many of its rows, likewise."""
+        return self._of("rows", start, count)
+
+    def _of(self, side: str, start: int, count: int) -> "MatrixView | None":
+        loops, origin, within = getattr(self, side), list(self.origin), 1
+        cut = len(loops) - 1
+        while cut > 0 and start // within % loops[cut].size + count // within > loops[cut].size:
+            within *= loops[cut].size
+            cut -= 1
+        if start % within or count % within:
+            return None
+        place = start // within
+        for loop in reversed(loops[: cut + 1]):  # those around the one that is cut stay where they are
+            place, digit = divmod(place, loop.size)
+            origin[loop.axis] += digit * loop.step
+        some = (*(replace(loop, size=count // within) for loop in loops[cut : cut + 1]), *loops[cut + 1 :])
+        return (
+            replace(self, origin=tuple(origin), rows=some)
+            if side == "rows"
+            else replace(self, origin=tuple(origin), columns=some)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
@@ -149,6 +176,13 @@ class Product:
         for index in range(self.count):
             views = {name: getattr(self, name).single(index) for name in ("weights", "activations", "output")}
             yield replace(self, macs=self.macs // self.count, **views)
+
+    def of_columns(self, start: int, count: int) -> "Product | None":
+        """So many columns of its output; None where they are no loops of their own."""
+        activations, output = self.activations.of_rows(start, count), self.output.of_columns(start, count)
+        if not activations or not output:
+            return None
+        return replace(self, activations=activations, output=output, macs=self.macs * count // self.n)
 
     @property
     def regions(self) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ def opened():
     made = Dependences()
     copied(made, "x", "y")
     sums = made.ordered([Pass(words=7), Store()], {Sink.RESULTS: "sums"})
-    made.open(["x", "y"], sums)
+    made.open(["x", "y"], iter([sums]))
     return made
 
 

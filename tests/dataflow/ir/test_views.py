@@ -35,3 +35,16 @@ def test_scatter_needs_the_array_itself_not_a_copy():
     array = np.zeros((4, 4))[:, :2]
     with pytest.raises(ValueError, match="copy"):
         scatter(MatrixView("x", (0, 0), (Loop(1, 0),), (Loop(1, 1),)), array, np.ones((1, 1)))
+
+
+def test_some_columns_and_rows_are_those_of_the_whole():
+    """Of a 3x3 window with 4 channels as columns, and of the pixels as rows; what begins or ends within a loop is none."""
+    image = np.arange(5 * 6 * 4).reshape(5, 6, 4)
+    pixels, window = (Loop(3, 0), Loop(4, 1)), (Loop(3, 0), Loop(3, 1), Loop(4, 2))
+    view = MatrixView("x", (-1, -1, 0), pixels, window)
+    whole = gather(view, image)
+    for start, count in ((0, 36), (12, 12), (12, 24), (0, 8), (8, 4), (16, 8), (29, 3), (35, 1)):
+        assert np.array_equal(gather(view.of_columns(start, count), image), whole[:, start : start + count]), (start, count)
+    assert [view.of_columns(*some) for some in ((0, 16), (2, 4), (8, 8), (30, 4))] == [None] * 4
+    assert np.array_equal(gather(view.of_rows(8, 4), image), whole[8:])
+    assert view.of_rows(6, 4) is None

@@ -1,0 +1,126 @@
+"""Operations of the vector unit in parts, one behind the other, and how long they take."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import gcd
+from typing import Any
+
+from hw.config import AcceleratorConfig
+from hw.isa.bits import PassOption
+from hw.isa.commands import NO_LIMIT, Command, Load, Pass, Sink, Source, Store, Update, Walk
+
+LATENCY_CYCLES = 300
+"""About what an operation takes from its first word read to its last one written, beside its words."""
+
+WHOLE = PassOption.FROM_SUMS | PassOption.BESIDE | PassOption.IN_TURN | PassOption.PLACES | PassOption.AT_PLACE
+"""Options of passes that are never cut."""
+
+
+def cycles_of(config: AcceleratorConfig, commands: Sequence[Command]) -> int:
+    """Cycles of an operation from memory to memory, estimated: of the lanes, or of the port that reads or that writes."""
+    words = sum(command.words for command in commands if isinstance(command, Pass | Update))
+    read = sum(_beats(command.walk, config.axi_data_bytes) for command in commands if isinstance(command, Load))
+    written = sum(_beats(command.walk, config.axi_data_bytes) for command in commands if isinstance(command, Store))
+    return int(LATENCY_CYCLES + max(words, read, written))
+
+
+def _beats(walk: Walk, beat: int) -> float:
+    """Beats of all elements side by side, or of each word by itself where the next one is elsewhere."""
+    size, run = 1 << walk.size_log2, walk.u[0].count
+    ways = [loop.delta for space in (walk.u[1:], walk.v) for loop in space if loop.count > 1]
+    if not ways or ways[0] == run * size:
+        return walk.u_size * walk.v_size * size / beat
+    word = min(walk.boundary, run) * size
+    apart = any(way % min(word, beat) for way in (walk.base, *ways))
+    return walk.v_size * -(-walk.u_size // min(walk.boundary, run)) * (max(1, word / beat) + apart * word / beat)
+
+
+def parts_of(commands: Sequence[Command]) -> int:
+    """Into how many equal parts an operation can be cut, so that each is one of the same kind; 1 where it can not.
+
+    Reductions of rows have results of their own in each part, those of channels do not.
+    """
+    steps = [command for command in commands if isinstance(command, Pass)]
+    stores = [command for command in commands if isinstance(command, Store)]
+    walks = [command.walk for command in commands if isinstance(command, Load | Store) and _moves(command, steps)]
+    if len(steps) != 1 or [store.sink for store in stores] != [Sink.RESULTS] or any(one.conditional for one in commands):
+        return 1
+    (step,) = steps
+    if step.options & WHOLE or (step.groups and not step.options & PassOption.ACROSS):
+        return 1
+    if not step.groups and step.options & PassOption.BY_ROW and any(_is_alone(command) for command in commands):
+        return 1
+    rows = step.words // step.held if step.held and not step.options & PassOption.BY_ROW else 0  # that use all held factors
+    return gcd(*map(_outermost, walks), step.words, rows, step.results if step.groups else 0)
+
+
+def part_of(commands: Sequence[Command], start: int, count: int, of: int) -> list[Command]:
+    """`count` of so many parts, from part `start` on."""
+    steps = [command for command in commands if isinstance(command, Pass)]
+    made: list[Command] = []
+    for command in commands:
+        if isinstance(command, Pass):
+            results = command.results // of * count if command.groups else command.results
+            made.append(replace(command, words=command.words // of * count, results=results))
+        elif isinstance(command, Load | Store) and _moves(command, steps):
+            made.append(replace(command, walk=_part(command.walk, start, count, of)))
+        else:
+            made.append(command)
+    return made
+
+
+def _moves(command: Command, steps: Sequence[Pass]) -> bool:
+    """Whether a stream goes on with the words: not factors of channels, which are held."""
+    if isinstance(command, Load) and command.source is Source.FACTORS:
+        return any(not step.held or bool(step.options & PassOption.BY_ROW) for step in steps)
+    return isinstance(command, Load | Store)
+
+
+def _is_alone(command: Command) -> bool:
+    """Whether a stream has factors of no more rows than there are lanes: then its loop is that of kinds of factors."""
+    return isinstance(command, Load) and command.source is Source.FACTORS and _place(command.walk)[1] == 0
+
+
+def _outermost(walk: Walk) -> int:
+    """Parts of the outermost loop of a walk of one block that begin a word each; 1 where it is not cut."""
+    space, index = _place(walk)
+    if walk.outer * walk.middle * walk.inner > 1:
+        return 1
+    loop = getattr(walk, space)[index]
+    if space == "v":
+        return int(loop.count)
+    if index == 0:
+        free = walk.run_limit == NO_LIMIT and not walk.run_guard and loop.count % walk.boundary == 0
+        return int(loop.count) // walk.boundary if free else 1
+    return int(loop.count) if walk.u_size // loop.count % walk.boundary == 0 else 1
+
+
+def _place(walk: Walk) -> tuple[str, int]:
+    """The space of a walk's outermost loop, and which of its loops that is."""
+    space = "v" if walk.v_size > 1 else "u"
+    return space, max((index for index, loop in enumerate(getattr(walk, space)) if loop.count > 1), default=0)
+
+
+def _part(walk: Walk, start: int, count: int, of: int) -> Walk:
+    space, index = _place(walk)
+    loops, run = list(getattr(walk, space)), space == "u"
+    each = loops[index].count // of
+    if run and index == 0:
+        moves = [1 << walk.size_log2, 0, 0]
+    else:  # a loop has what it moves beyond the way of those within
+        moves, way = [0, 0, 0], [0, 0, 0]
+        for loop in loops[int(run) : index + 1]:
+            deltas = (loop.delta, loop.guard_0, loop.guard_1)
+            moves = [delta + back for delta, back in zip(deltas, way, strict=True)]
+            way = [back + (loop.count - 1) * move for back, move in zip(way, moves, strict=True)]
+    loops[index] = replace(loops[index], count=each * count)
+    size = getattr(walk, f"{space}_size") // of * count
+    first = start * each
+    changes: dict[str, Any] = {space: tuple(loops), f"{space}_size": size, f"{space}_tile": size}
+    return replace(
+        walk,
+        base=walk.base + first * moves[0],
+        start_0=walk.start_0 + first * moves[1],
+        start_1=walk.start_1 + first * moves[2],
+        **changes,
+    )
