@@ -10,6 +10,7 @@ import numpy as np
 
 from hw.formats import BINARY16, BINARY32, FloatFormat
 from hw.isa.functions import Function
+from hw.isa.reductions import ROW_SUMS
 from training import exact, fast, functions
 from training.nm import Packed
 from training.numbers import Array, round_to_binary16, to_storage
@@ -112,6 +113,9 @@ class ExactBackend(Backend):
 
     def sum_in_turn(self, rows: Array) -> Array:
         return sum_terms(rows, 1)
+
+    def sum_last(self, values: Array) -> Array:
+        return sum_terms(np.moveaxis(values, -1, 0), ROW_SUMS)[..., None]
 
     def function(self, function: Function, values: Array) -> Array:
         return functions.apply(function, values)

@@ -140,18 +140,18 @@ class Memory:
     def __init__(self, config: AcceleratorConfig, names: Mapping[str, str], *, moments: bool = False) -> None:
         storage = config.storage_format.width // 8
         self._bytes = {name: kind.numbers * (4 if kind.wide else storage) for name, kind in KINDS.items()}
-        self._group, self._moments = config.max_group, moments
+        self._group, self._beat, self._moments = config.max_group, config.axi_data_bytes, moments
         self._names = dict(names)
         self.tensors: dict[str, Tensor] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._layouts: dict[str, Layout] = {}
         self.size_bytes = 0
 
-    def add(self, name: str, kind: str, shape: tuple[int, ...], parts: int = 1) -> Tensor:
+    def add(self, name: str, kind: str, shape: tuple[int, ...], parts: int = 1, *, apart: bool = False) -> Tensor:
         """A place for a tensor; the same one again where it has one, in the shape that this name has.
 
         Packed copies are written by whole groups of rows, one of `parts` of them after the other: there must be room behind
-        the last one.
+        the last one. Rows that are `apart` begin at a beat of the memory port each.
         """
         self._shapes[name], asked = shape, name
         name = self.place(name)
@@ -159,6 +159,8 @@ class Memory:
             pitch, rows = shape[-1], shape[-1] // parts
             if kind == "packed":
                 pitch += -rows % self._group
+            if apart:
+                pitch += -pitch % max(1, self._beat // self._bytes[kind])
             tensor = Tensor(name, kind, shape, pitch, self.size_bytes, self._bytes[kind])
             self.tensors[name] = tensor
             self.size_bytes += -(-tensor.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
@@ -203,7 +205,7 @@ class Memory:
             return self._seen(tensor, layout)
         if shape is None or tensor.kind == "packed":
             return tensor
-        return replace(tensor, shape=shape, pitch=shape[-1])
+        return replace(tensor, shape=shape, pitch=tensor.pitch if shape[-1] == tensor.shape[-1] else shape[-1])
 
     def at(self, name: str, layout: Layout) -> Tensor:
         """Elements of the tensor of a name, a sample after the other, where `layout` says."""

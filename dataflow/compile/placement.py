@@ -11,7 +11,7 @@ from dataflow.compile.row_norms import LayerNormPasses, SoftmaxPasses
 from dataflow.compile.updates import ONES
 from dataflow.ir import operations as op
 from dataflow.ir.program import Program, Region, Stage, Update, Vector
-from dataflow.network import INPUT, BatchNorm, Network
+from dataflow.network import INPUT, BatchNorm, Layer, Network
 from dataflow.rearrange import Gap
 from dataflow.tokens import Embed, LayerNorm, MatMul, Softmax
 from hw.config import AcceleratorConfig
@@ -58,6 +58,19 @@ class Placement:
         self.made = self._makers()
         self.seen: dict[str, str] = {}
         self.normalised: dict[str, Normalisation] = {}
+        self.apart = set(self._rows_apart())
+
+    def _rows_apart(self) -> Iterator[str]:
+        """Softmaxes, and what they read, where only products look at them beside: their rows are summed up one by one."""
+        readers: dict[str, list[Layer]] = {layer.name: [] for layer in self.network.layers}
+        for layer in self.network.layers:
+            for name in layer.inputs:
+                readers.setdefault(name, []).append(layer)
+        for softmax in (layer for layer in self.network.layers if isinstance(layer, Softmax)):
+            (source,) = softmax.inputs
+            around = [self.layers.get(source), *readers[softmax.name]]
+            if readers[source] == [softmax] and readers[softmax.name] and all(isinstance(one, MatMul) for one in around):
+                yield from (source, softmax.name)
 
     def place(self) -> None:
         """A place for every tensor: what products read and write in memory, and what is beside them."""
@@ -89,7 +102,7 @@ class Placement:
 
     def _add(self, name: str, like: str, kind: str = "storage") -> None:
         """A place for the output of a layer, or for what has its shape."""
-        self.memory.add(name, kind, self._shape(like))
+        self.memory.add(name, kind, self._shape(like), apart=like in self.apart)
 
     def _place_weights(self, name: str) -> None:
         """Copies for the products of a layer, and masters."""

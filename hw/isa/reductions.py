@@ -3,6 +3,9 @@
 PARTIAL_SUMS = 16
 """Term i of a sum goes to partial sum i mod 16; they are folded by halves."""
 
+ROW_SUMS = 32
+"""The same of a sum over a row, over the last axis."""
+
 PLACE_BITS = 16
 """Of the place of a maximum."""
 
@@ -17,13 +20,13 @@ MOST_GROUPS = ACCUMULATOR_WORDS // PARTIAL_SUMS
 
 
 def lanes_summed(lanes: int) -> int:
-    """Lanes that hold partial results of a row, whose element i goes to partial result i mod 16."""
-    return min(lanes, PARTIAL_SUMS)
+    """Lanes that hold partial results of a row, whose element i goes to partial result i mod 32."""
+    return min(lanes, ROW_SUMS)
 
 
 def partial_sums(lanes: int, *, in_turn: bool, across: bool) -> int:
     """Words of partial results of each word of a term."""
-    return PARTIAL_SUMS // lanes_summed(lanes) if across else 1 if in_turn else PARTIAL_SUMS
+    return ROW_SUMS // lanes_summed(lanes) if across else 1 if in_turn else PARTIAL_SUMS
 
 
 def across_cycles(lanes: int, add_latency_cycles: int) -> int:

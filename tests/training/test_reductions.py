@@ -5,15 +5,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from training.backend import ExactBackend
 from training.reductions import largest_term, sum_terms
 
 
-def in_order(terms):
+def in_order(terms, partial_sums):
     """The same sum one addition at a time, each of numpy.float32 scalars."""
-    parts = [np.float32(0)] * 16
+    parts = [np.float32(0)] * partial_sums
     for number, term in enumerate(terms):
-        parts[number % 16] = parts[number % 16] + np.float32(term)
-    for half in (8, 4, 2, 1):
+        parts[number % partial_sums] = parts[number % partial_sums] + np.float32(term)
+    half = partial_sums
+    while half > 1:
+        half //= 2
         for place in range(half):
             parts[place] = parts[place] + parts[place + half]
     return parts[0]
@@ -22,7 +25,16 @@ def in_order(terms):
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 100])
 def test_sixteen_partial_sums_folded_by_halves(count):
     terms = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
-    assert sum_terms(terms).tolist() == [in_order(terms[:, column]) for column in range(3)]
+    assert sum_terms(terms).tolist() == [in_order(terms[:, column], 16) for column in range(3)]
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 500])
+def test_rows_have_thirty_two(count):
+    """What layer norm and softmax add up; the same numbers as channels have other sums."""
+    rows = np.random.default_rng(count).normal(size=(2, 3, count)).astype(np.float32)
+    sums = ExactBackend().sum_last(rows)
+    assert sums.shape == (2, 3, 1)
+    assert sums.ravel().tolist() == [in_order(row, 32) for row in rows.reshape(6, count)]
 
 
 def test_the_order_counts():

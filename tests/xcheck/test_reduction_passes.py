@@ -14,6 +14,7 @@ from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Sync, Walk
+from hw.isa.reductions import ROW_SUMS
 from sim.steps.program import run_program
 from training.machine.executor import Executor
 from training.reductions import largest_term, sum_terms
@@ -153,7 +154,7 @@ def test_what_numpy_leaves_of_rows():
     machine.run([*reduce_rows(rows, channels, steps=PassStep.WIDEN), *largest, Halt()])
     terms = start[: 2 * rows * channels].view(np.float16).reshape(rows, channels).T
     found = machine.memory[WRITTEN:][: 8 * rows].view(np.uint64)
-    np.testing.assert_array_equal(found, sum_terms(terms).view(np.uint32))
+    np.testing.assert_array_equal(found, sum_terms(terms, ROW_SUMS).view(np.uint32))
     values, places = largest_term(terms)
     found = machine.memory[WRITTEN + 4096 :][: 8 * rows].view(np.uint32).reshape(-1, 2)
     np.testing.assert_array_equal(found, np.stack([values.view(np.uint32), places], axis=1))

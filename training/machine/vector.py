@@ -10,7 +10,7 @@ from hw.formats import FloatFormat
 from hw.isa.bits import PACKED_COPIES, PassOption, PassStep, UpdateCopy, takes_pairs, takes_residual, takes_third
 from hw.isa.commands import Pass, Sink, Source, Update
 from hw.isa.functions import Function
-from hw.isa.reductions import PARTIAL_SUMS, lanes_summed
+from hw.isa.reductions import PARTIAL_SUMS, ROW_SUMS, lanes_summed
 from hw.ratio import Ratio
 from training.functions import apply
 from training.machine.walks import Words
@@ -143,7 +143,8 @@ def reduced(step: Pass, terms: Bits32) -> Words:
         each = np.ascontiguousarray(each[:, : (step.terms - 1) * summed + step.last_lanes])
     numbers = np.moveaxis(each, 1, 0).view(np.float32)
     if not step.options & PassOption.LARGEST:
-        sums = sum_terms(numbers, 1 if step.options & PassOption.IN_TURN else PARTIAL_SUMS)
+        partial_sums = 1 if step.options & PassOption.IN_TURN else ROW_SUMS if across else PARTIAL_SUMS
+        sums = sum_terms(numbers, partial_sums)
         return sums.view(np.uint32).astype(np.uint64).reshape(-1, terms.shape[1])
     _, places = largest_term(numbers)
     values = np.take_along_axis(each, places[:, None], axis=1)[:, 0]

@@ -11,7 +11,7 @@ from hw.parts.modules import place
 
 
 class Rows:
-    """Puts the partial results of a row's lanes together, a row a cycle: lane j + 8 goes to j, then j + 4, j + 2 and j + 1.
+    """Puts the partial results of a row's lanes together, a row a cycle: lane j + 16 goes to j, then j + 8 and so on.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from hw.isa.reductions import (
     MOST_GROUPS,
     PARTIAL_SUMS,
     PLACE_BITS,
+    ROW_SUMS,
     lanes_summed,
     partial_sums,
     result_cycles,
@@ -42,7 +43,7 @@ def sizes_layout(config: AcceleratorConfig) -> data.StructLayout:
             "block": MOST_GROUPS.bit_length(),
             "terms": config.count_bits,
             "tile": config.count_bits,
-            "last_lanes": PARTIAL_SUMS.bit_length(),
+            "last_lanes": ROW_SUMS.bit_length(),
         }
     )
 
@@ -63,7 +64,7 @@ class ReductionUnit(wiring.Component):
     result j + 8 is added to j, j + 4 to j, j + 2 and j + 1, as far as there are terms. With `in_turn` all of them go to partial
     result 0, and nothing is folded. The results are a term's words again, and what follows is the next reduction.
 
-    `across` lanes the words of a term are of different rows. Element i of a row goes to partial result i mod 16, too: that of
+    `across` lanes the words of a term are of different rows. Element i of a row goes to partial result i mod 32: that of
     its lane, in one of as many words as that takes. A tree of lanes puts these together::
 
         words 0 of all rows;  words 1 of all rows;  …  ─► partial results of each row ─► tree ─► a word: lane n is row n

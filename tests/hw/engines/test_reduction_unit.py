@@ -10,7 +10,7 @@ from stream_bench import any_bits, join_fields, on_amaranth, on_verilog, split_f
 from hw.config import AcceleratorConfig
 from hw.engines.reductions import ReductionUnit, sizes_layout
 from hw.formats import BINARY32
-from hw.isa.reductions import MOST_GROUPS, across_cycles, lanes_summed, partial_sums, result_cycles
+from hw.isa.reductions import MOST_GROUPS, ROW_SUMS, across_cycles, lanes_summed, partial_sums, result_cycles
 from sim.rtl.streams import Phase
 from training.reductions import largest_term, sum_terms
 
@@ -114,14 +114,14 @@ def check_across(one, cases, *, seed=0, on=on_amaranth, **options):
             np.testing.assert_array_equal(got[:, 1], places)
             np.testing.assert_array_equal(got[:, 0], np.take_along_axis(terms, places[None], axis=0)[0])
         else:
-            np.testing.assert_array_equal(got[:, 0], sum_terms(terms.view(np.float32)).view(np.uint32))
+            np.testing.assert_array_equal(got[:, 0], sum_terms(terms.view(np.float32), ROW_SUMS).view(np.uint32))
     return traffics
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 16, 32])
 def test_sums_and_maxima_over_lanes_have_the_same_order(lanes):
-    """However many lanes hold partial results of a row, element i goes to number i mod 16; lanes behind the last count not."""
-    lengths = [1, 5, 16, 17, 40] if lanes > 2 else [1, 3, 20]
+    """However many lanes hold partial results of a row, element i goes to number i mod 32; lanes behind the last count not."""
+    lengths = [1, 5, 16, 17, 32, 33, 70] if lanes > 2 else [1, 3, 20, 40]
     check_across(config(lanes, 2), [(length, largest) for length in lengths for largest in (0, 1)], stall=0.2)
 
 
