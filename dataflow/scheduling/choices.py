@@ -6,7 +6,7 @@ bring its operands, as `dataflow.compile.products` cuts them; then the one that 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
-from math import prod
+from math import ceil, lcm, prod
 from typing import Any
 
 from dataflow.ir.program import Loop, Product, Region
@@ -21,6 +21,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.checks import weights_can_stay
 from hw.isa.commands import Source
+from hw.isa.operands import chunk_words
 
 
 def choose(
@@ -98,19 +99,38 @@ def _beats(config: AcceleratorConfig, product: Product, regions: Mapping[str, Re
         (Source.WEIGHTS, single.weights, tiling.weight_elements(single)),
         (Source.ACTIVATIONS, single.activations, tiling.activation_elements(single)),
     )
-    ports = [0] * config.dram_channels
+    ports = [0.0] * config.dram_channels
     for source, view, count in loaded:
         size = config.storage_format.width // 8 * (2 if source is Source.WEIGHTS and not product.ratio.is_dense else 1)
-        vectors = (
-            tiling.vectors and source is Source.ACTIVATIONS
-        )  # of which a chunk is one line, see `dataflow.compile.products`
+        group, lines = (config.max_group, config.rows) if source is Source.WEIGHTS else (tiling.group, config.columns)
+        vectors = bool(tiling.vectors) and source is Source.ACTIVATIONS  # of which a chunk is one line
         sides = (view.columns,) if vectors else (view.rows, view.columns)
-        beside = min(_run(sides, len(regions[view.region].shape) - 1), config.axi_data_bytes // size)
-        ports[source % len(ports)] += product.count * -(-count // beside)
-    return max(ports) * Memory.of(config).interval_cycles, tiling.columns
+        run = _run(sides, regions[view.region].shape)
+        chunk = group * (1 if vectors or group < config.max_group else chunk_words(config, lines))
+        ports[source % len(ports)] += product.count * beats_of(count, run, chunk, config.axi_data_bytes // size)
+    return ceil(max(ports)) * Memory.of(config).interval_cycles, tiling.columns
 
 
-def _run(sides: Iterable[tuple[Loop, ...]], last: int) -> int:
-    """Elements of some sides of a view that stand side by side along the last axis of its tensor."""
-    ends = [side[-1] for side in sides if side]
-    return max((loop.size for loop in ends if (loop.axis, loop.step) == (last, 1)), default=1)
+def beats_of(count: int, run: int, chunk: int, beat: int) -> float:
+    """Beats of `beat` elements, where `run` stand side by side.
+
+    Runs of whole beats fill them, and equal parts of a beat have one each. Others begin anywhere, and are cut where a chunk
+    ends: a piece lies in one beat, and in one more for as many of its elements but the first as can be the last of a beat.
+    """
+    if run % beat == 0 or beat % run == 0:
+        return -(-count // min(run, beat))
+    pieces = count / run + count / chunk - count / lcm(run, chunk)
+    return pieces + (count - pieces) / beat
+
+
+def _run(sides: Iterable[tuple[Loop, ...]], shape: tuple[int, ...]) -> int:
+    """Elements of some sides of a view that stand side by side: along the last axis of its tensor, or of whole pixels."""
+    longest, last = 1, len(shape) - 1
+    for *others, end in filter(None, sides):
+        if (end.axis, end.step) != (last, 1):
+            continue
+        pixels = (
+            others[-1].size if end.size == shape[last] and others and (others[-1].axis, others[-1].step) == (last - 1, 1) else 1
+        )
+        longest = max(longest, end.size * pixels)
+    return longest

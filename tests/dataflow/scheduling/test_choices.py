@@ -15,7 +15,11 @@ from dataflow.compile.assemble import assemble
 from dataflow.ir.program import Dataflow, Stage
 from dataflow.ir.techniques import ALL, NAMES, without
 from dataflow.lowering.lower import lower
+from dataflow.machine.executor import execute
+from dataflow.machine.timing import Memory
+from dataflow.network import INPUT, Conv, Network
 from dataflow.scheduling import pins
+from dataflow.scheduling.choices import beats_of
 from dataflow.scheduling.timing import tile
 from hw.config import PRESETS
 from hw.errors import InputError
@@ -169,3 +173,23 @@ def test_weights_stay_only_where_the_accelerator_can_do_it():
 
 def free_steps(config, product):
     return tile(config, product.m, product.n, product.kept, product.interleave, product.dataflow).steps
+
+
+def test_beats_of_runs():
+    """32 elements a beat, chunks of 32: whole beats, halves of one, runs of 21 in 147, which chunks cut into 11.4 pieces."""
+    assert beats_of(4096, 64, 32, 32) == beats_of(4096, 32, 32, 32) == 128
+    assert beats_of(4096, 16, 32, 32) == 256
+    pieces = 7 + 147 / 32 - 147 / 672
+    assert beats_of(147, 21, 32, 32) == pytest.approx(pieces + (147 - pieces) / 32)
+
+
+def test_a_larger_buffer_is_no_reason_for_a_slower_choice():
+    """A first convolution, whose windows are gathered: 512 columns a tile, of weights that stay, would be slower."""
+    layers = (Conv(name="conv1", inputs=(INPUT,), out_channels=64, kernel=7, stride=2, padding=3),)
+    network = Network(name="first", input_shape=(32, 32, 3), layers=layers)
+    cycles = []
+    for size in (2, 8):
+        config = replace(VCU1525, n2s_buffer_bytes=size << 20)
+        made = assemble(network, lower(network, config, batch=32), config, RATES)
+        cycles.append(execute(config, made.forward, Memory.of(config)).cycles)
+    assert cycles[1] <= cycles[0]
