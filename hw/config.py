@@ -79,6 +79,8 @@ class AcceleratorConfig:
         Whether the update engine has AdamW beside SGD with momentum.
     w2e_buffer_bytes, n2s_buffer_bytes, output_buffer_bytes : int
         On-chip buffers, with all that they hold beside what is in use.
+    ultra_ram : bool
+        Whether the device has UltraRAM: tools are asked for it where a memory of a buffer is deep enough, else for block RAM.
     partial_sum_words : int
         Vectors of partial sums that a weight-stationary product may keep between two tiles of its reduction.
     dram_channels : int
@@ -116,6 +118,7 @@ class AcceleratorConfig:
     w2e_buffer_bytes: Buffer = 64 * 1024
     n2s_buffer_bytes: Buffer = 64 * 1024
     output_buffer_bytes: Buffer = 64 * 1024
+    ultra_ram: Annotated[bool, Field(strict=True)] = False
     partial_sum_words: Annotated[int, _upto(1 << 20)] = 512
     dram_channels: Annotated[int, _upto(4)] = 1
     dram_channel_bytes_per_second: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
@@ -318,7 +321,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
         ),
         AcceleratorConfig(
             name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=32,
-            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=2 * 1024 * 1024, output_buffer_bytes=1024 * 1024, axi_data_bits=512,
+            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=8 * 1024 * 1024, output_buffer_bytes=1024 * 1024, ultra_ram=True,
+            axi_data_bits=512,
             dram_channel_bytes_per_second=19.2e9,
         ),
         AcceleratorConfig(

@@ -257,7 +257,8 @@ class OperandBuffer(wiring.Component):
         ones = self._pieces(m, Mux(spreads, 0, Mux(across, piece, -spot.bank)), ~(across | spreads))
         width = group * self.element_bits
         for number in range(lines):
-            memory = place_ram(m, platform, f"bank_{number}", self.words, group, self.element_bits)
+            ultra = self.config.ultra_ram
+            memory = place_ram(m, platform, f"bank_{number}", self.words, group, self.element_bits, ultra=ultra)
             one = ones[number]
             m.d.comb += [
                 memory.write_address.eq(_chosen(given, one)),

@@ -70,7 +70,8 @@ class ResultBuffer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        memory = place_ram(m, platform, "memory", self.words, 1, sums_layout(self.config).size)
+        ultra, bits = self.config.ultra_ram, sums_layout(self.config).size
+        memory = place_ram(m, platform, "memory", self.words, 1, bits, ultra=ultra)
         m.submodules.full = full = SyncFIFO(
             width=self.config.count_bits, depth=RESULT_TILES
         )  # words of each tile that is there

@@ -1,4 +1,4 @@
-"""A memory of one write and one read port, which tools take for block RAM."""
+"""A memory of one write and one read port, which tools take for block RAM, or UltraRAM."""
 
 from functools import partial
 
@@ -9,10 +9,13 @@ from amaranth.lib.wiring import In, Out
 
 from hw.parts.modules import place
 
+DEEP_WORDS = 4096
+"""Words of an UltraRAM, 72 bits each: a memory of fewer would leave most of one empty."""
 
-def place_ram(m: Module, platform: object, name: str, words: int, parts: int, part_bits: int) -> "RAM":
-    """Add a memory to `m`; see `hw.parts.modules.place`."""
-    make = partial(RAM, words, parts, part_bits)
+
+def place_ram(m: Module, platform: object, name: str, words: int, parts: int, part_bits: int, *, ultra: bool = False) -> "RAM":
+    """Add a memory to `m`; see `hw.parts.modules.place`. `ultra`: the device has UltraRAM, for memories that are deep."""
+    make = partial(RAM, words, parts, part_bits, ultra=ultra and words >= DEEP_WORDS)
     memory: RAM = place(m, platform, make, module=f"ram_{words}x{parts}x{part_bits}", name=name)
     return memory
 
@@ -26,6 +29,8 @@ class RAM(wiring.Component):
         How many.
     parts, part_bits : int
         Of a word.
+    ultra : bool
+        Whether tools are to take UltraRAM.
 
     Members
     -------
@@ -35,8 +40,9 @@ class RAM(wiring.Component):
         The word that stood at the cycle before's address.
     """
 
-    def __init__(self, words: int, parts: int, part_bits: int) -> None:
+    def __init__(self, words: int, parts: int, part_bits: int, *, ultra: bool = False) -> None:
         self.words, self.parts, self.part_bits = words, parts, part_bits
+        self.style = "ultra" if ultra else "block"
         self.address_bits = max(1, (words - 1).bit_length())
         super().__init__(
             {
@@ -63,7 +69,7 @@ class RAM(wiring.Component):
         return m
 
     def verilog(self, name: str) -> str:
-        """Without first contents, which would be a line a word and which block RAM does not need."""
+        """Without first contents, which would be a line a word, and which neither kind of memory needs."""
         bits, width, address = self.part_bits, self.parts * self.part_bits, self.address_bits - 1
         return f"""module {name}(clk, write_address, write_data, write_parts, read_address, read_data);
   input clk;
@@ -71,7 +77,7 @@ class RAM(wiring.Component):
   input [{width - 1}:0] write_data;
   input [{self.parts - 1}:0] write_parts;
   output reg [{width - 1}:0] read_data;
-  (* ram_style = "block" *)
+  (* ram_style = "{self.style}" *)
   reg [{width - 1}:0] words [0:{self.words - 1}];
   integer part;
   always @(posedge clk) begin

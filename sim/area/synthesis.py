@@ -28,7 +28,7 @@ from hw.errors import InputError, SimulationError
 from hw.processes import scratch
 from sim.area.composed import KINDS, Module, hierarchy, instances
 
-XILINX = "synth_xilinx -family xcup -noiopad -noclkbuf -flatten"
+XILINX = "synth_xilinx -family xcup -uram -noiopad -noclkbuf -flatten"
 
 
 SCOPE = "$scopeinfo"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hw.buffers.results import ResultBuffer
 from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
-from hw.export.folder import BLOCKS, export, export_block, export_folder, needs_models
+from hw.export.folder import BLOCKS, export, export_block, export_folder, needs_models, to_verilog
 from hw.export.packaging.fusesoc_core import LINT_FLAGS
 from hw.isa.registers import OFFSETS, after_reset
 from hw.mac.dsp48e2 import MODELS
@@ -267,3 +268,13 @@ def test_an_array_of_one_row_or_column_has_no_wire_without_bits(field):
         return
     verilog, _ = export_block(config, "sat")
     assert "[-1:0]" not in verilog
+
+
+@pytest.mark.parametrize("ultra", [False, True])
+def test_deep_memories_of_buffers_are_ultraram_where_the_device_has_it(ultra):
+    """8,192 words of two sums in 64 KiB, but 2,048 in 16."""
+    for size, words, style in ((64, 8192, "ultra" if ultra else "block"), (16, 2048, "block")):
+        config = replace(SMALL, output_buffer_bytes=size << 10, ultra_ram=ultra)
+        verilog = to_verilog(ResultBuffer(config), "results")
+        (found,) = re.findall(r'ram_style = "(\w+)" \*\)\s+reg \[(\d+):0\] words \[0:(\d+)\]', verilog)
+        assert found == (style, "63", str(words - 1))
