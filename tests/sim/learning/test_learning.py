@@ -111,8 +111,9 @@ def test_it_ends_at_the_accuracy(experiment, by_numpy, tmp_path):
     assert result["accuracy"] == metrics["test_accuracy"]
 
 
-def test_it_moves_between_numpy_and_the_rtl(experiment, by_numpy, tmp_path):
-    """Stopped after every other step, and taken on by the other executor: the same bits in the end."""
+def test_it_moves_between_numpy_and_the_rtl(experiment, tmp_path):
+    """Stopped after every step or two, and taken on by the other executor, three times each way: the same bits in the end."""
+    longer = replace(experiment, epochs=3)
 
     def stops(journal, steps):
         left = [steps]
@@ -123,16 +124,18 @@ def test_it_moves_between_numpy_and_the_rtl(experiment, by_numpy, tmp_path):
 
         return told
 
-    for steps, on_rtl in ((1, False), (2, True), (1, False), (1, True)):
-        journal = Journal(tmp_path, experiment.identity, goes_on=True)
+    for number, steps in enumerate((1, 2, 1, 1, 1, 2)):
+        journal = Journal(tmp_path, longer.identity, goes_on=True)
         with pytest.raises(KeyboardInterrupt):
-            if on_rtl:
-                learn(TINY, experiment, TIMING, journal, told=stops(journal, steps))
+            if number % 2:
+                learn(TINY, longer, TIMING, journal, told=stops(journal, steps))
             else:
-                run(experiment, stops(journal, steps), journal)
-    model, result = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True))
-    assert same(model, by_numpy[0])
-    assert [one["step"] for one in result["history"]] == [2, 3, 5, 6], "those that the RTL did"
+                run(longer, stops(journal, steps), journal)
+    assert [json.loads(line)["step"] for line in (tmp_path / STEPS).read_text().splitlines()] == [2, 3, 5, 7, 8]
+    model, metrics = run(longer, journal=Journal(tmp_path, longer.identity, goes_on=True))
+    due, alone = run(longer)
+    assert same(model, due)
+    assert (metrics["test_accuracy"], metrics["train_loss"]) == (alone["test_accuracy"], alone["train_loss"])
 
 
 def test_a_host_that_is_killed_goes_on_from_its_checkpoint(experiment, by_numpy, tmp_path):
