@@ -51,8 +51,10 @@ def live_bar(seconds_between: float) -> Iterator[Callable[[str, int, int], None]
             bar.update(task, description=text, completed=done, total=whole)
         elif now - said >= seconds_between:
             said = now
-            left = (whole - done) * (now - first[0]) / max(done - first[1], 1)
-            log.print(f"{text}  {timedelta(seconds=round(left))} left", soft_wrap=True)
+            if done > first[1]:
+                left = (whole - done) * (now - first[0]) / (done - first[1])
+                text = f"{text}  {timedelta(seconds=round(left))} left"
+            log.print(text, soft_wrap=True)
 
     try:
         yield tell

@@ -123,3 +123,13 @@ def test_a_reset_in_the_middle_of_a_step_and_the_step_again(two_steps):
     assert outcomes[4].registers["cycles"] == cycles, "no more than without the resets"
     np.testing.assert_array_equal(outcomes[4].memory, whole.memory)
     np.testing.assert_array_equal(outcomes[-1].memory, due)
+
+
+def test_a_step_that_is_cut_short_and_the_step_again(two_steps):
+    """The program ends anywhere, in a command or between two, before its ``HALT``: said so, and the whole step follows."""
+    memory, (first, second), due = two_steps
+    words = np.random.default_rng(1).integers(1, len(first) // 4 - 1, 6)
+    programs = [*(first[: 4 * int(count)] for count in words), first, second]
+    outcomes = sat.run(TINY, memory, programs)
+    assert [outcome.error for outcome in outcomes] == [ErrorCode.NO_HALT] * len(words) + [ErrorCode.NONE] * 2
+    np.testing.assert_array_equal(outcomes[-1].memory, due)
