@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from hw.isa.commands import NO_LIMIT, Counter, Loop, Walk
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 """Bits of elements; of a stream of words, (words, lanes)."""
+
+MOST_KEPT, BLOCK = 1 << 15, 64
+"""Elements of a walk whose blocks are kept, of nine bytes each; as how many a block counts besides."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,21 @@ class Block:
 
 def blocks(walk: Walk, address_bits: int) -> Iterator[Block]:
     """The blocks of a walk in order, see `hw.isa.commands.Walk`; addresses are counted modulo ``2 ** address_bits``."""
+    if walk.outer * walk.middle * walk.inner * (walk.u_tile * walk.v_tile + BLOCK) > MOST_KEPT:
+        return _blocks(walk, address_bits)
+    return iter(_kept(walk, address_bits))
+
+
+@lru_cache(maxsize=512)
+def _kept(walk: Walk, address_bits: int) -> tuple[Block, ...]:
+    """The blocks of a small walk: a training has the same ones in each of its steps."""
+    found = tuple(_blocks(walk, address_bits))
+    for block in found:
+        block.addresses.flags.writeable = block.inside.flags.writeable = False
+    return found
+
+
+def _blocks(walk: Walk, address_bits: int) -> Iterator[Block]:
     size = 1 << walk.size_log2
     u_digit, u_moved = _space(walk.u, walk.u_size, run=True)
     _, v_moved = _space(walk.v, walk.v_size, run=False)
