@@ -50,7 +50,7 @@ def load(name: str, *, skip_unknown: bool = False, shapes: Mapping[str, Shape | 
     """
     path = Path(name)
     if path.suffix not in (".onnx", ".csv", ".py"):
-        if path.suffix and name not in zoo.NAMES:
+        if path.suffix:
             raise InputError(f"unknown workload {name!r}; allowed: {', '.join(zoo.NAMES)}, or a .onnx, .csv or .py file")
         return Imported(zoo.load(name))
     if not path.is_file():

@@ -19,6 +19,13 @@ from dataflow.tokens import MatMul
 from hw.errors import InputError
 
 
+def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_read():
+    with pytest.raises(InputError, match=r"^unknown workload 'net.pt'; allowed: mlp, .*, vit, or a .onnx, .csv or .py file$"):
+        load("net.pt")
+    with pytest.raises(InputError, match=r"^unknown workload 'net'; allowed: mlp, .*, vit$"):
+        load("net")
+
+
 @pytest.mark.parametrize("batch", ["N", 1, 4])
 def test_a_residual_network_with_its_batch_symbolic_or_fixed(tmp_path, batch):
     f = File()

@@ -7,6 +7,8 @@ from onnx import TensorProto, helper
 from onnx_file import File
 
 from dataflow import importers
+from dataflow.importers.onnx_branches import expand
+from dataflow.importers.onnx_limits import MOST_NODES, check_limits
 from hw.errors import InputError
 from sim.cli.common import network_of
 from training.exchange.onnx_read import read_trainable
@@ -51,3 +53,43 @@ def test_shapes_that_take_too_much_memory_are_refused(tmp_path):
     path = file.save(tmp_path / "net.onnx", ("batch", 8), "y")
     with pytest.raises(InputError, match=r"^net.onnx: shapes cannot be inferred in 2,147,483,648 bytes of memory$"):
         importers.load(path)
+
+
+def model_of(*nodes, constants=()):
+    return helper.make_model(helper.make_graph(nodes, "g", [], [], constants))
+
+
+def test_nodes_are_counted_to_the_limit():
+    """The last one that is allowed, and the one behind it; within a graph of a node, too."""
+    nodes = [helper.make_node("Relu", ["x"], ["x"])] * MOST_NODES
+    check_limits("net.onnx", model_of(*nodes))
+    with pytest.raises(InputError, match=r"^net.onnx: 20,001 nodes are too many: at most 20,000$"):
+        check_limits("net.onnx", model_of(*nodes, nodes[0]))
+    branch = helper.make_graph(nodes[1:], "inner", [], [])
+    check_limits("net.onnx", model_of(helper.make_node("If", ["x"], ["y"], then_branch=branch)))
+    with pytest.raises(InputError, match=r"^net.onnx: 20,001 nodes are too many"):
+        check_limits("net.onnx", model_of(nodes[0], helper.make_node("If", ["x"], ["y"], then_branch=branch)))
+
+
+@pytest.mark.parametrize(
+    ("dims", "is_shape"), [((), True), ((0, 5), True), ((-1,), False), ((2**62,), True), ((2**62, 2), False)]
+)
+def test_what_is_no_shape_is_refused(dims, is_shape):
+    """Sizes are not negative, and their product is one that 64 bits with a sign can count."""
+    tensor = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims)
+    if is_shape:
+        check_limits("net.onnx", model_of(constants=[tensor]))
+        return
+    with pytest.raises(InputError, match=r"^net.onnx: constant 'w': .* is no shape$"):
+        check_limits("net.onnx", model_of(constants=[tensor]))
+
+
+@pytest.mark.parametrize(("rounds", "is_expanded"), [(0, False), (1, True), (512, True), (513, False)])
+def test_loops_of_so_many_rounds_are_followed(rounds, is_expanded):
+    """Each round is a copy of the body; a longer loop stays one."""
+    boolean = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
+    number, value, result = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("i", "v", "r"))
+    body = helper.make_graph([helper.make_node("Relu", ["v"], ["r"])], "body", [number, boolean, value], [boolean, result])
+    graph = model_of(helper.make_node("Loop", ["count", "", "x"], ["y"], body=body)).graph
+    assert expand(graph, {"count": np.array(rounds)}) == is_expanded
+    assert sum(node.op_type == "Relu" for node in graph.node) == (rounds if is_expanded else 0)
