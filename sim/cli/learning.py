@@ -38,7 +38,7 @@ def learn_on_rtl(
 ) -> int:
     """Train until `until` per cent of the test images are classified right; write what came of it."""
     from sim.learning.curves import draw_learning, named
-    from sim.learning.loop import cycles_until, learn
+    from sim.learning.loop import first_test, learn
     from sim.learning.recording import Part
     from training.journal import Journal
     from training.saved import model_bytes
@@ -64,11 +64,20 @@ def learn_on_rtl(
         soft_wrap=True,
     )
     for trained in (result, other) if other else ():
-        cycles = cycles_until(trained, until / 100)
-        log.print(f"{named(trained)}: {until:g} % of the test images " + (f"after {cycles:,} cycles" if cycles else "never"))
+        log.print(f"{named(trained)}: {_when(first_test(trained, until / 100), until)}", soft_wrap=True)
     if part and not result["waveforms"]:
         log.print(f"no waveform: the training ended before step {part.step}, or that skipped the command")
     return 0 if result["reached"] or until >= 100 else 1
+
+
+def _when(test: dict[str, Any] | None, until: float) -> str:
+    """After how many steps and cycles an accuracy was there."""
+    wanted = f"{until:g} % of the test images"
+    if test is None:
+        return f"{wanted} never"
+    left_out = test["step"] - test["steps_on_rtl"]
+    which = f"; {left_out:,} of these steps were not on the RTL" if left_out else ""
+    return f"{wanted} after {test['step']:,} steps and {test['cycles']:,} cycles{which}"
 
 
 def _other(path: Path) -> dict[str, Any]:

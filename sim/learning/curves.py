@@ -10,11 +10,12 @@ STEPS_AVERAGED = 20
 """The most steps that a point of a curve is the mean of."""
 
 CAUSES = {
-    "array busy": "array_busy",
+    "all": "cycles",
+    "a tile in the array": "array_busy",
     "array waits for operands": "array_waits_operands",
     "array waits for room": "array_waits_room",
 }
-"""Of cycles, by their counters; what is left has the array idle: passes and updates."""
+"""Cycles by what the array did, and their counters. They overlap: a tile may be in the array while the next one waits."""
 
 
 def draw_learning(results: Sequence[dict[str, Any]]) -> bytes:
@@ -36,10 +37,10 @@ def draw_learning(results: Sequence[dict[str, Any]]) -> bytes:
         for axes, name, scale in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
             means = _means([scale * step[name] for step in result["history"]])
             axes.plot(cycles, means, label=named(result), marker="o" if len(means) < 3 else "")
-        tests = [(test["cycles"] / 1e6, 100 * test["accuracy"]) for test in result["tests"]]
+        tests = [(test["cycles"] / 1e6, 100 * test["accuracy"]) for test in result["tests"] if test["steps_on_rtl"]]
         accuracy.plot(*zip(*tests, strict=True), "o", color=accuracy.lines[-1].get_color(), markersize=5)
-    accuracy.set(xlabel="million cycles", ylabel="accuracy, %", title="batches, and test images (points)")
-    loss.set(xlabel="million cycles", ylabel="training loss", yscale="log")
+    accuracy.set(xlabel="million cycles on the RTL", ylabel="accuracy, %", title="batches, and test images (points)")
+    loss.set(xlabel="million cycles on the RTL", ylabel="training loss", yscale="log")
     accuracy.legend(loc="lower right")
     _draw_causes(causes, results)
     picture = BytesIO()
@@ -62,14 +63,11 @@ def _means(values: Sequence[float]) -> Any:  # noqa: ANN401 (an array)
 
 
 def _draw_causes(axes: Any, results: Sequence[dict[str, Any]]) -> None:  # noqa: ANN401 (matplotlib's)
-    """A bar a training, by what the array did, in cycles a step."""
-    labels = [named(result) for result in results]
-    bottom = np.zeros(len(results))
-    whole = np.array([result["counters"]["cycles"] / result["step_count"] for result in results]) / 1e3
-    for cause, counter in CAUSES.items():
-        heights = np.array([result["counters"][counter] / result["step_count"] for result in results]) / 1e3
-        axes.bar(labels, heights, bottom=bottom, label=cause, width=0.6)
-        bottom += heights
-    axes.bar(labels, whole - bottom, bottom=bottom, label="no product", width=0.6, color="0.8")
-    axes.set(ylabel="thousand cycles a step")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), fontsize="small", ncols=2)
+    """Bars of a training for each cause, in cycles a step."""
+    height = 0.8 / len(results)
+    for number, result in enumerate(results):
+        cycles = [result["counters"][counter] / result["step_count"] / 1e3 for counter in CAUSES.values()]
+        axes.barh(np.arange(len(CAUSES)) + number * height, cycles, height, label=named(result))
+    axes.set_yticks(np.arange(len(CAUSES)) + 0.4 - height / 2, CAUSES)
+    axes.invert_yaxis()
+    axes.set(xlabel="thousand cycles a step", title="what the array did")

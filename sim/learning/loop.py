@@ -221,7 +221,7 @@ def learn(
         What ``cosim.json`` holds: ``accuracy``, ``reached``, ``epochs``, ``step_count``, ``bytes_compared``,
         ``bytes_different``, ``cycles_different``, ``rtl_cycles``, ``rtl_cycles_per_second`` (of those done here, over wall
         time), ``counters`` added up, ``waveforms``, ``history`` as `STEPS` has it, and ``tests`` [{``epoch``, ``step``,
-        ``cycles``, ``accuracy``}], one an epoch.
+        ``steps_on_rtl``, their ``cycles``, ``accuracy``}], one an epoch.
 
     Raises
     ------
@@ -261,9 +261,9 @@ def learn(
     }
 
 
-def cycles_until(result: Mapping[str, Any], accuracy: float) -> int | None:
-    """Cycles of a training after which so large a share of the test images was classified right; None where it never was."""
-    return next((one["cycles"] for one in result["tests"] if one["accuracy"] >= accuracy), None)
+def first_test(result: Mapping[str, Any], accuracy: float) -> dict[str, Any] | None:
+    """The first test of a training in which so large a share of the images was classified right; None where there is none."""
+    return next((one for one in result["tests"] if one["accuracy"] >= accuracy), None)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -277,8 +277,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 def is_result(found: Mapping[str, Any]) -> bool:
     """Whether it can be what `learn` gives, as far as it is compared with another one."""
     texts = all(isinstance(found.get(name), str) for name in ("method", "ratio"))
-    lists = _have(found.get("history"), *_HISTORY) and _have(found.get("tests"), "cycles", "accuracy")
-    return texts and lists and _have([found], "step_count") and _have([found.get("counters")], "cycles", *CAUSES.values())
+    lists = _have(found.get("history"), *_HISTORY) and _have(found.get("tests"), *_TEST)
+    return texts and lists and _have([found], "step_count") and _have([found.get("counters")], *CAUSES.values())
 
 
 def _have(lines: object, *names: str) -> bool:
@@ -288,18 +288,20 @@ def _have(lines: object, *names: str) -> bool:
 
 
 def _tests(path: Path, steps_an_epoch: int, history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the journal has of each epoch's test, with the steps and the cycles before it."""
+    """What the journal has of each epoch's test, with the steps before it, and those on the RTL with their cycles."""
     tests = []
     for line in read_text(path).splitlines():
         epoch = parse_json(line, str(path))
         step = epoch["epoch"] * steps_an_epoch
-        cycles = sum(one["cycles"] for one in history if one["step"] <= step)
-        tests.append({"epoch": epoch["epoch"], "step": step, "cycles": cycles, "accuracy": epoch["test_accuracy"]})
+        before = [one["cycles"] for one in history if one["step"] <= step]
+        found = {"epoch": epoch["epoch"], "step": step, "steps_on_rtl": len(before), "cycles": sum(before)}
+        tests.append(found | {"accuracy": epoch["test_accuracy"]})
     return tests
 
 
 _HISTORY = ("step", "loss", "accuracy", "cycles")
-"""What is read of a step again."""
+_TEST = ("step", "steps_on_rtl", "cycles", "accuracy")
+"""What is read of a step, and of a test, again."""
 
 _OF_A_STEP = ("step", "loss", "accuracy", "updated", "loss_scale")
 

@@ -22,7 +22,7 @@ from hw.formats import BINARY16, BINARY32, FLOAT8_E4M3FN
 from hw.isa.commands import Halt, Sink, Store, Sync
 from hw.ratio import Ratio
 from sim.cli import main
-from sim.learning.loop import STEPS, cycles_until, learn
+from sim.learning.loop import STEPS, first_test, learn
 from sim.learning.recording import Part, operations, record
 from sim.rtl.image import write
 from sim.rtl.sat import Device
@@ -283,8 +283,15 @@ def test_two_trainings_side_by_side(experiment, tmp_path, capsys):
         said = capsys.readouterr().err
         assert ("no waveform: the training ended before step 9" in said) == ("--wave" in more)
     cycles = {name: json.loads((tmp_path / name / "cosim.json").read_text())["rtl_cycles"] for name in ("first", "second")}
-    assert f"dense: 1 % of the test images after {cycles['first']:,} cycles" in said
-    assert f"bdwp 2:8: 1 % of the test images after {cycles['second']:,} cycles" in said
+    after = f"1 % of the test images after {STEPS_AN_EPOCH} steps and"
+    assert f"dense: {after} {cycles['first']:,} cycles\n" in said
+    assert f"bdwp 2:8: {after} {cycles['second']:,} cycles\n" in said
+    moved = json.loads((tmp_path / "first" / "cosim.json").read_text())
+    moved["tests"][0]["steps_on_rtl"] -= 1
+    (tmp_path / "moved.json").write_text(json.dumps(moved))
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--beside", str(tmp_path / "moved.json"), "--out", str(tmp_path / "second")])
+    assert f"dense: {after} {cycles['first']:,} cycles; 1 of these steps were not on the RTL" in capsys.readouterr().err
     (tmp_path / "first" / "cosim.json").write_text('{"history": [{"step": 1}]}')
     with pytest.raises(SystemExit) as ended:
         main([*command, "--beside", str(tmp_path / "first"), "--out", str(tmp_path / "third")])
@@ -362,8 +369,9 @@ def test_a_training_that_has_ended_is_not_lost(experiment, tmp_path):
     _, found = learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True), until=0.01)
     assert (found["history"], found["tests"]) == (due["history"], due["tests"])
     (test,) = found["tests"]
-    assert test == {"epoch": 1, "step": STEPS_AN_EPOCH, "cycles": due["rtl_cycles"], "accuracy": due["accuracy"]}
-    assert (cycles_until(due, test["accuracy"]), cycles_until(due, 1.1)) == (due["rtl_cycles"], None)
+    steps = {"step": STEPS_AN_EPOCH, "steps_on_rtl": STEPS_AN_EPOCH}
+    assert test == {"epoch": 1, "cycles": due["rtl_cycles"], "accuracy": due["accuracy"]} | steps
+    assert (first_test(due, test["accuracy"]), first_test(due, 1.1)) == (test, None)
     (tmp_path / STEPS).unlink()
     with pytest.raises(InputError, match="its training has ended; no step is left for the RTL"):
         learn(TINY, experiment, TIMING, Journal(tmp_path, experiment.identity, goes_on=True), until=0.01)
