@@ -170,12 +170,15 @@ def reached(test: Path) -> Mapping[Path, int]:
 
 
 def tests_of(path: Path) -> list[Path]:
-    """Tests that judge a module: nearest first, of those those of its own folder, then those that import least.
+    """Tests that judge a module: that of its name, then the nearest, of those those of its own folder, then what imports least.
 
     Those of the pages are left out: they run all of the commands that stand there.
     """
     tests = [test for test in imports() if test.name.startswith("test_") and test.parts[1] != "docs" and path in reached(test)]
-    key = {test: (reached(test)[path], test.parts[1] != path.parts[0], len(reached(test)), test) for test in tests}
+    key = {
+        test: (test.stem != f"test_{path.stem}", reached(test)[path], test.parts[1] != path.parts[0], len(reached(test)), test)
+        for test in tests
+    }
     return sorted(tests, key=key.__getitem__)[:MOST_FILES]
 
 

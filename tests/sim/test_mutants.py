@@ -46,6 +46,7 @@ def test_a_module_is_judged_by_the_tests_that_are_nearest():
     for module, first in {
         "reports/causes.py": "tests/reports/test_drawn.py",
         "training/schedule.py": "tests/training/test_small_rules.py",
+        "dataflow/importers/onnx_sequences.py": "tests/dataflow/importers/test_onnx_sequences.py",  # bears its name
         "hw/array/sequencer.py": "tests/hw/accelerator/test_array_unit.py",
         "dataflow/machine/units/port.hpp": "tests/dataflow/machine/test_native.py",
     }.items():

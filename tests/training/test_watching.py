@@ -41,5 +41,11 @@ def test_a_flip_is_a_weight_that_one_mask_keeps_and_the_other_prunes(first, seco
     assert mask_change(operands[0], operands[0]) == 0
 
 
+def test_weights_that_begin_or_cease_to_be_packed_are_no_flips():
+    part, ratio = weights(6, 64), Ratio(2, 8)
+    dense, packed = {"fc": Operand(part)}, {"fc": Operand(pack(part, ratio), ratio)}
+    assert [mask_change(*both) for both in ((dense, packed), (packed, dense), (dense, dense))] == [0, 0, 0]
+
+
 def test_without_packed_weights_there_is_no_rate():
     assert mask_change({}, {}) is None
