@@ -233,6 +233,20 @@ def test_erk_keeps_the_budget_and_saturates_small_layers():
     assert erk_densities({"a": (4, 4)}, 1.0) == {"a": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("given", "small", "large"),
+    [
+        ("2:8", 8, 2),  # the small one would need 3.8 and stays dense; the large one keeps 1012 / 4096 = 0.247 of 8
+        ("4:16", 16, 4),  # the same of 16
+        ("1:64", 15, 1),  # 64.25 weights over 136 rows and columns: 0.236 of the small one, 0.015 of the large one, of 64
+    ],
+)
+def test_erk_ratios_are_the_densities_in_whole_weights_of_a_group(given, small, large):
+    ratio = Ratio(*map(int, given.split(":")))
+    found = methods.load("random-erk").ratios({"small": (4, 4), "large": (64, 64)}, ratio)
+    assert found == {"small": Ratio(small, ratio.m), "large": Ratio(large, ratio.m)}
+
+
 def test_one_shot_prunes_at_the_end():
     method, dense = methods.load("one-shot"), weights(8, 16)
     assert method.forward_weights(dense, Site(RATIO, moment=Moment(9, 10))) is dense

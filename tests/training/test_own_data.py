@@ -154,6 +154,13 @@ def test_what_is_asked_for_beside(tmp_path):
     order = np.arange(20)
     assert data.batch(order, np.random.default_rng(1))[0].tobytes() != data.batch(order, np.random.default_rng(2))[0].tobytes()
     assert load_data(path, Form(normalise="0.5,0.4,0.3:0.2")).normalise.deviation == (0.2, 0.2, 0.2)
+    raw = load_data(path, Form(normalise="none"))
+    images = raw.normalise(made["train_images"])
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images, made["train_images"] / 255, rtol=1e-6)  # bytes to 0..1
+    numbers = {name: part / np.float32(85) if "images" in name else part for name, part in made.items()}
+    raw = load_data(write(tmp_path / "numbers.npz", numbers), Form(normalise="none"))
+    np.testing.assert_array_equal(raw.normalise(raw.train_images[:]), made["train_images"] / np.float32(85))  # as they are
     for wrong in ("x", "0.5", "0.5:0", "0.5,0.5:0.2", "nan:1"):
         with pytest.raises(InputError, match="normalise must be data, none, or mean:deviation with one number or 3 each"):
             load_data(path, Form(normalise=wrong))
