@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported when something is drawn, so that a training starts fast
+    from matplotlib.figure import Figure
 
 
 def draw_curves(epochs: Sequence[dict[str, Any]], title: str) -> bytes:
@@ -15,6 +18,13 @@ def draw_curves(epochs: Sequence[dict[str, Any]], title: str) -> bytes:
     title : str
         What was trained.
     """
+    picture = BytesIO()
+    figure_of(epochs, title).savefig(picture, format="png", dpi=120, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def figure_of(epochs: Sequence[dict[str, Any]], title: str) -> "Figure":
+    """The picture before it is drawn; few epochs are marks, for one alone would be no line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
@@ -28,6 +38,4 @@ def draw_curves(epochs: Sequence[dict[str, Any]], title: str) -> bytes:
         accuracy.plot(places, [100 * epoch[name] for epoch in epochs], label=label, marker=marker)
     accuracy.set(xlabel="epoch", ylabel="accuracy, %")
     accuracy.legend(loc="lower right")
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
-    return picture.getvalue()
+    return figure

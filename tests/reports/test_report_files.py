@@ -56,6 +56,9 @@ def test_timeline_has_a_track_a_unit_and_slices_that_follow_each_other():
     events = file["traceEvents"]
     names = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
     assert tuple(names.values()) == TRACKS
+    assert len({event["pid"] for event in events}) == 1, "all stand in one process"
+    places = {event["tid"]: event["args"]["sort_index"] for event in events if event["name"] == "thread_sort_index"}
+    assert sorted(names, key=places.get) == list(names), "tracks stand in their order"
     for tid, unit in names.items():
         slices = sorted((e["args"]["start_cycle"], e["args"]["cycles"]) for e in events if e["ph"] == "X" and e["tid"] == tid)
         assert slices, unit
