@@ -18,9 +18,10 @@ from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, Conv, Network
-from dataflow.scheduling import pins
+from dataflow.scheduling import choices, pins
 from dataflow.scheduling.choices import beats_of
 from dataflow.scheduling.timing import tile
+from dataflow.zoo.chain import Chain
 from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.checks import weights_can_stay
@@ -181,6 +182,18 @@ def test_beats_of_runs():
     assert beats_of(4096, 16, 32, 32) == 256
     pieces = 7 + 147 / 32 - 147 / 672
     assert beats_of(147, 21, 32, 32) == pytest.approx(pieces + (147 - pieces) / 32)
+
+
+@pytest.mark.parametrize(("ratio", "weight_beats"), [(DENSE, 64 * 64 // 4), (Ratio(2, 8), 64 * 16 // 2)])
+def test_a_packed_weight_takes_twice_the_bytes_of_a_dense_one(ratio, weight_beats):
+    """Beats of 8 bytes, one port: 64 x 64 weights of 2 bytes, or a quarter of them with indices, and 16 x 64 activations."""
+    chain = Chain().linear("a", 64).relu().linear("b", 64).relu().linear("c", 10)
+    network = chain.network("three", (64,))
+    program = lower(network, TINY, batch=16, ratio=ratio, sparse_stages=BOTH if ratio != DENSE else frozenset())
+    product = next(one for one in program.products if (one.layer, one.stage) == ("b", Stage.FORWARD))
+    assert product.ratio == ratio
+    beats, _ = choices._beats(TINY, product, program.regions)
+    assert beats == weight_beats + 16 * 64 // 4
 
 
 def test_a_larger_buffer_is_no_reason_for_a_slower_choice():
