@@ -179,12 +179,17 @@ class _Assembler:
         if source is None and vector.fused:
             _, first = rest.pop(0)
             source = chain.written(0, target)
+            cleared = any(product.output.region in self.program.cleared for product in pending)
+            if first.steps & PassStep.ROUND and (cleared or not self._alike(first, source)):
+                first, second = first.split()
+                rest.insert(0, (0, second))
             bias = f"{first.bias}.bias" if first.bias else None
             gate = first.gate and self.places.operand(op.Operand(first.gate, vector.target.layer, 0)).tensor
             sums = self._beside(chain, source) if not rest and self._in_order(pending, source) else None
             scale = binary32(first.factor)
-            drain = Drain(steps=first.steps, scale=scale, tensor=source, bias=bias, gate=gate, sums=sums)
-            if any(product.output.region in self.program.cleared for product in pending):
+            residual = first.residuals[0] if first.residuals else None
+            drain = Drain(steps=first.steps, scale=scale, tensor=source, bias=bias, residual=residual, gate=gate, sums=sums)
+            if cleared:
                 yield from self._zeros(source)
             for product in pending:
                 yield from self._product(product, drain)
@@ -382,6 +387,10 @@ class _Assembler:
         product, channels = pending[0], self._channels(tensor)
         return product.m == channels.channels and product.n == channels.rows
 
+    def _alike(self, part: Part, target: str) -> bool:
+        """Whether what a pass adds is one tensor, whose axes are those of what it writes."""
+        return len(part.residuals) == 1 and self.memory[part.residuals[0]].shape == self.memory[target].shape
+
     def _flat(self, name: str) -> Walk:
         """All elements of a tensor."""
         return whole(self.memory[name], self.config.vpu_lanes)
@@ -398,6 +407,10 @@ class _Assembler:
 
     def _pass(self, part: Part, source: str, target: str, sums: ChannelPass | None = None) -> Iterator[Command]:
         """A pass from memory to memory, which may sum up what it writes."""
+        if part.steps & PassStep.ROUND and not self._alike(part, target):
+            first, part = part.split()
+            yield from self._pass(first, source, target)
+            source = target
         if part.normal:
             yield from self._by_channel([self._normalise(part, part.normal, source, target)])
             return
@@ -437,7 +450,10 @@ class _Assembler:
 
         steps, gate = part.steps & (PassStep.RELU | PassStep.GATE), of(part.gate) if part.gate else None
         if part.value is None:
-            return normalised.output(steps, gate, of(target))
+            made = normalised.output(steps, gate, of(target))
+            if part.residuals:
+                made = replace(made, steps=made.steps | PassStep.ROUND | PassStep.RESIDUAL, residual=of(part.residuals[0]))
+            return made
         return normalised.input_gradient(steps, of(source), gate, of(target))
 
     def _in_place(self, name: str) -> bool:

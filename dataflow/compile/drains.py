@@ -27,6 +27,8 @@ class Drain:
         Written through the product's output view.
     bias : str, optional
         Masters along the rows that are added.
+    residual : str, optional
+        Of the shape of `tensor`: what is added.
     gate : str, optional
         Of the shape of `tensor`: where it is not above zero the result is zero.
     sums : ChannelPass, optional
@@ -38,6 +40,7 @@ class Drain:
     options: int = 0
     scale: int = 0
     bias: str | None = None
+    residual: str | None = None
     gate: str | None = None
     sums: ChannelPass | None = None
 
@@ -68,6 +71,8 @@ def emit_drain(
         along = MatrixView(drain.bias, view.origin[-1:], (Loop(rows, 0),), (Loop(1 if held else columns, 0, 0),))
         once: dict[str, Any] = {"outer": 1, "v_size": 1, "v_tile": 1, "v_counter": Counter.NONE} if held else {}
         yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
+    if drain.residual:
+        yield Load(source=Source.RESIDUAL, walk=walk(drain.residual, view))
     if drain.gate:
         yield Load(source=Source.GATE, walk=walk(drain.gate, view))
     step = Pass(

@@ -63,7 +63,7 @@ class Emitter:
         some: tuple[int, int] | None = None,
     ) -> Iterator[Command]:
         """What takes its sums, or those of `some` columns; `name` is that of its results, if not of all that they are in."""
-        streams: dict[Source | Sink, str | None] = {Source.FACTORS: drain.bias, Source.GATE: drain.gate}
+        streams = {Source.FACTORS: drain.bias, Source.RESIDUAL: drain.residual, Source.GATE: drain.gate}
         names: Names = {stream: self.memory[tensor].name for stream, tensor in streams.items() if tensor}
         names[Sink.RESULTS] = name or self.memory[drain.tensor].name
         around, self.origin = self.origin, Origin(product.layer, product.stage, "product")

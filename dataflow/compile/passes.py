@@ -2,8 +2,8 @@
 
 ::
 
-    sums ──► bias, convert ──memory──► add, relu ──memory──► mask          a pass ends where the next operation
-             └── drain ───┘            └─ in place ─┘                      would have to come before it
+    sums ──► bias, convert, add, relu ──memory──► mask          a pass ends where the next operation
+             └── drain ──────────────┘                          would have to come before it
 """
 
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ ORDER = (
     PassStep.WIDEN,
     PassStep.SCALE,
     PassStep.SHIFT,
+    PassStep.ROUND,
     PassStep.RESIDUAL,
     PassStep.MULTIPLY | PassStep.ITSELF | PassStep.THIRD,
     PassStep.NARROW,
@@ -97,14 +98,17 @@ class Part:
     normal: str | None = None
     value: str | None = None
 
-    def takes(self, steps: int) -> bool:
-        """Whether all of these come behind all that the pass does already."""
-        done = [place for place, step in enumerate(ORDER) if self.steps & step]
+    def takes(self, operation: Operation) -> bool:
+        """Whether it comes behind all that the pass does already; what is rounded can be added to others."""
+        steps, rounded = STEPS[type(operation)], isinstance(operation, op.Sum) and bool(self.steps & PassStep.NARROW)
+        done = [place for place, step in enumerate(ORDER) if self.steps & step and not (rounded and step == PassStep.NARROW)]
         first = min(place for place, step in enumerate(ORDER) if steps & step)
         return not self.alone and first > max(done, default=-1)
 
     def add(self, operation: Operation) -> None:
         """Do this as well."""
+        if isinstance(operation, op.Sum) and self.steps & PassStep.NARROW:
+            self.steps ^= PassStep.NARROW | PassStep.ROUND
         self.steps |= STEPS[type(operation)]
         if isinstance(operation, op.Bias):
             self.bias = operation.layer
@@ -119,6 +123,13 @@ class Part:
         elif isinstance(operation, op.Normalise | op.NormaliseGradient):
             self.normal = operation.layer
             self.value = operation.value.tensor if isinstance(operation, op.NormaliseGradient) else None
+
+    def split(self) -> "tuple[Part, Part]":
+        """What it does up to where it rounds, and what comes then, as a pass each."""
+        before = self.steps & union([PassStep.SCALE, PassStep.SHIFT]) | PassStep.NARROW
+        after = self.steps & union([PassStep.RESIDUAL, PassStep.NARROW, PassStep.RELU, PassStep.GATE])
+        first = Part(before, bias=self.bias, factor=self.factor, normal=self.normal)
+        return first, Part(after, residuals=self.residuals, gate=self.gate, kept=self.kept)
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,7 @@ class Chain:
             elif _is_alone(operation):
                 parts.append(Part(alone=operation))
             elif not isinstance(operation, BESIDE):
-                if not parts or not parts[-1].takes(STEPS[type(operation)]):
+                if not parts or not parts[-1].takes(operation):
                     parts.append(Part())
                 parts[-1].add(operation)
         batch_sums = [operation.layer for operation in vector.operations if isinstance(operation, op.BatchSums)]

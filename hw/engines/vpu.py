@@ -28,10 +28,10 @@ class VpuLane(wiring.Component):
 
     ::
 
-        value ─ widen ─ × scale ─ + shift ─┬─ function ─ + residual ─ × ─ narrow ─ relu ─ gate ─► o
-                                           └───────────────────────────┤
-        residual ─ widen ───────────────────────────────────┴──────────┤
-        third ─────────────────────────────────────────────────────────┘
+        value ─ widen ─ × scale ─ + shift ─┬─ function, round ─ + residual ─ × ─ narrow ─ relu ─ gate ─► o
+                                           └─────────────────────────────────┤
+        residual ─ widen ──────────────────────────────────────────┴─────────┤
+        third ───────────────────────────────────────────────────────────────┘
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class VpuLane(wiring.Component):
         value = apply(steps.widen, unit.widen(value[: storage.width], "widen"), value, "widen")
         value = apply(steps.scale, unit.multiply(value, unit.later(self.factors.scale, 1, "a"), "scale"), value, "scale")
         value = apply(steps.shift, unit.add(value, unit.later(self.factors.shift, 2, "b"), "shift"), value, "shift")
-        before, value = value, self._function(m, platform, value)
+        before, value = value, Mux(steps.round, self._rounded(unit, value), self._function(m, platform, value))
         residual = unit.later(unit.widen(self.residual, "widen_residual"), 2 + FUNCTION_OPERATIONS, "r")
         value = apply(steps.residual, unit.add(value, residual, "add_residual"), value, "residual")
         number = Mux(steps.third, unit.later(self.factors.third, 3, "c"), before)
@@ -103,6 +103,11 @@ class VpuLane(wiring.Component):
             self.o.value.eq(Mux(steps.relu & ~on | steps.gate & ~mask, 0, value)),
         ]
         return m
+
+    def _rounded(self, unit: VectorArithmetic, value: Value) -> Value:
+        """`value` as the storage format has it, as late as a function's result."""
+        there_and_back = unit.widen(unit.narrow(value, "round"), "widen_rounded")
+        return unit.later(there_and_back, FUNCTION_OPERATIONS - 2, "rounded")
 
     def _function(self, m: Module, platform: object, value: Value) -> Value:
         lane: FunctionLane = place(m, platform, lambda: FunctionLane(self.config), module="function_lane", name="function")

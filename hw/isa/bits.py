@@ -46,6 +46,7 @@ class PassStep(Bits):
         "r of `multiply` is c: a number of each of the `held` words of factors that come behind those of a and b; or, "
         "where none are held, the first number of each factor",
     )
+    ROUND = 1024, "x ← x rounded to the storage format, in the place of the function, before `residual`"
 
 
 def takes_residual(steps: int) -> bool:

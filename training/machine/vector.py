@@ -173,7 +173,8 @@ def passed(
         if steps & PassStep.SHIFT:
             assert shift is not None
             x = canonical(x + shift.view(np.float32))
-        before, x = x, apply(Function(function), x)
+        rounded = from_bits(to_bits(x, storage), storage).astype(np.float32) if steps & PassStep.ROUND else None
+        before, x = x, apply(Function(function), x) if rounded is None else rounded
         if steps & PassStep.RESIDUAL:
             x = canonical(x + _widened(storage, residual))
         if steps & PassStep.MULTIPLY:

@@ -9,8 +9,8 @@ from dataflow.ir.program import Stage, Vector
 from hw.errors import InputError
 from hw.isa.bits import PassStep
 
-SHIFT, SCALE, RESIDUAL, NARROW, RELU, GATE = (
-    PassStep[name] for name in ("SHIFT", "SCALE", "RESIDUAL", "NARROW", "RELU", "GATE")
+SHIFT, SCALE, ROUND, RESIDUAL, NARROW, RELU, GATE = (
+    PassStep[name] for name in ("SHIFT", "SCALE", "ROUND", "RESIDUAL", "NARROW", "RELU", "GATE")
 )
 BIAS, CONVERT, MEANS = op.Bias(layer="conv"), op.Convert(layer="conv"), op.GlobalPoolGradient(layer="pool", kind="mean")
 ADDED = RESIDUAL | NARROW
@@ -39,14 +39,13 @@ def vector(*operations, source=None, stage=Stage.FORWARD):
     [
         ((BIAS, CONVERT, relu("last")), [Part(SHIFT | NARROW | RELU, bias="conv", kept="last")]),
         ((CONVERT, mask("a"), op.BiasSums(layer="b")), [Part(NARROW | GATE, gate="a.output")]),
-        ((BIAS, CONVERT, add("x")), [Part(SHIFT | NARROW, bias="conv"), Part(ADDED, residuals=["x"])]),
-        ((CONVERT, add("x"), mask("a")), [Part(NARROW), Part(ADDED | GATE, residuals=["x"], gate="a.output")]),
+        ((BIAS, CONVERT, add("x")), [Part(SHIFT | ROUND | ADDED, bias="conv", residuals=["x"])]),
+        ((CONVERT, add("x"), mask("a")), [Part(ROUND | ADDED | GATE, residuals=["x"], gate="a.output")]),
         ((CONVERT, mask("a"), add("x")), [Part(NARROW | GATE, gate="a.output"), Part(ADDED, residuals=["x"])]),
-        ((CONVERT, add("x"), add("y")), [Part(NARROW), Part(ADDED, residuals=["x"]), Part(ADDED, residuals=["y"])]),
+        ((CONVERT, add("x"), add("y")), [Part(ROUND | ADDED, residuals=["x"]), Part(ADDED, residuals=["y"])]),
         ((BIAS, mask("a"), mask("b")), [Part(SHIFT | GATE, bias="conv", gate="a.output"), Part(GATE, gate="b.output")]),
-        ((CONVERT, add("x", "y")), [Part(NARROW), Part(ADDED, residuals=["x", "y"])]),
-        ((CONVERT, add("x", "y"), add("z")),
-         [Part(NARROW), Part(ADDED, residuals=["x", "y"]), Part(ADDED, residuals=["z"])]),
+        ((CONVERT, add("x", "y")), [Part(ROUND | ADDED, residuals=["x", "y"])]),
+        ((CONVERT, add("x", "y"), add("z")), [Part(ROUND | ADDED, residuals=["x", "y"]), Part(ADDED, residuals=["z"])]),
     ],
 )  # fmt: skip
 def test_a_pass_ends_where_the_next_operation_would_come_before_it(operations, parts):
@@ -68,7 +67,9 @@ def test_gradients_are_added_in_their_order_from_memory():
 
 def test_a_mean_is_rounded_before_it_is_added():
     chain = Chain.of(vector(MEANS, add("x"), mask("a"), source="m"))
-    assert chain == Chain("m", [Part(SCALE | NARROW), Part(ADDED | GATE, residuals=["x"], gate="a.output")])
+    (part,) = chain.parts
+    assert part == Part(SCALE | ROUND | ADDED | GATE, residuals=["x"], gate="a.output")
+    assert part.split() == (Part(SCALE | NARROW), Part(ADDED | GATE, residuals=["x"], gate="a.output"))
 
 
 def test_a_mean_beside_the_pass_goes_to_its_own_tensor_and_one_alone_to_the_target():

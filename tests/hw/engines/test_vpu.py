@@ -16,12 +16,12 @@ from sim.rtl.streams import Phase
 from training.functions import apply
 from training.numbers import canonical, from_bits, to_bits
 
-STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third")
-SELECTS = STEPS.index("itself")  # r of a multiplication, from here on
+STEPS = ("widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third", "round")
+SELECTS = STEPS.index("itself")  # this and the next: r of a multiplication
 EVERY_PASS = [
     dict(zip(STEPS, bits, strict=True))
     for bits in itertools.product((0, 1), repeat=len(STEPS))
-    if bits[STEPS.index("multiply")] or not any(bits[SELECTS:])
+    if bits[STEPS.index("multiply")] or not any(bits[SELECTS : SELECTS + 2])
 ]
 
 
@@ -63,6 +63,8 @@ def reference(form, steps, operands):
         if steps["shift"]:
             x = canonical(x + operands["shift"].view(np.float32))
         before, x = x, apply(function_of(steps), x)
+        if steps["round"]:  # in the place of the function
+            x = from_bits(to_bits(before, form), form).astype(np.float32)
         residual = from_bits(operands["residual"], form).astype(np.float32)
         if steps["residual"]:
             x = canonical(x + residual)

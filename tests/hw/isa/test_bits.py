@@ -16,7 +16,7 @@ TINY = PRESETS["tiny"]
 def test_bits_stand_where_they_are_in_a_words_half():
     """A program of before must mean the same: `steps` is the lower half of the second word behind the header."""
     places = {
-        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third"],
+        PassStep: ["widen", "scale", "shift", "residual", "narrow", "relu", "gate", "multiply", "itself", "third", "round"],
         PassOption: [
             "from_sums",
             "shift_factor",
@@ -44,7 +44,7 @@ def test_signals_are_the_bits():
     step = layout.from_bits(body)
     assert isinstance(step, data.Const)
     assert {name: step.steps[name] for name in ("widen", "relu", "gate", "undefined")} == {
-        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 5,
+        "widen": 0, "relu": 1, "gate": 0, "undefined": 1 << 4,
     }  # fmt: skip
     assert (step.options.from_sums, step.options.scale_factor, step.options.undefined) == (0, 1, 0)
 
@@ -52,7 +52,7 @@ def test_signals_are_the_bits():
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (Pass(steps=1 << 10), "steps must be in 0..1023, not 1024"),
+        (Pass(steps=1 << 11), "steps must be in 0..2047, not 2048"),
         (Pass(options=1 << 11), "options must be in 0..2047, not 2048"),
         (Update(copies=1 << 3), "copies must be in 0..7, not 8"),
     ],
