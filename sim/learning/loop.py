@@ -35,7 +35,8 @@ from training.optimiser import Optimiser
 from training.step import Outcome
 
 STEPS = "steps.jsonl"
-"""A line a step: ``step``, from 1, ``loss``, ``accuracy`` of its batch, ``updated``, and the RTL's ``cycles`` and counters."""
+"""A line a step: ``step``, from 1, ``loss``, ``accuracy`` of its batch, ``updated``, ``loss_scale``, ``bytes_compared``, and
+the RTL's counters."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class OnRtl:
         The lines.
     before : int
         Cycles of those that were there before.
-    bytes_compared, bytes_different, cycles_different : int
+    bytes_different, cycles_different : int
         Of all that was compared here.
     waveforms : list of Path
         That were written.
@@ -91,7 +92,7 @@ class OnRtl:
         self.config, self.batch, self.timing, self.path = config, batch, timing, path
         self.history: list[dict[str, Any]] = []
         self.before = 0
-        self.bytes_compared = self.bytes_different = self.cycles_different = 0
+        self.bytes_different = self.cycles_different = 0
         self.waveforms: list[Path] = []
         self._opened = ExitStack()
         self._steps: StepsOnRtl | None = None
@@ -121,7 +122,6 @@ class OnRtl:
         number, steps = model.moment.step + 1, self._steps or self._begin(model, optimiser)
         scale = optimiser.loss_scale.scale
         done = steps.step(images, labels, learning_rate, smoothing)
-        self.bytes_compared += done.compared
         self.bytes_different += done.different
         self.cycles_different += sum(abs(one.counted["cycles"] - one.predicted["cycles"]) for one in done.programs)
         if not done.agrees:
@@ -132,7 +132,7 @@ class OnRtl:
             self._record(number, steps.played, self.wave.command)
         updated = not done.programs[-1].outcome.overflow
         line = {"step": number, "loss": done.loss, "accuracy": done.correct / len(labels), "updated": updated}
-        line |= {"loss_scale": scale} | _added([program.counted for program in done.programs])
+        line |= {"loss_scale": scale, "bytes_compared": done.compared} | _added([program.counted for program in done.programs])
         self.history.append(line)
         append_line(self.path, json.dumps(line))
         return Outcome(done.loss, done.correct, updated)
@@ -249,7 +249,7 @@ def learn(
         "reached": metrics["test_accuracy"] >= until,
         "epochs": len(metrics["train_loss"]),
         "step_count": len(history),
-        "bytes_compared": steps.bytes_compared,
+        "bytes_compared": sum(one["bytes_compared"] for one in history),
         "bytes_different": steps.bytes_different,
         "cycles_different": steps.cycles_different,
         "rtl_cycles": steps.cycles,
@@ -299,11 +299,11 @@ def _tests(path: Path, steps_an_epoch: int, history: Sequence[Mapping[str, Any]]
     return tests
 
 
-_HISTORY = ("step", "loss", "accuracy", "cycles")
+_HISTORY = ("step", "loss", "accuracy", "cycles", "bytes_compared")
 _TEST = ("step", "steps_on_rtl", "cycles", "accuracy")
 """What is read of a step, and of a test, again."""
 
-_OF_A_STEP = ("step", "loss", "accuracy", "updated", "loss_scale")
+_OF_A_STEP = ("step", "loss", "accuracy", "updated", "loss_scale", "bytes_compared")
 
 
 def _added(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
