@@ -111,6 +111,7 @@ class _Kept:
             rows = min(-(-outer * tile // whole.grid_x), lines // whole.grid_x)
             rows = rows if rows < grid else rows // grid * grid
             columns, grid = rows * whole.grid_x, min(rows, grid)
+            of_weights[Counter.OUTER] = -(-columns // tile), None
         elif Counter.OUTER in (weights.u_counter, weights.v_counter):  # of a batch
             outer = max(1, outer // weights.middle) * weights.middle
             columns = outer * tile

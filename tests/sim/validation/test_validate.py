@@ -15,6 +15,7 @@ from dataflow.compile.walks import Step, loops
 from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from hw.config import PRESETS
+from hw.isa.agreement import Agreement
 from hw.isa.commands import Counter, Load, Product, Store, Sync, Walk
 from hw.ratio import Ratio
 from sim.cli import main
@@ -41,6 +42,15 @@ def test_sections_are_the_whole_program_in_order():
     made = [command for section in sections(assembled) for operation in section.operations for command in operation]
     assert [replace(one, after=0) if isinstance(one, Load | Store) else one for one in made] == due
     assert {section.origin.kind for section in sections(assembled)} == {"product", "vector", "update"}
+
+
+def test_weights_that_are_not_held_are_cut_as_the_tiles_are():
+    """Windows from a ring are cut at rows of images, so that there are other tiles than were asked for."""
+    small = PRESETS["small"]
+    for section in sections(program("vgg19", small)):
+        agreement = Agreement(small)
+        for command in cut(small, section, Limits((3, 2, 2), 100_000, 64)).commands:
+            agreement.follow(command)
 
 
 @pytest.mark.parametrize("name", NARROW)
