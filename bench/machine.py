@@ -40,7 +40,7 @@ def _rates() -> Iterator[Figure]:
     """Cycles of the forward program of a batch of one, all of them stepped, a second of processor time."""
     config, network = CONFIG, zoo.load("resnet18")
     commands = assemble(network, lower(network, config, batch=1, ratio=RATIO), config, RATES).forward
-    native.library()  # compiled and loaded
+    native.loaded()  # compiled and loaded
     start = time.process_time()
     cycles = execute(config, commands, Memory.of(config), skip=False).cycles
     rate = cycles / (time.process_time() - start)

@@ -501,9 +501,9 @@ class _Assembler:
 
     def _is_apart(self, gradient: Sequence[Product], target: str) -> bool:
         """Whether a layer has one product as its weight gradient, and that reads nothing of what is being made."""
-        regions = {region for product in gradient for region in (product.weights.region, product.activations.region)}
-        places = {self.memory[region].name for region in regions}
-        return len(gradient) == 1 and gradient[0].count == 1 and self.memory[target].name not in places
+        if len(gradient) != 1 or gradient[0].count != 1:
+            return False
+        return self.memory[target].name not in self.emitter.operands_of(gradient[0]).values()
 
 
 def _update_behind(commands: Sequence[Product | Vector | Update]) -> tuple[Update, list[Product]] | None:

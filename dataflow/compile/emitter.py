@@ -44,12 +44,16 @@ class Emitter:
         self.origin = Origin("", Stage.FORWARD, "vector")
         self.operands: Iterable[str] = ()  # of the last product, by their places in memory
 
+    def operands_of(self, product: Product) -> Names:
+        """What it reads, by its places in memory."""
+        operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
+        return {source: self.memory[region].name for source, region in operands.items()}
+
     def begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
         """A product without its drain: what stands between them the vector unit does while the array computes."""
         yield from self.dependences.close()
         begun = begins(self.config, self.memory, product)
-        operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
-        names: Names = {source: self.memory[region].name for source, region in operands.items()}
+        names = self.operands_of(product)
         self.operands = names.values()
         yield from self.dependences.ordered(begun.commands, names)
         return begun

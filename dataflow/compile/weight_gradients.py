@@ -205,11 +205,10 @@ class WeightGradients:
 
     def _before_written(self, written: set[str]) -> Iterator[Command]:
         """Those that read what is about to be written, and all that wait in front of them."""
-        memory = self.emitter.memory
         reading = [
             number
             for number, part in enumerate(self._waiting)
-            if written & {memory[region].name for region in (part.product.weights.region, part.product.activations.region)}
+            if not written.isdisjoint(self.emitter.operands_of(part.product).values())
         ]
         for _ in range(reading[-1] + 1 if reading else 0):
             yield from self._begin()

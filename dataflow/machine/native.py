@@ -70,7 +70,7 @@ def make(main: Path = MAIN) -> Path:
 
 
 @cache
-def library() -> ctypes.CDLL:
+def loaded() -> ctypes.CDLL:
     """Loaded, with the types of its functions."""
     found = ctypes.CDLL(str(make()))
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -98,7 +98,7 @@ def array(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
 
 def last_byte(config: AcceleratorConfig, walk: Walk) -> int:
     """Of all elements of a walk that are inside; -1 where none is."""
-    return int(library().walk_last_byte(array(list(sizes(config).values())), array(list(flat(walk)))))
+    return int(loaded().walk_last_byte(array(list(sizes(config).values())), array(list(flat(walk)))))
 
 
 class Machine:
@@ -114,7 +114,7 @@ class Machine:
 
     def __init__(self, config: AcceleratorConfig, commands: Sequence[Command], run: Run) -> None:
         self._machine = ctypes.c_void_p()
-        self._library = library()
+        self._library = loaded()
         told, of_config = numbers(config, commands), array(list(sizes(config).values()))
         self._called(self._library.machine_new(of_config, array(run), array(told), len(told), ctypes.byref(self._machine)))
 
