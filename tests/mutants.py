@@ -36,6 +36,9 @@ MOST_SECONDS = 300
 COMPILING = tuple(map(Path, ("dataflow/machine/native.py", "tests/support/machine_parts.py")))
 """What compiles all C++."""
 
+COMPILER = Path("sim/simulators/verilator.py")
+"""What compiles Verilog."""
+
 MOST_FILES = 6
 """Of tests that judge a mutant: the nearest ones."""
 
@@ -170,13 +173,22 @@ def reached(test: Path) -> Mapping[Path, int]:
 
 
 def tests_of(path: Path) -> list[Path]:
-    """Tests that judge a module: that of its name, then the nearest, of those those of its own folder, then what imports least.
+    """Tests that judge a module: that of its name, then those of its own folder, then the nearest, then what imports least.
 
-    Those of the pages are left out: they run all of the commands that stand there.
+    Those of the pages are left out: they run all of the commands that stand there. Those that compile Verilog come behind
+    all others, since a mutant of the hardware makes them compile it anew.
     """
     tests = [test for test in imports() if test.name.startswith("test_") and test.parts[1] != "docs" and path in reached(test)]
+    mirrored = Path("tests") / path.parent
     key = {
-        test: (test.stem != f"test_{path.stem}", reached(test)[path], test.parts[1] != path.parts[0], len(reached(test)), test)
+        test: (
+            test.stem != f"test_{path.stem}",
+            COMPILER in reached(test),
+            -len(Path(os.path.commonpath([test.parent, mirrored])).parts),
+            reached(test)[path],
+            len(reached(test)),
+            test,
+        )
         for test in tests
     }
     return sorted(tests, key=key.__getitem__)[:MOST_FILES]
