@@ -87,8 +87,8 @@ def step(
 
     from dataflow.ir.program import Dataflow
     from hw.isa.encoding import encode
+    from sim.steps.assembled import assemble_step, initial_memory
     from sim.steps.step_files import describe
-    from sim.steps.whole_step import assemble_step, initial_memory
     from training import methods
     from training.backend import ExactBackend
     from training.experiment import Experiment, build_optimiser

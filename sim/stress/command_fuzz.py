@@ -25,7 +25,7 @@ from hw.isa.registers import ErrorCode
 from sim.rtl import sat
 from sim.rtl.image import write
 from sim.rtl.sat import Outcome
-from sim.steps.whole_step import assemble_step, initial_memory
+from sim.steps.assembled import assemble_step, initial_memory
 from sim.stress.random_steps import draw
 from training.machine.executor import Executor
 from training.machine.order import Unordered, operations

@@ -31,7 +31,7 @@ from hw.ratio import Ratio
 from sim.rtl import sat
 from sim.rtl.image import write
 from sim.rtl.sat import Disturbance, Outcome
-from sim.steps.whole_step import assemble_step, initial_memory
+from sim.steps.assembled import assemble_step, initial_memory
 from training import methods
 from training.backend import ExactBackend
 from training.machine.executor import Executor

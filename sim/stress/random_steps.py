@@ -19,7 +19,8 @@ from hw.config import PRESETS, AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.functions import ACTIVATIONS
 from hw.ratio import Ratio
-from sim.steps.whole_step import Dataflows, StepOnRtl, assemble_step, step_on_rtl
+from sim.steps.assembled import Dataflows, assemble_step
+from sim.steps.whole_step import StepOnRtl, step_on_rtl
 from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend

@@ -10,7 +10,8 @@ from hw.config import load_config
 from hw.errors import InputError
 from hw.isa.commands import Halt, Update
 from hw.ratio import Ratio
-from sim.steps.whole_step import StepsOnRtl, assemble_step, rates_of, step_in_numpy
+from sim.steps.assembled import assemble_step, rates_of, step_in_numpy
+from sim.steps.whole_step import StepsOnRtl
 from training import methods
 from training.adamw import AdamW
 from training.backend import ExactBackend

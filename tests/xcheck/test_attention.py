@@ -8,7 +8,8 @@ from dataflow.rearrange import Concat, Reshape, Slice, Transpose
 from dataflow.tokens import MatMul
 from hw.config import PRESETS
 from hw.isa.commands import Product
-from sim.steps.whole_step import assemble_step, step_in_numpy, step_on_rtl
+from sim.steps.assembled import assemble_step, step_in_numpy
+from sim.steps.whole_step import step_on_rtl
 from training.backend import ExactBackend
 from training.model import Model
 from training.numbers import to_storage

@@ -10,7 +10,8 @@ from dataflow.network import INPUT, Add, BatchNorm, Flatten, Linear, Network
 from dataflow.tokens import LayerNorm
 from hw.config import PRESETS
 from hw.ratio import Ratio
-from sim.steps.whole_step import assemble_step, step_in_numpy, step_on_rtl
+from sim.steps.assembled import assemble_step, step_in_numpy
+from sim.steps.whole_step import step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.data import random_data

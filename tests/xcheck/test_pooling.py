@@ -9,7 +9,8 @@ from dataflow.axes import Axis, AxisPool
 from dataflow.network import INPUT, Conv, GlobalPool, Linear, MaxPool, Network
 from hw.config import PRESETS
 from hw.errors import InputError
-from sim.steps.whole_step import step_in_numpy, step_on_rtl
+from sim.steps.assembled import step_in_numpy
+from sim.steps.whole_step import step_on_rtl
 from training.backend import ExactBackend
 from training.model import Model
 from training.numbers import to_storage

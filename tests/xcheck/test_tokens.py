@@ -7,7 +7,8 @@ from dataflow.network import INPUT, Conv, Linear, Network, Relu
 from dataflow.tokens import Activation, Embed, Select
 from hw.config import PRESETS
 from hw.isa.functions import ACTIVATIONS
-from sim.steps.whole_step import step_in_numpy, step_on_rtl
+from sim.steps.assembled import step_in_numpy
+from sim.steps.whole_step import step_on_rtl
 from training.backend import ExactBackend
 from training.model import Model
 from training.numbers import to_storage

@@ -11,8 +11,8 @@ from dataflow.network import INPUT, BatchNorm, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.ratio import Ratio
 from sim.rtl.image import decode, weights, write
+from sim.steps.assembled import assemble_step, initial_memory
 from sim.steps.program import run_program
-from sim.steps.whole_step import assemble_step, initial_memory
 from training.backend import ExactBackend
 from training.loss import scaled_gradient, share, targets
 from training.machine.executor import Executor

@@ -26,8 +26,9 @@ from sim.learning.loop import STEPS, first_test, learn
 from sim.learning.recording import Part, operations, record
 from sim.rtl.image import write
 from sim.rtl.sat import Device
+from sim.steps.assembled import assemble_step, initial_memory
 from sim.steps.difference import _number
-from sim.steps.whole_step import StepsOnRtl, assemble_step, initial_memory
+from sim.steps.whole_step import StepsOnRtl
 from training.experiment import Experiment, build_model, build_optimiser, run
 from training.journal import Journal
 from training.machine.walks import blocks

@@ -14,7 +14,8 @@ from hw.errors import InputError
 from hw.isa.checks import check, check_sat
 from hw.isa.commands import Halt, Load, Loop, Source, Sync, Walk
 from hw.ratio import Ratio
-from sim.steps.whole_step import assemble_step, step_on_rtl
+from sim.steps.assembled import assemble_step
+from sim.steps.whole_step import step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.model import Model

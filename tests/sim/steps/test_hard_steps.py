@@ -12,7 +12,8 @@ from hw.ratio import Ratio
 from sim.rtl import sat
 from sim.rtl.image import write
 from sim.rtl.sat import QUIET, Disturbance
-from sim.steps.whole_step import StepsOnRtl, assemble_step, initial_memory
+from sim.steps.assembled import assemble_step, initial_memory
+from sim.steps.whole_step import StepsOnRtl
 from training.backend import ExactBackend
 from training.loss import share, targets
 from training.loss_scale import LossScale

@@ -19,7 +19,8 @@ from hw.ratio import Ratio
 from sim.cli import main
 from sim.rtl import sat
 from sim.rtl.image import decode, encode, weights, write
-from sim.steps.whole_step import assemble_step, initial_memory, step_on_rtl
+from sim.steps.assembled import assemble_step, initial_memory
+from sim.steps.whole_step import step_on_rtl
 from training import methods
 from training.backend import ExactBackend
 from training.data import load_data

@@ -10,7 +10,7 @@ from hw.config import PRESETS
 from hw.errors import InputError
 from hw.isa.commands import LOOPS, Halt, Load, Loop, Pass, Sink, Source, Store, Sync, Walk
 from hw.ratio import Ratio
-from sim.steps.whole_step import assemble_step
+from sim.steps.assembled import assemble_step
 from training import methods
 from training.backend import ExactBackend
 from training.machine.executor import Executor
