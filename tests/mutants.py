@@ -173,17 +173,19 @@ def reached(test: Path) -> Mapping[Path, int]:
 
 
 def tests_of(path: Path) -> list[Path]:
-    """Tests that judge a module: that of its name, then those of its own folder, then the nearest, then what imports least.
+    """Tests that judge a module: that of its name, then what imports it, or what imports that, then all others.
 
-    Those of the pages are left out: they run all of the commands that stand there. Those that compile Verilog come behind
-    all others, since a mutant of the hardware makes them compile it anew.
+    Of these come first those of its own folder, then the nearest, then what imports least.
+    Those of the pages are left out: they run all of the commands that stand there. Of the hardware, those that compile Verilog
+    come behind all others, since a mutant makes them compile it anew.
     """
     tests = [test for test in imports() if test.name.startswith("test_") and test.parts[1] != "docs" and path in reached(test)]
     mirrored = Path("tests") / path.parent
     key = {
         test: (
             test.stem != f"test_{path.stem}",
-            COMPILER in reached(test),
+            path.parts[0] == "hw" and COMPILER in reached(test),
+            reached(test)[path] > 2,
             -len(Path(os.path.commonpath([test.parent, mirrored])).parts),
             reached(test)[path],
             len(reached(test)),
