@@ -63,7 +63,7 @@ def _restore(model: Model, optimiser: Optimiser, arrays: dict[str, Any], text: d
     for layer, site in model.sites.items():
         site.memory.update(below(arrays, f"site/{layer}/"))
     step, steps = text["moment"]
-    model.moment = Moment(int(step), int(steps))
+    model.moment = Moment(int(step), None if steps is None else int(steps))
     model.prepare()
     for name, rng in model.generators().items():
         rng.bit_generator.state = text["generators"][name]
