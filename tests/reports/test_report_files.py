@@ -136,7 +136,10 @@ def test_a_table_of_ones_own(tmp_path):
     for text, message in (
         ("volts = 1", "unknown field 'volts'; allowed: add_32, dram_64, "),
         ("add_32 = -1", "add_32 must be joules, above 0 and below 1, not -1"),
-        ("add_32 = true", "add_32 must be joules"),
+        *(
+            (f"add_32 = {value}", "add_32 must be joules, above 0 and below 1, not ")
+            for value in ("true", "'x'", "[1]", "0", "1", "nan", "inf")
+        ),
         ("source = 3", "source must be text, not 3"),
     ):
         (tmp_path / "mine.toml").write_text(text)

@@ -136,6 +136,11 @@ def test_the_bound_catches_a_dropped_term():
     assert (difference > fast.fast_error_bound(1000, absolute)).mean() > 0.5
 
 
+def test_the_bound_by_its_formula():
+    """Of 2¹⁰ products gamma is 2⁻¹⁴ / (1 - 2⁻¹⁴), twice over; and of sums of zeros half a subnormal a term and sum are left."""
+    assert fast.fast_error_bound(1 << 10, np.array([0.0, 3.0])) == pytest.approx([2.0**-139, 6 / (2**14 - 1)], rel=1e-12)
+
+
 def test_fast_packed_equals_fast_dense_of_the_masked_weight():
     rng = np.random.default_rng(2)
     ratio = Ratio(2, 8)

@@ -43,50 +43,6 @@ def call(*arguments):
     return ended.value.code
 
 
-def test_constants_are_set_by_name_and_kind():
-    assert methods.load("srste", {"pruned_decay": "0.25"}).pruned_decay == 0.25
-    assert methods.load("transposable", {"refresh_steps": "7"}).refresh_steps == 7
-    assert methods.load("s-ste", {"sampled": "False"}).sampled is False
-    assert methods.constants(methods.registry()["bimask"]) == ("pruned_decay", "refresh_steps", "candidates")
-
-
-DECAY = {"dense": 1 / 80, "fine_tune": 0.1, "rate": 2e-4}
-CONSTANTS = {
-    "bdwp-srste": {"pruned_decay": 2e-4},
-    "bimask": {"pruned_decay": 2e-4, "refresh_steps": 100, "candidates": 10},
-    "decay-exponential": DECAY,
-    "decay-linear": DECAY,
-    "pretrain-2by4": {"pruned_decay": 6e-5, "refresh_steps": 40, "dense_end": 1 / 6, "sampled": True},
-    "s-ste": {"sampled": True},
-    "sdgp-maxnorm": {"epsilon": 1e-4},
-    "slope": {"refresh_steps": 100},
-    "srste": {"pruned_decay": 2e-4},
-    "transposable": {"refresh_steps": 40},
-}
-"""Of methods that have any; decay of pruned weights is off in the others."""
-
-
-@pytest.mark.parametrize("name", sorted(methods.registry()))
-def test_constants_that_are_not_set_are_those_of_the_papers(name):
-    method = methods.load(name)
-    found = {constant: getattr(method, constant) for constant in methods.constants(type(method))}
-    assert found == {"pruned_decay": 0.0} | CONSTANTS.get(name, {})
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"x": "1"}, "method 'transposable' has no constant 'x'; it has: pruned_decay, refresh_steps"),
-        ({"refresh_steps": "1.5"}, "refresh_steps='1.5': must be a whole number, 0..2147483647"),
-        ({"pruned_decay": "inf"}, "pruned_decay='inf': must be a finite number"),
-        ({"pruned_decay": "two"}, "pruned_decay='two': must be a finite number"),
-    ],
-)
-def test_a_wrong_constant_is_told(settings, message):
-    with pytest.raises(InputError, match=message):
-        methods.load("transposable", settings)
-
-
 def test_a_method_in_a_file_trains_sweeps_and_is_told_apart_by_its_content(tmp_path, capsys):
     file = tmp_path / "later.py"
     file.write_text(OWN)

@@ -29,3 +29,22 @@ def test_what_is_divided():
 def test_what_is_no_scale_is_refused(divisor):
     with pytest.raises(InputError, match=r"the scale of mlp must be a whole number|at most 1,024|in 1\.\.1024"):
         zoo.load(f"mlp/{divisor}")
+
+
+@pytest.mark.parametrize(
+    "name, narrow",
+    [
+        ("resnet18/32", True),
+        ("mlp/2", True),
+        ("mlp/1", False),
+        ("mlp", False),
+        ("mlp/", False),
+        ("mlp/x", False),
+        ("mlp/-2", False),
+        ("net/2", False),
+        ("net", False),
+        ("folder/2.onnx", False),
+    ],
+)
+def test_a_narrow_version_has_a_divisor_above_one_behind_a_known_name(name, narrow):
+    assert zoo.is_narrow(name) is narrow
