@@ -1,6 +1,6 @@
 """The commands of a training step, in two programs between which the host computes the loss."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -15,6 +15,7 @@ from dataflow.compile.emitter import Emitter, Origin
 from dataflow.compile.loss import LossPasses
 from dataflow.compile.memory import Memory, Tensor
 from dataflow.compile.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
+from dataflow.compile.pipelines import Held, PassBefore, PassesBehind, alone, pass_before, passes_behind
 from dataflow.compile.placement import Placement
 from dataflow.compile.products import begin, begin_batch, turned
 from dataflow.compile.updates import Layer, Rates
@@ -92,6 +93,8 @@ class _Assembler:
         self.made, self.normalised = places.made, places.normalised
         self.emitter = Emitter(config, self.memory)
         self.gradients = WeightGradients(self.emitter, rates)
+        self.held: list[Held] | None = None  # operations that are not given yet, while they are collected
+        self.late: list[Held] = []  # the last operation, which what comes next may go beside
         self.ahead: set[str] = set()  # layers whose weight gradients are known of before their place in the program
         self.summed: list[Channels] = []  # where sums are already, which what they sum up was written beside
 
@@ -147,6 +150,7 @@ class _Assembler:
             if isinstance(command, Product):
                 pending.append(command)
             elif isinstance(command, Update):
+                yield from self._left()
                 if command.layer not in self.ahead:
                     yield from self._gradient(command, pending)
                 pending = []
@@ -154,20 +158,69 @@ class _Assembler:
                 self.emitter.origin = Origin(command.layer, command.stage, "vector")
                 yield from self._vector(command, pending, _update_behind(commands[place + 1 :]))
                 pending = [] if command.fused else pending
+        yield from self._left()
 
     def _ordered(
         self, commands: Iterable[Command], names: Mapping[Source | Sink, str | None], behind: str | None = None
     ) -> Iterator[Command]:
         """Commands of operations that read and write these tensors, as far as there are, behind what they depend on."""
         places = {stream: self.memory[name].name for stream, name in names.items() if name}
-        yield from self.gradients.beside((list(commands), places), behind)
+        yield from self._operation((list(commands), places), behind)
 
-    def _product(self, product: Product, drain: Drain) -> Iterator[Command]:
+    def _operation(self, operation: Operation, behind: str | None = None) -> Iterator[Command]:
+        """An operation of the vector unit, now or, where operations are collected, later."""
+        if self.held is None:
+            yield from self.gradients.beside(operation, behind)
+        else:
+            self.held.append(Held(self.emitter.origin, operation, behind))
+
+    def _collected(self, operations: Iterator[Command]) -> list[Held]:
+        """Operations that are to be given later."""
+        self.held = []
+        assert not list(operations)
+        held, self.held = self.held, None
+        return held
+
+    def _left(self) -> Iterator[Command]:
+        """The last operation, if it has not been given yet."""
+        late, self.late = self.late, []
+        yield from self._given(late)
+
+    def _given(self, held: Iterable[Held]) -> Iterator[Command]:
+        """Operations that were collected."""
+        around = self.emitter.origin
+        for one in held:
+            self.emitter.origin = one.origin
+            yield from self.gradients.beside(one.operation, one.behind)
+        self.emitter.origin = around
+
+    def _product(self, product: Product, drain: Drain, held: Sequence[Held] = ()) -> Generator[Command, None, Sequence[Held]]:
+        """A product, in parts beside what comes before it or behind; and which operations behind it are left."""
         is_batch = isinstance(self.layers[product.layer], MatMul)
-        for one in [turned(product)] if is_batch else product.singles():
-            begun = yield from self.emitter.begin(one, begin_batch if is_batch else begin)
+        begins = begin_batch if is_batch else begin
+        product = turned(product) if is_batch else product
+        single, config = is_batch or product.count == 1, self.config
+        around = [*self.late, *held]
+        made: PassBefore | PassesBehind | None = None
+        if single and around and self.gradients.waiting_cycles < max(alone(config, [one]) for one in around):
+            if self.late and not is_batch:
+                made = pass_before(self.emitter, self.late[0], product, begins, drain)
+            made = made or passes_behind(self.emitter, product, begins, drain, held)
+        if isinstance(made, PassBefore):
+            self.late = []
+        yield from self._left()
+        if isinstance(made, PassesBehind):
+            yield from self._given(made.ahead)
+            held = [one for one in held if one not in (*made.ahead, *made.held)]
+        if made:
+            yield from self.gradients.before_written(made.written)
+            yield from made.commands(self.gradients.updates())
+            return held
+        for one in [product] if is_batch else product.singles():
+            begun = yield from self.emitter.begin(one, begins)
             yield from self.gradients.updates()
             yield from self.emitter.drain(one, begun, drain)
+        return held
 
     def _vector(self, vector: Vector, pending: list[Product], behind: tuple[Update, list[Product]] | None) -> Iterator[Command]:
         """Its passes, the first of them over the sums of the pending products as they leave where it is fused.
@@ -190,13 +243,28 @@ class _Assembler:
             residual = first.residuals[0] if first.residuals else None
             drain = Drain(steps=first.steps, scale=scale, tensor=source, bias=bias, residual=residual, gate=gate, sums=sums)
             if cleared:
+                yield from self._left()
                 yield from self._zeros(source)
-            for product in pending:
-                yield from self._product(product, drain)
-            if behind and self._is_apart(behind[1], target):
+            apart = behind and self._is_apart(behind[1], target)
+            held: Sequence[Held] = [] if apart else self._collected(self._passes(vector, chain, rest, source))
+            if len(pending) == 1:
+                held = yield from self._product(pending[0], drain, held)
+            else:
+                for product in pending:
+                    yield from self._product(product, drain)
+            if behind and apart:
                 self.ahead.add(behind[0].layer)
                 yield from self._gradient(*behind)
-        source = source or target  # whose parts are there already
+                held = self._collected(self._passes(vector, chain, rest, source))
+        else:
+            yield from self._left()
+            held = self._collected(self._passes(vector, chain, rest, source or target))  # whose parts are there already
+        yield from self._given(held[:-1])
+        self.late = list(held[-1:])
+
+    def _passes(self, vector: Vector, chain: Chain, rest: Iterable[tuple[int, Part]], source: str) -> Iterator[Command]:
+        """Passes from memory to memory from `source` on, and the sums that are taken of what they leave."""
+        target = self.places.operand(vector.target).tensor
         for number, part in rest:
             if part.alone:
                 yield from self._alone(part.alone, source, chain.written(number, target))
@@ -357,11 +425,11 @@ class _Assembler:
             Store(sink=Sink.RESULTS, walk=whole(written, lanes)),
         )
         names: Names = {Source.ELEMENTS: self.memory[source].name, Sink.RESULTS: written.name}
-        yield from self.gradients.beside((list(commands), names))
+        yield from self._operation((list(commands), names))
 
     def _operations(self, operations: Iterable[Operation]) -> Iterator[Command]:
         for operation in operations:
-            yield from self.gradients.beside(operation)
+            yield from self._operation(operation)
 
     def _bias_gradient(self, layer: str) -> Iterator[Command]:
         if self.places.has_bias(layer):

@@ -58,8 +58,22 @@ class Dependences:
         self._written: dict[str, int] = {}  # results that have been stored when a tensor is as last written
         self._read: dict[str, int] = {}  # and when it has been read
 
+    def part(self, names: Iterable[str], parts: int) -> None:
+        """From now on so many parts of these tensors are written and read one by one."""
+        for name in names:
+            for table in (self._written, self._read):
+                table |= dict.fromkeys((_part(name, part) for part in range(parts)), table.get(name, 0))
+
+    def waits_for_all(self, names: Iterable[str]) -> bool:
+        """Whether one of these tensors is complete after a synchronisation alone."""
+        return any(self._written.get(name) == NEVER for name in names)
+
     def ordered(
-        self, commands: Iterable[Command], tensors: Mapping[Source | Sink, str], behind: str | None = None
+        self,
+        commands: Iterable[Command],
+        tensors: Mapping[Source | Sink, str],
+        behind: str | None = None,
+        part: int | None = None,
     ) -> Iterator[Command]:
         """Commands of operations, each ending with its stores, with what they come after.
 
@@ -72,10 +86,16 @@ class Dependences:
             not read again.
         behind : str, optional
             Where results go that are stored right behind others.
+        part : int, optional
+            Which part of the tensors that are in parts.
         """
+
+        def place(name: str) -> str:
+            return _part(name, part) if part is not None and _part(name, part) in self._written else name
+
         loaded: set[str] = set()
         stored = False
-        if any(self._written.get(name) == NEVER for name in tensors.values()):
+        if self.waits_for_all(tensors.values()):
             yield from self.synchronised()
         written = {name for stream, name in tensors.items() if isinstance(stream, Sink)}
         if self._open and not self._open[0].isdisjoint(written):
@@ -89,13 +109,13 @@ class Dependences:
                 name = tensors[command.source]
                 loaded = {name} if stored else {*loaded, name}
                 stored = False
-                yield replace(command, after=self._written.get(name, 0))
+                yield replace(command, after=self._written.get(place(name), 0))
             elif isinstance(command, Store) and command.sink is Sink.RESULTS:
                 name = behind if stored and behind else tensors[command.sink]
-                yield replace(command, after=self._read.get(name, 0))
+                yield replace(command, after=self._read.get(place(name), 0))
                 self._stored += 1
-                self._written[name] = self._stored
-                self.read(loaded)
+                self._written[name] = self._written[place(name)] = self._stored
+                self.read({*loaded, *map(place, loaded)})
                 stored = True
             else:
                 yield command
@@ -114,3 +134,7 @@ class Dependences:
         yield from self.close()
         self._begin()
         yield Sync()
+
+
+def _part(name: str, part: int) -> str:
+    return f"{name} part {part}"

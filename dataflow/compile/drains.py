@@ -7,7 +7,7 @@ from typing import Any
 from dataflow.compile.by_channel import ChannelPass
 from dataflow.compile.memory import Memory
 from dataflow.compile.products import Begun
-from dataflow.compile.walks import access
+from dataflow.compile.walks import access, some_columns
 from dataflow.ir.program import Loop, MatrixView
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption
@@ -55,9 +55,11 @@ def emit_drain(
         columns = some[1]
     tiles_n = -(-columns // tiling.columns)
 
-    def walk(tensor: str, seen: MatrixView) -> Walk:
-        found = access(config, seen, memory[tensor], across=True)
-        return (found.of_columns(*some) if some else found).tiled(
+    def walk(tensor: str, seen: MatrixView, cut: tuple[int, int] | None = None) -> Walk:
+        of = config, seen, memory[tensor]
+        found = some_columns(*of, cut) if cut else access(*of, across=True)
+        assert found is not None  # else these columns are no loops of their own
+        return found.tiled(
             rows=(Counter.MIDDLE, tiling.rows),
             columns=(Counter.OUTER, tiling.columns),
             boundary=lanes,
@@ -72,9 +74,9 @@ def emit_drain(
         once: dict[str, Any] = {"outer": 1, "v_size": 1, "v_tile": 1, "v_counter": Counter.NONE} if held else {}
         yield Load(source=Source.FACTORS, walk=replace(walk(drain.bias, along), **once))
     if drain.residual:
-        yield Load(source=Source.RESIDUAL, walk=walk(drain.residual, view))
+        yield Load(source=Source.RESIDUAL, walk=walk(drain.residual, view, some))
     if drain.gate:
-        yield Load(source=Source.GATE, walk=walk(drain.gate, view))
+        yield Load(source=Source.GATE, walk=walk(drain.gate, view, some))
     step = Pass(
         words=columns * chunks,
         steps=drain.steps,
@@ -91,6 +93,6 @@ def emit_drain(
         held_block=-(-tiling.rows // lanes),
     )
     yield drain.sums.beside(step, lanes) if drain.sums else step
-    yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view))
+    yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view, some))
     if drain.sums:
         yield drain.sums.stores(lanes)

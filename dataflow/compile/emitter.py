@@ -49,13 +49,28 @@ class Emitter:
         operands = {Source.WEIGHTS: product.weights.region, Source.ACTIVATIONS: product.activations.region}
         return {source: self.memory[region].name for source, region in operands.items()}
 
-    def begin(self, product: Product, begins: Callable[..., Begun] = begin) -> Generator[Command, None, Begun]:
-        """A product without its drain: what stands between them the vector unit does while the array computes."""
+    def names_of(self, drain: Drain) -> Names:
+        """What a drain reads and writes, by its places in memory."""
+        streams: dict[Source | Sink, str | None] = {
+            Source.FACTORS: drain.bias,
+            Source.RESIDUAL: drain.residual,
+            Source.GATE: drain.gate,
+            Sink.RESULTS: drain.tensor,
+        }
+        return {stream: self.memory[tensor].name for stream, tensor in streams.items() if tensor}
+
+    def begin(
+        self, product: Product, begins: Callable[..., Begun] = begin, part: int | None = None
+    ) -> Generator[Command, None, Begun]:
+        """A product without its drain: what stands between them the vector unit does while the array computes.
+
+        `part` is which part of its operands it reads, where they come in parts.
+        """
         yield from self.dependences.close()
         begun = begins(self.config, self.memory, product)
         names = self.operands_of(product)
         self.operands = names.values()
-        yield from self.dependences.ordered(begun.commands, names)
+        yield from self.dependences.ordered(begun.commands, names, part=part)
         return begun
 
     def drain(
@@ -65,14 +80,19 @@ class Emitter:
         drain: Drain,
         name: str | None = None,
         some: tuple[int, int] | None = None,
+        part: int | None = None,
     ) -> Iterator[Command]:
-        """What takes its sums, or those of `some` columns; `name` is that of its results, if not of all that they are in."""
-        streams = {Source.FACTORS: drain.bias, Source.RESIDUAL: drain.residual, Source.GATE: drain.gate}
-        names: Names = {stream: self.memory[tensor].name for stream, tensor in streams.items() if tensor}
-        names[Sink.RESULTS] = name or self.memory[drain.tensor].name
+        """What takes its sums, or those of `some` columns; `name` is that of its results, if not of all that they are in.
+
+        `part` is which part of the results that is, where others wait for parts.
+        """
+        names = self.names_of(drain)
+        if name:
+            names[Sink.RESULTS] = name
         around, self.origin = self.origin, Origin(product.layer, product.stage, "product")
         behind = drain.sums.results.name if drain.sums else None
-        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain, some), names, behind)
+        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain, some), names, behind, part)
         self.dependences.read(self.operands)  # which the array has read when all sums have left
-        yield from self.dependences.limited()
+        if not some:
+            yield from self.dependences.limited()
         self.origin = around

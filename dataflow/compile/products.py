@@ -11,6 +11,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.commands import Command, Counter, Load, Source
 from hw.isa.commands import Product as ProductCommand
+from hw.isa.microarchitecture import RESULT_TILES
 from hw.isa.operands import chunk_words
 
 
@@ -98,6 +99,20 @@ def begin(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
     )  # fmt: skip
     activations = _activations(config, memory, window.lines if window else product.activations, tiling)
     return Begun((load, activations, _command(product, tiling, window)), tiling, product.output)
+
+
+def product_cycles(config: AcceleratorConfig, product: Product, begun: Begun) -> tuple[float, float]:
+    """Of the array, or of the port that brings operands, estimated: for all tiles, and for those that fit the output buffer."""
+    tiling = begun.tiling
+    tiles = tiling.tiles_n * tiling.tiles_m
+    computed = tiles * product.kept * tiling.rows * tiling.columns / config.macs_per_cycle
+    read = sum(
+        walk.outer * walk.middle * walk.inner * (walk.u_tile * walk.v_tile << walk.size_log2)
+        for walk in (load.walk for load in begun.commands if isinstance(load, Load))
+    )
+    cycles = max(computed, read / config.axi_data_bytes)
+    room = min(RESULT_TILES, 2 * config.result_buffer_words // (tiling.vectors or tiling.slots[0] * tiling.columns))
+    return cycles, cycles * room / tiles
 
 
 def _activations(config: AcceleratorConfig, memory: Memory, view: MatrixView, tiling: Tiling) -> Load:

@@ -61,7 +61,7 @@ class Access:
     across: bool
 
     def of_columns(self, start: int, count: int) -> "Access":
-        """So many columns, of which each is as far from the one before as the next; `across` is set."""
+        """So many columns of those that are even."""
         step = self.walk.v[0].delta
         walk = replace(
             self.walk, base=self.walk.base + start * step, v_size=count, v_tile=count, v=loops([Step(count, step)], run=False)
@@ -70,7 +70,7 @@ class Access:
 
     @property
     def is_even(self) -> bool:
-        """Whether `of_columns` can be: a loop without guards, and rows are u."""
+        """Whether each column is as far from the one before as the next: a loop without guards, and rows are u."""
         first, *others = self.walk.v
         return self.across and not any((first.guard_0, first.guard_1)) and all(loop.count == 1 for loop in others)
 
@@ -158,6 +158,15 @@ def access(config: AcceleratorConfig, view: MatrixView, tensor: Tensor, *, acros
         v=loops(merged(steps(v)), run=False),
     )
     return Access(walk, across)
+
+
+def some_columns(config: AcceleratorConfig, view: MatrixView, tensor: Tensor, some: tuple[int, int]) -> Access | None:
+    """Columns of a view whose rows are u: the first one, and how many; None where they are no loops of their own."""
+    found = access(config, view, tensor, across=True)
+    if found.is_even:
+        return found.of_columns(*some)
+    part = view.of_columns(*some)
+    return access(config, part, tensor, across=True) if part else None
 
 
 def in_words(base: int, element_bytes: int, lanes: int, u: Sequence[Step], v: Sequence[Step], **more: Any) -> Walk:  # noqa: ANN401

@@ -17,13 +17,12 @@ from dataflow.compile.drains import Drain
 from dataflow.compile.emitter import Emitter, Origin
 from dataflow.compile.memory import NEXT
 from dataflow.compile.parts import cycles_of, part_of, parts_of
-from dataflow.compile.products import Begun, begin
+from dataflow.compile.products import Begun, begin, product_cycles
 from dataflow.compile.updates import Layer, Rates
 from dataflow.compile.walks import access
 from dataflow.ir.program import Product, Stage, Update
 from hw.isa.bits import PassOption
-from hw.isa.commands import Command, Load, Sink
-from hw.isa.microarchitecture import RESULT_TILES
+from hw.isa.commands import Command, Sink
 from hw.ratio import Ratio
 
 SHORT = 4
@@ -138,13 +137,18 @@ class WeightGradients:
             parts = []
             for number, single in enumerate(singles):
                 piece = Piece((0, single.n), drain.tensor, behind if number == len(singles) - 1 else [])
-                parts.append(Part(single, drain, [piece], *self._cycles(single, begin(config, memory, single))))
+                parts.append(Part(single, drain, [piece], *product_cycles(config, single, begin(config, memory, single))))
         if has_bias:
             bias = Layer.of(tensors, f"{name}.bias", tensors[f"{name}.bias_gradient"])
             *others, end = parts[-1].pieces
             end = replace(end, updates=[*end.updates, (bias, update.ratio, f"{name}.bias_gradient")])
             parts[-1] = replace(parts[-1], pieces=[*others, end])
         self._waiting.extend(parts)
+
+    @property
+    def waiting_cycles(self) -> float:
+        """Of the array, that it has something to do for beside passes."""
+        return sum(part.alone for part in self._waiting)
 
     def _part(self, product: Product, drain: Drain, layer: Layer, ratio: Ratio) -> Part:
         """Of a layer with one product: pieces that are updated at once."""
@@ -158,7 +162,7 @@ class WeightGradients:
             name = f"{drain.tensor} {start}"
             some = layer.columns(*cut, ratio) if layer.is_packed else layer.flat_columns(*cut)
             pieces.append(Piece(cut, name, [(some, ratio, name)]))
-        cycles, room = self._cycles(product, begun)
+        cycles, room = product_cycles(config, product, begun)
         return Part(product, drain, pieces, cycles / len(pieces), room, not begun.tiling.weights_held)
 
     def beside(self, operation: Operation, behind: str | None = None) -> Iterator[Command]:
@@ -168,7 +172,7 @@ class WeightGradients:
         """
         commands, names = operation
         dependences = self.emitter.dependences
-        yield from self._before_written({name for stream, name in names.items() if isinstance(stream, Sink)})
+        yield from self.before_written({name for stream, name in names.items() if isinstance(stream, Sink)})
         count, done = parts_of(commands), 0
         each = cycles_of(self.emitter.config, commands) / count
         while done < count:
@@ -203,7 +207,7 @@ class WeightGradients:
                 yield from emitter.dependences.ordered(commands, names)
         emitter.origin = around
 
-    def _before_written(self, written: set[str]) -> Iterator[Command]:
+    def before_written(self, written: set[str]) -> Iterator[Command]:
         """Those that read what is about to be written, and all that wait in front of them."""
         reading = [
             number
@@ -237,16 +241,3 @@ class WeightGradients:
         yield from self.emitter.drain(part.product, begun, part.drain, piece.name, some)
         self._due += piece.updates
         self._left += self._piece
-
-    def _cycles(self, product: Product, begun: Begun) -> tuple[float, float]:
-        """Of the array, or of the port that brings operands: for all tiles, and for those that fit the output buffer."""
-        config, tiling = self.emitter.config, begun.tiling
-        tiles = tiling.tiles_n * tiling.tiles_m
-        computed = tiles * product.kept * tiling.rows * tiling.columns / config.macs_per_cycle
-        read = sum(
-            walk.outer * walk.middle * walk.inner * (walk.u_tile * walk.v_tile << walk.size_log2)
-            for walk in (load.walk for load in begun.commands if isinstance(load, Load))
-        )
-        cycles = max(computed, read / config.axi_data_bytes)
-        room = min(RESULT_TILES, 2 * config.result_buffer_words // (tiling.vectors or tiling.slots[0] * tiling.columns))
-        return cycles, cycles * room / tiles

@@ -43,17 +43,18 @@ class Window:
 
     @classmethod
     def of(cls, config: AcceleratorConfig, product: Product, shape: tuple[int, ...]) -> "Window | None":
-        """Those of a product whose columns are all pixels of its activations, a tensor of this shape; None of any other."""
+        """Those of a product whose columns are all pixels of some images, of a tensor of this shape; None of any other."""
         view = product.activations
         *taps, channels = view.columns or (Loop(1, 0),)
         axes = [loop.axis for loop in taps]
         spatial = list(range(len(shape) - 1 - len(taps), len(shape) - 1))
-        pixels = tuple((loop.axis, loop.size, loop.step) for loop in view.rows)
+        pixels = [(loop.axis, loop.size, loop.step) for loop in view.rows]
         if product.dataflow is Dataflow.WEIGHT_STATIONARY or not is_skewed(config.columns):
             return None
         if not 1 <= len(taps) <= 2 or axes != spatial or channels.axis != len(shape) - 1:
             return None
-        if pixels != tuple((axis, size, 1) for axis, size in enumerate(shape[:-1])) or any(view.origin[: spatial[0]]):
+        images = [loop.size for loop in view.rows[: spatial[0]]]
+        if pixels != [(axis, size, 1) for axis, size in enumerate((*images, *shape[spatial[0] : -1]))]:
             return None
         sizes, steps = tuple(loop.size for loop in taps), tuple(loop.step for loop in taps)
         starts, grid = tuple(view.origin[axis] for axis in spatial), tuple(shape[axis] for axis in spatial)
