@@ -209,3 +209,11 @@ def test_accuracies_of_a_model_that_always_diverged_are_all_that_they_can_be():
     assert [text.get_text() for text in axes.texts] == ["every training diverged"]
     assert axes.get_xlim() == (0, 100)
     assert not axes.lines and not axes.containers and axes.get_figure().legends == []
+
+
+@pytest.mark.parametrize("draw", [plots._step, plots._utilization, plots._energy, plots._roofline])
+def test_ticks_and_keys_are_of_one_size(result, draw):
+    figure = draw(result)
+    ticks = [*axes_of(figure).get_xticklabels(), *axes_of(figure).get_yticklabels()]
+    keys = [text for legend in figure.legends for text in legend.get_texts()]
+    assert keys and {text.get_fontsize() for text in (*ticks, *keys)} == {9}

@@ -67,6 +67,31 @@ def test_a_value_between_two_points():
     assert studies.on_curve(points, "x", "y", 1) == 10
 
 
+def test_a_mark_is_where_memory_becomes_the_limit_on_its_curve(monkeypatch):
+    """In the units of the axis: 8 GB/s is half of the way from 4 to 16 on a logarithmic axis."""
+    drawn = []
+    monkeypatch.setattr(studies, "curves", lambda lines, marks, **told: drawn.append((lines, marks)) or "")
+    rates = [(4e9, 20.0, 30.0), (16e9, 60.0, 90.0)]
+    points = [{"rate": rate, "dense_images_per_second": dense, "images_per_second": sparse} for rate, dense, sparse in rates]
+    studies._chart(points, "rate", 1e9, {"dense": 8e9, "sparse": None}, "GB/s")
+    ((lines, marks),) = drawn
+    assert {line.name: (line.values, line.dashed) for line in lines} == {
+        "dense": ([(4, 20), (16, 60)], True),
+        "sparse": ([(4, 30), (16, 90)], False),
+    }
+    assert [(mark.x, mark.text) for mark in marks] == [(8, "dense: memory-bound below 8")]
+    assert marks[0].y == pytest.approx(40)
+    assert marks[0].colour == next(line.colour for line in lines if line.name == "dense")
+
+
+def test_what_is_said_of_limits_is_in_their_units():
+    below = {"bandwidth": {"dense": 8e9, "sparse": 12.5e9}, "batch": {"dense": None, "sparse": None}}
+    said = studies._limits(below)
+    assert "dense below 8 GB/s, sparse below 12.5 GB/s" in said and "at no batch of this range" in said
+    below = {"bandwidth": {"dense": None, "sparse": None}, "batch": {"dense": 16, "sparse": None}}
+    assert "at no bandwidth of this range" in studies._limits(below) and "dense below 16 images" in studies._limits(below)
+
+
 def test_the_table_in_markdown_ends_with_the_mean():
     shares = {"dense_gemm_utilization": 0.98, "gemm_utilization": 0.9, "dense_images_per_second": 5, "images_per_second": 9}
     rows = [
