@@ -82,6 +82,13 @@ def sites(tree):
     return [node for node in ast.walk(tree) if id(node) not in skipped and changeable(node)]
 
 
+def placeholders(tree):
+    """The -1 of ``reshape``, for which NumPy takes any negative number."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "reshape"]
+    given = [size for call in calls for one in call.args for size in (one.elts if isinstance(one, ast.Tuple) else [one])]
+    return {id(size.operand) for size in given if isinstance(size, ast.UnaryOp)}
+
+
 def changeable(node):
     """Whether one of the operators is for this node."""
     if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
@@ -266,15 +273,17 @@ def drawn(only: list[str], count: int, seed: int) -> Iterator[Mutant]:
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths}
     pools = {}
     for path in sorted(paths, key=order):
-        seen, keys = Counter[str](), list[str]()
+        seen, keys, left_out = Counter[str](), list[str](), set[int]()
         if path.suffix == ".py":
-            every = map(ast.unparse, sites(ast.parse(texts[path])))
+            tree = ast.parse(texts[path])
+            every = list(map(ast.unparse, sites(tree)))
+            left_out = {place for place, node in enumerate(sites(tree)) if id(node) in placeholders(tree)}
         else:
-            every = (found[0] for found in tokens(texts[path]))
+            every = [found[0] for found in tokens(texts[path])]
         for what in every:
             seen[what] += 1
             keys.append(order(path, what, seen[what]))
-        pools[path] = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+        pools[path] = sorted(set(range(len(keys))) - left_out, key=keys.__getitem__, reverse=True)
     while count and any(pools.values()):
         for path in [path for path in pools if pools[path]][:count]:
             yield plant(path, texts[path], pools[path].pop())

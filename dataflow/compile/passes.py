@@ -37,7 +37,7 @@ ORDER = (
     PassStep.SHIFT,
     PassStep.ROUND,
     PassStep.RESIDUAL,
-    PassStep.MULTIPLY | PassStep.ITSELF | PassStep.THIRD,
+    PassStep.MULTIPLY,
     PassStep.NARROW,
     PassStep.RELU,
     PassStep.GATE,

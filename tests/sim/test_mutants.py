@@ -29,6 +29,16 @@ def test_each_mutant_changes_one_thing(source, changes):
         assert ast.dump(ast.parse(mutant.source)) != ast.dump(ast.parse(source))
 
 
+def test_a_size_that_numpy_finds_is_no_number_to_change(tmp_path, monkeypatch):
+    """Of the five numbers that -1 is or is not, the one of `shape` and both others are changed."""
+    (tmp_path / "module.py").write_text("x.reshape(-1, x.shape[-1]).reshape((2, -1)); f(-1)")
+    monkeypatch.setitem(PLANTS["drawn"].__globals__, "ROOT", tmp_path)
+    changes = [mutant.source.splitlines() for mutant in PLANTS["drawn"](["module.py"], 9, 0)]
+    assert sorted(changes) == sorted(
+        [f"x.reshape(-1, x.shape[{a}]).reshape(({b}, -1))", f"f({c})"] for a, b, c in ((-2, 2, -1), (-1, 3, -1), (-1, 2, -2))
+    )
+
+
 def test_each_mutant_of_cpp_changes_one_thing():
     source = """// a < b, 7
 #include "x1.hpp"

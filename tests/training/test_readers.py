@@ -11,8 +11,11 @@ from PIL import Image
 
 from hw.errors import InputError
 from training.data import load_data
+from training.readers import files
 from training.readers.augment import CropAndFlip
+from training.readers.files import members
 from training.readers.pickles import read_pickle
+from training.readers.pictures import Pictures
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
@@ -108,6 +111,50 @@ def test_what_is_wrong_is_named(tmp_path, contents, message):
     with pytest.raises(InputError, match=message) as raised:
         load_data(f"cifar10:{folder(tmp_path / 'x', contents)}")
     assert "\n" not in str(raised.value)
+
+
+def test_an_archive_is_of_a_gigabyte_at_most(tmp_path):
+    """What its members claim counts, before any is unpacked: of 2³⁰ bytes there is one that is not there."""
+    for size, told in (
+        (2**30, "not a whole tar archive"),
+        (2**30 + 1, r"too large: at most 1,073,741,824 bytes in 10,000 files$"),
+    ):
+        entry = tarfile.TarInfo("a")
+        entry.size = size
+        (tmp_path / "x.tar").write_bytes(entry.tobuf() + bytes(1024))
+        with pytest.raises(InputError, match=told):
+            members(tmp_path / "x.tar")
+
+
+def test_so_many_files_are_not_too_many(tmp_path, monkeypatch):
+    """Nor those of an archive; one more is."""
+    monkeypatch.setattr(files, "MOST_FILES", 3)
+    for path, told in (
+        (archive(tmp_path / "x.tar.gz", dict.fromkeys("abc", b"1")), "too large: .* 3 files"),
+        (folder(tmp_path / "x", dict.fromkeys("abc", b"1")), "too many files: at most 3"),
+    ):
+        assert members(path).keys() == set("abc")
+        more = archive(path, dict.fromkeys("abcd", b"1")) if path.is_file() else path
+        if path.is_dir():
+            (path / "d").touch()
+        with pytest.raises(InputError, match=told):
+            members(more)
+
+
+def test_a_part_of_a_picture_may_be_a_pixel_of_it_and_is_mirrored_half_of_the_time(tmp_path):
+    """Of 2 x 2 pixels a part is one, two or all of them; of a row of 101, too narrow for a part, it is the middle."""
+    pixels, rng = np.array([[0, 10], [50, 200]], np.uint8), np.random.default_rng(0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(np.arange(101, dtype=np.uint8)[None]).save(tmp_path / "b.png")
+
+    def drawn(name, size, count):
+        return Pictures([tmp_path / name], size, size).draw(np.zeros(count, int), rng)[..., 0]
+
+    assert set(pixels.ravel()) < set(drawn("a.png", 1, 400).ravel())
+    parts = drawn("a.png", 2, 400).tolist()
+    plain, mirrored = parts.count(pixels.tolist()), parts.count(pixels[:, ::-1].tolist())
+    assert plain > 20 and abs(mirrored / (plain + mirrored) - 0.5) < 0.15
+    assert (drawn("b.png", 1, 20) == 50).all()
 
 
 def test_a_truncated_archive_is_named(tmp_path):

@@ -93,12 +93,11 @@ def concat(found: Trainable, node: Node) -> None:
     views = [found.in_order(found.held[name]) for name in moving]
     axis = node.get("axis", 0) % len(views[0].axes)
     if len(moving) == len(node.inputs):
-        places = {_place(node, view, axis) for view in views}
-        if len(places) != 1 or len({tuple(tuple(key for key, _ in one) for one in view.axes) for view in views}) != 1:
+        if len({tuple(tuple(key for key, _ in one) for one in view.axes) for view in views}) != 1:
             raise InputError(f"{node.where}: Concat needs tensors whose axes are in one order")
         size = sum(view.shape[axis] for view in views)
         axes = (*views[0].axes[:axis], ((views[0].axes[axis][0][0], size),), *views[0].axes[axis + 1 :])
-        found.add(node, Concat, tuple(view.layer for view in views), seen=axes, axis=places.pop())
+        found.add(node, Concat, tuple(view.layer for view in views), seen=axes, axis=_place(node, views[0], axis))
         return
     token = found.constant(node, 0)
     first = views[0].samples_first and len(views[0].axes) == 3 and len(node.inputs) == 2 and axis == 1

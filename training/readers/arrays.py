@@ -108,9 +108,9 @@ def _unpacked(found: dict[str, bytes | Path], name: str, path: Path) -> bytes:
 def _idx(content: bytes, where: str) -> NDArray:
     """An IDX file: two zero bytes, the type, the number of axes, their sizes in big-endian, then the numbers."""
     kind = IDX_TYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
-    axes = content[3] if kind else 0
-    if kind is None or len(content) < 4 + 4 * axes:
+    if kind is None or len(content) < 4 + 4 * content[3]:
         raise InputError(f"{where}: not an IDX file")
+    axes = content[3]
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", axes, 4))
     dtype, body = np.dtype(kind), len(content) - 4 - 4 * axes
     if body != dtype.itemsize * int(np.prod(shape, dtype=object)):
