@@ -298,6 +298,23 @@ def test_wide_keeps_depthwise_layers_depthwise_and_groups_whole():
     assert wide["grouped"].groups == 2 and wide["grouped"].out_channels % 16 == 0
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_a_layer_is_depthwise_from_two_channels_on(channels):
+    """Of one channel a layer has one group, and becomes as wide as others."""
+    layers = (
+        Conv(name="a", inputs=(INPUT,), out_channels=channels, kernel=1),
+        Conv(name="depthwise", inputs=("a",), out_channels=channels, kernel=3, padding=1, groups=channels),
+        Conv(name="b", inputs=("depthwise",), out_channels=64, kernel=1),
+        Conv(name="c", inputs=("b",), out_channels=64, kernel=3, padding=1),
+        GlobalPool(name="pool", inputs=("c",)),
+        Linear(name="fc", inputs=("pool",), out_features=10),
+    )
+    wide = {layer.name: layer for layer in widen(Network(name="n", input_shape=(8, 8, 8), layers=layers), RATIO).layers}
+    outputs = wide["a"].out_channels
+    assert outputs > channels
+    assert (wide["depthwise"].groups, wide["depthwise"].out_channels) == (outputs if channels > 1 else 1, outputs)
+
+
 def test_wide_says_where_a_layer_fixes_the_width_of_another():
     with pytest.raises(InputError, match=r"network 'vit' cannot be made wider: layer '.*' is of a fixed width"):
         widen(zoo.load("vit"), RATIO)

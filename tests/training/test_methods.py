@@ -12,6 +12,7 @@ from training import methods
 from training.backend import ExactBackend
 from training.methods.bdwp import Bdwp
 from training.methods.method import Method
+from training.methods.site import Site
 from training.model import Model
 from training.nm import select, unpack
 
@@ -87,6 +88,16 @@ def test_bdwp_packs_along_either_axis(pruned_decay):
 def test_pruned_decay_below_zero_is_refused():
     with pytest.raises(InputError, match=r"pruned_decay must be at least 0, not -1"):
         Bdwp(pruned_decay=-1)
+
+
+def test_bdwp_mvue_samples_along_the_reduction_of_each_channel():
+    """Sixteen samples and pixels are two groups of eight, of which two stay; a whole tensor times random factors otherwise."""
+    gradient = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
+    site = Site(RATIO, rng=np.random.default_rng(1))
+    sampled = methods.load("bdwp-mvue").weight_gradient_operand(gradient, site)
+    assert ((sampled != 0).reshape(2, 8, 3).sum(axis=1) == 2).all()
+    kept = sampled != 0
+    assert (sampled[kept] / gradient[kept] >= 1).all()
 
 
 def test_first_and_last_layer_stay_dense_unless_asked_for():

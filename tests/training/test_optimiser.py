@@ -8,7 +8,7 @@ from hw.isa.functions import Function
 from training.adamw import AdamW
 from training.functions import apply
 from training.layers.module import Parameter
-from training.loss import cross_entropy
+from training.loss import cross_entropy, targets
 from training.loss_scale import LossScale
 from training.optimiser import Sgd
 
@@ -145,6 +145,13 @@ def test_cross_entropy_and_its_gradient(smoothing):
         above, below = (cross_entropy(logits + change, labels, smoothing)[0] for change in (step, -step))
         slopes[where] = (above - below) / 2e-6
     np.testing.assert_allclose(gradient, slopes, atol=1e-8)
+
+
+def test_a_smoothed_target_is_less_on_the_right_class_and_some_on_each():
+    """A tenth over five classes: 0.02 on each, and 0.9 more on the right one; a row is 1 in all."""
+    found = targets(np.array([3, 0]), 5, 0.1)
+    np.testing.assert_allclose(found, [[0.02, 0.02, 0.02, 0.92, 0.02], [0.92, 0.02, 0.02, 0.02, 0.02]], rtol=1e-12)
+    assert targets(np.array([3, 0]), 5).tolist() == [[0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
 
 
 def test_cross_entropy_of_the_largest_binary16_logits_is_finite():
