@@ -81,7 +81,7 @@ def emit_drain(
         words=columns * chunks,
         steps=drain.steps,
         scale=drain.scale,
-        options=drain.options | PassOption.FROM_SUMS | (PassOption.SHIFT_FACTOR if drain.bias else 0),
+        options=drain.options | PassOption.FROM_SUMS | PassOption.SHIFT_FACTOR * bool(drain.bias),
         outer=tiles_n,
         middle=tiling.tiles_m,
         columns=columns,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -101,6 +102,17 @@ def test_all_files_are_written(result, tmp_path):
         if path.suffix == ".png":
             assert path.read_bytes().startswith(b"\x89PNG\r\n")
             assert path.stat().st_size > 5000
+    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(result))
+    assert (tmp_path / "report.html").read_text() == page(result)
+    assert (tmp_path / "layers.csv").read_text() == layers_csv(result)
+    assert not (tmp_path / "timeline.json").exists()
+
+
+def test_a_reports_data_may_be_others_and_files_may_stand_beside_it(result, tmp_path):
+    write(tmp_path, result, html="", data={"a": 1}, timeline={"b": [2]}, more={"c.txt": "d", "e.bin": b"f"})
+    assert json.loads((tmp_path / "report.json").read_text()) == {"a": 1}
+    assert json.loads((tmp_path / "timeline.json").read_text()) == {"b": [2]}
+    assert ((tmp_path / "c.txt").read_text(), (tmp_path / "e.bin").read_bytes()) == ("d", b"f")
 
 
 def test_table_sorts_by_values_not_by_texts():
