@@ -117,7 +117,7 @@ def products_of(config: AcceleratorConfig, name: str, ratio: Ratio) -> list[Alon
     network = zoo.load(name)
     stages = frozenset() if ratio.is_dense else methods.load("bdwp").sparse_stages
     step = lower(network, config, batch=BATCH, ratio=ratio, sparse_stages=stages)
-    made = assemble(network, step, config, RATES)
+    made = assemble(network, step, config, RATES, parts=False)
     cut = _cut((*made.forward, *made.backward))
     layers = {layer.name: layer for layer in network.layers}
     shapes = {name: region.shape for name, region in step.regions.items()}

@@ -321,7 +321,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
         ),
         AcceleratorConfig(
             name="vcu1525", rows=32, columns=32, uspe_core=DSP48E2, sore_lanes=16, wuve_lanes=16, vpu_lanes=32,
-            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=8 * 1024 * 1024, output_buffer_bytes=1024 * 1024, ultra_ram=True,
+            w2e_buffer_bytes=1024 * 1024, n2s_buffer_bytes=8 * 1024 * 1024, output_buffer_bytes=4 * 1024 * 1024, ultra_ram=True,
             axi_data_bits=512,
             dram_channel_bytes_per_second=19.2e9,
         ),

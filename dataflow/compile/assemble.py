@@ -15,7 +15,7 @@ from dataflow.compile.emitter import Emitter, Origin
 from dataflow.compile.loss import LossPasses
 from dataflow.compile.memory import Memory, Tensor
 from dataflow.compile.passes import NO_STEPS, TOKENS, Chain, Part, index_of, scaled_of, sums_of, totals_of
-from dataflow.compile.pipelines import Held, PassBefore, PassesBehind, alone, pass_before, passes_behind
+from dataflow.compile.pipelines import Held, PassBefore, PassesBehind, alone, pass_before, passes_behind, quickest
 from dataflow.compile.placement import Placement
 from dataflow.compile.products import begin, begin_batch, turned
 from dataflow.compile.updates import Layer, Rates
@@ -68,13 +68,15 @@ def assemble(
     *,
     loss: bool = False,
     exchanged: bool = False,
+    parts: bool = True,
 ) -> Assembled:
     """`program`, a training step of `network`, in commands of the accelerator.
 
     Weights have two places. They are read in one and, updated, written in the other; the host goes on with the programs whose
     places are `exchanged`, unless a gradient was not finite. What normalisations and embeddings train is updated in its place
     when all gradients are known, or skipped. With `loss` the forward program ends with the gradient of softmax cross-entropy,
-    see `dataflow.compile.loss`.
+    see `dataflow.compile.loss`. Without `parts` each product is taken, and each pass given, at once, see
+    `dataflow.compile.pipelines`.
 
     Raises
     ------
@@ -82,12 +84,14 @@ def assemble(
         Where the accelerator cannot be built, cannot do what the program asks, or its buffers have no room.
     """
     check_sat(config)
-    return _Assembler(network, program, config, rates, exchanged=exchanged).run(loss=loss)
+    return _Assembler(network, program, config, rates, exchanged=exchanged, parts=parts).run(loss=loss)
 
 
 class _Assembler:
-    def __init__(self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool) -> None:
-        self.network, self.program, self.config, self.rates = network, program, config, rates
+    def __init__(
+        self, network: Network, program: Program, config: AcceleratorConfig, rates: Rates, *, exchanged: bool, parts: bool
+    ) -> None:
+        self.network, self.program, self.config, self.rates, self.parts = network, program, config, rates, parts
         self.places = places = Placement(network, program, config, exchanged=exchanged, moments=rates.is_adamw)
         self.memory, self.layouts, self.layers = places.memory, places.layouts, places.layers
         self.made, self.normalised = places.made, places.normalised
@@ -199,13 +203,13 @@ class _Assembler:
         is_batch = isinstance(self.layers[product.layer], MatMul)
         begins = begin_batch if is_batch else begin
         product = turned(product) if is_batch else product
-        single, config = is_batch or product.count == 1, self.config
+        single, config = self.parts and (is_batch or product.count == 1), self.config
         around = [*self.late, *held]
         made: PassBefore | PassesBehind | None = None
         if single and around and self.gradients.waiting_cycles < max(alone(config, [one]) for one in around):
-            if self.late and not is_batch:
-                made = pass_before(self.emitter, self.late[0], product, begins, drain)
-            made = made or passes_behind(self.emitter, product, begins, drain, held)
+            before = pass_before(self.emitter, self.late[0], product, begins, drain) if self.late and not is_batch else None
+            behind = passes_behind(self.emitter, product, begins, drain, held)
+            made = quickest([one for one in (before, behind) if one])
         if isinstance(made, PassBefore):
             self.late = []
         yield from self._left()

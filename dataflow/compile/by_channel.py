@@ -242,11 +242,15 @@ class ChannelPass:
         fits = self.reduces and self.results.rows == 1 and words <= MOST_GROUPS
         return plain and fits and self.elements == Channels.of(tensor)
 
-    def beside(self, step: Pass, lanes: int) -> Pass:
-        """A pass that writes all channels of what is summed up, with the sums behind it; column by column if not from sums."""
+    def beside(self, step: Pass, lanes: int, *, goes_on: bool = False) -> Pass:
+        """A pass that writes all channels of what is summed up, with the sums behind it; column by column if not from sums.
+
+        Where it `goes_on` these are some of the columns, and the sums are not behind it.
+        """
         words, options = -(-self.elements.channels // lanes), step.options | self.options | PassOption.BESIDE
         block = step.held_block if step.options & PassOption.FROM_SUMS else words
-        return replace(step, options=options, held_block=block, groups=words, terms=self.elements.rows, results=words)
+        results = 0 if goes_on else words
+        return replace(step, options=options, held_block=block, groups=words, terms=step.words // words, results=results)
 
     def stores(self, lanes: int) -> Store:
         """Where the sums go."""

@@ -55,12 +55,14 @@ class Dependences:
 
     def _begin(self) -> None:
         self._stored = 0
+        self._parted: frozenset[str] = frozenset()
         self._written: dict[str, int] = {}  # results that have been stored when a tensor is as last written
         self._read: dict[str, int] = {}  # and when it has been read
 
     def part(self, names: Iterable[str], parts: int) -> None:
-        """From now on so many parts of these tensors are written and read one by one."""
-        for name in names:
+        """From now on so many parts of these tensors, and of no others, are written and read one by one."""
+        self._parted = frozenset(names)
+        for name in self._parted:
             for table in (self._written, self._read):
                 table |= dict.fromkeys((_part(name, part) for part in range(parts)), table.get(name, 0))
 
@@ -91,7 +93,7 @@ class Dependences:
         """
 
         def place(name: str) -> str:
-            return _part(name, part) if part is not None and _part(name, part) in self._written else name
+            return _part(name, part) if part is not None and name in self._parted else name
 
         loaded: set[str] = set()
         stored = False

@@ -33,6 +33,8 @@ class Drain:
         Of the shape of `tensor`: where it is not above zero the result is zero.
     sums : ChannelPass, optional
         The sums by channel of what is written, all columns in their order, that leave behind it.
+    goes_on : bool
+        Whether `sums` go on with the columns of the next product, and leave behind that.
     """
 
     steps: int
@@ -43,6 +45,7 @@ class Drain:
     residual: str | None = None
     gate: str | None = None
     sums: ChannelPass | None = None
+    goes_on: bool = False
 
 
 def emit_drain(
@@ -92,7 +95,7 @@ def emit_drain(
         held=held,
         held_block=-(-tiling.rows // lanes),
     )
-    yield drain.sums.beside(step, lanes) if drain.sums else step
+    yield drain.sums.beside(step, lanes, goes_on=drain.goes_on) if drain.sums else step
     yield Store(sink=Sink.RESULTS, walk=walk(drain.tensor, view, some))
-    if drain.sums:
+    if drain.sums and not drain.goes_on:
         yield drain.sums.stores(lanes)

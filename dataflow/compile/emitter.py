@@ -90,7 +90,7 @@ class Emitter:
         if name:
             names[Sink.RESULTS] = name
         around, self.origin = self.origin, Origin(product.layer, product.stage, "product")
-        behind = drain.sums.results.name if drain.sums else None
+        behind = drain.sums.results.name if drain.sums and not drain.goes_on else None
         yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain, some), names, behind, part)
         self.dependences.read(self.operands)  # which the array has read when all sums have left
         if not some:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hw.config import AcceleratorConfig
 from hw.isa.bits import PassOption
+from hw.isa.bounds import LARGEST
 from hw.isa.commands import NO_LIMIT, Command, Load, Loop, Pass, Sink, Source, Store, Update, Walk
 
 LATENCY_CYCLES = 300
@@ -41,8 +42,10 @@ def span(walk: Walk) -> tuple[int, int]:
 
     Where what moves a guard moves the address by as much for each step of it, what the guard leaves out is left out.
     """
-    size = 1 << walk.size_log2
-    moves = [(walk.u[0].count, [size, 0, int(walk.run_guard)])]
+    size, run = 1 << walk.size_log2, min(walk.u[0].count, walk.run_limit if walk.run_limit != NO_LIMIT else LARGEST)
+    if not run:
+        return walk.base, walk.base
+    moves = [(run, [size, 0, int(walk.run_guard)])]
     for space in (walk.u[1:], walk.v):
         moves += [(loop.count, move) for loop, move in zip(space, _moves_of(space), strict=True) if loop.count > 1]
     first, last = _reach([(count, move[0]) for count, move in moves if not (move[1] or move[2])])

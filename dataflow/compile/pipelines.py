@@ -13,10 +13,10 @@ touches other bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dataflow.compile.dependences import Names, Operation
 from dataflow.compile.drains import Drain, emit_drain
@@ -27,6 +27,7 @@ from dataflow.compile.walks import some_columns
 from dataflow.ir.program import Product
 from hw.config import AcceleratorConfig
 from hw.isa.commands import Command, Load, Pass, Sink, Source, Store
+from hw.isa.reductions import PARTIAL_SUMS
 
 PARTS = range(2, 17)
 """Into how many a product and what is around it may be cut: the number of commands does not grow with the batch."""
@@ -110,8 +111,8 @@ class PassesBehind:
         is_read = not self.written.isdisjoint(self.emitter.operands_of(self.product).values())
         return not is_read and _is_safe(self._accesses)
 
-    def cycles(self) -> float:
-        """Until the last part has left, estimated."""
+    def saved(self) -> float:
+        """Cycles that it is quicker than one after the other, estimated."""
         config = self.emitter.config
         total, room = product_cycles(config, self.product, self.begun)
         sums = sum(command.words for command in self._drained(0) if isinstance(command, Pass))
@@ -120,7 +121,7 @@ class PassesBehind:
         for _ in range(self.parts):
             array = max(array + each, vector + max(0.0, each - room))
             vector = max(array, vector + sums) + passes
-        return vector + alone(config, self.ahead)
+        return total + alone(config, self.held) - vector
 
     def commands(self, beside: Iterator[Command]) -> Iterator[Command]:
         """All but those of `ahead`; and what is `beside` the first part on the array."""
@@ -176,6 +177,8 @@ class PassBefore:
         Each as commands.
     drain : Drain
         What takes their sums.
+    whole : float
+        Cycles of the product if it is not cut, estimated.
     """
 
     emitter: Emitter
@@ -183,6 +186,7 @@ class PassBefore:
     products: Sequence[Product]
     begun: Sequence[Begun]
     drain: Drain
+    whole: float
 
     @property
     def written(self) -> set[str]:
@@ -196,11 +200,12 @@ class PassBefore:
             _touched(begun.commands, emitter.operands_of(product))
             for product, begun in zip(self.products, self.begun, strict=True)
         ]
-        drained = [_touched(list(emit_drain(emitter.config, emitter.memory, begun, self.drain)), names) for begun in self.begun]
+        drain = replace(self.drain, sums=None)
+        drained = [_touched(list(emit_drain(emitter.config, emitter.memory, begun, drain)), names) for begun in self.begun]
         return _is_safe([_of_operation(self.held, len(self.products)), read, drained])
 
-    def cycles(self) -> float:
-        """Until the last sums have left, estimated."""
+    def saved(self) -> float:
+        """Cycles that it is quicker than one after the other, estimated."""
         config, parts = self.emitter.config, len(self.products)
         passed = cycles_of(config, self.held.part(0, parts))
         there, array, vector = float(passed), 0.0, float(passed)
@@ -209,7 +214,7 @@ class PassBefore:
             array, start = max(array, there) + each + PRODUCT_CYCLES, vector
             there = start + passed if part + 1 < parts else start
             vector = array = max(array, there + max(0.0, each - room))
-        return vector
+        return self.whole + alone(config, [self.held]) - vector
 
     def commands(self, beside: Iterator[Command]) -> Iterator[Command]:
         """All, the operation's among them; and what is `beside` the first part on the array."""
@@ -221,7 +226,11 @@ class PassBefore:
             yield from beside
             if part + 1 < parts:
                 yield from _given(emitter, self.held, part + 1, parts)
-            yield from emitter.drain(product, begun, self.drain, part=part)
+            drain = replace(self.drain, goes_on=part + 1 < parts)
+            yield from emitter.drain(product, begun, drain, part=part)
+
+
+Pipeline = TypeVar("Pipeline", bound=PassesBehind | PassBefore)
 
 
 def passes_behind(
@@ -233,17 +242,15 @@ def passes_behind(
         return None
     begun = begins(config, emitter.memory, product)
     ahead, held = _ahead(emitter.names_of(drain), held)
-    found, least = None, product_cycles(config, product, begun)[0] + alone(config, [*ahead, *held])
+    found: list[PassesBehind] = []
     for parts in PARTS:
         count = next((place for place, one in enumerate(held) if one.behind or parts_of(one.operation[0]) % parts), len(held))
         for some in range(count, 0, -1):
             made = PassesBehind(emitter, product, begun, drain, ahead, held[:some], parts)
             if made.is_possible():
-                cycles = made.cycles() + alone(config, held[some:])
-                if cycles < least:
-                    found, least = made, cycles
+                found.append(made)
                 break
-    return found
+    return quickest(found)
 
 
 def pass_before(
@@ -252,21 +259,28 @@ def pass_before(
     """The quickest way to give an operation and a product that reads its results in parts, likewise."""
     config, operands = emitter.config, emitter.operands_of(product)
     names = [*held.operation[1].values(), *operands.values()]
-    if drain.sums or held.behind or emitter.dependences.waits_for_all(names):
+    if held.behind or emitter.dependences.waits_for_all(names):
         return None
     if operands[Source.ACTIVATIONS] != held.written:
         return None
-    found, least = None, product_cycles(config, product, begins(config, emitter.memory, product))[0] + alone(config, [held])
+    whole, _ = product_cycles(config, product, begins(config, emitter.memory, product))
+    found: list[PassBefore] = []
     of = parts_of(held.operation[0])
     for parts in (parts for parts in PARTS if of % parts == 0 and product.n % parts == 0):
         size = product.n // parts
+        if drain.sums and size % PARTIAL_SUMS:
+            continue
         products = [one for part in range(parts) if (one := product.of_columns(part * size, size))]
         if len(products) < parts:
             continue
-        made = PassBefore(emitter, held, products, [begins(config, emitter.memory, one) for one in products], drain)
-        if made.is_possible() and made.cycles() < least:
-            found, least = made, made.cycles()
-    return found
+        begun = [begins(config, emitter.memory, one) for one in products]
+        found.append(PassBefore(emitter, held, products, begun, drain, whole))
+    return quickest([made for made in found if made.is_possible()])
+
+
+def quickest(pipelines: Sequence[Pipeline]) -> Pipeline | None:
+    """That which saves most; None where none saves anything."""
+    return max((made for made in pipelines if made.saved() > 0), key=lambda made: made.saved(), default=None)
 
 
 def alone(config: AcceleratorConfig, held: Sequence[Held]) -> float:

@@ -11,6 +11,7 @@ from hw.isa.agreement import OPERANDS
 from hw.isa.checks import word_lanes
 from hw.isa.commands import Counter, Load, Opcode, Pass, Product, Source
 from hw.isa.operands import GRID_BITS, MOST_TAPS, is_skewed, loaded_boundaries
+from hw.isa.reductions import PARTIAL_SUMS
 from hw.parts.layouts import command_layout
 
 
@@ -94,7 +95,9 @@ class Agreement(wiring.Component):
         loads = {source: (self.opcode == Opcode.LOAD) & (self.unit == source) for source in loaded}
         is_product = self.opcode == Opcode.PRODUCT
         takes = (self.opcode == Opcode.PASS) & step.options.from_sums
+        reduces = (self.opcode == Opcode.PASS) & (step.groups != 0)
         self._follow(m, load, product, step, loads, is_product, takes, loaded, waiting, sums, gives)
+        goes_on, torn = self._reductions(m, step, reduces)
         with m.If(self.goes & (self.opcode == Opcode.PASS) & step.options.note_overflow):
             m.d.sync += self.watched.eq(1)
 
@@ -102,18 +105,19 @@ class Agreement(wiring.Component):
             *(loads[source] & waiting[source] for source in loaded),
             is_product & (~Cat(waiting.values()).all() | gives),
             takes & ~gives,
+            reduces & torn,
         ).any()
         looks = {
             "walk": (self.opcode == Opcode.LOAD) | (self.opcode == Opcode.STORE),
             "load": Cat(loads.values()).any(),
             "product": is_product,
             "sums": takes,
-            "terms": (self.opcode == Opcode.PASS) & (step.groups != 0),
+            "terms": reduces,
         }
         found = {name: Signal(name=f"looks_{name}") for name in looks}
         disordered, late, taken = Signal(), Signal(), Signal()
         m.d.sync += [found[name].eq(self.look & what) for name, what in looks.items()]
-        m.d.sync += disordered.eq(self.look & order | self.synchronises & Cat(*waiting.values(), gives).any())
+        m.d.sync += disordered.eq(self.look & order | self.synchronises & Cat(*waiting.values(), gives, goes_on).any())
         m.d.sync += [late.eq(found["product"]), taken.eq(self.goes & is_product)]
         checks, allowed = _Checks(m, self.config, product, loaded), word_lanes(self.config)
         m.d.sync += self.wrong.eq(
@@ -157,6 +161,16 @@ class Agreement(wiring.Component):
             m.d.sync += sums.columns.size.eq(sums.columns.size - step.columns)
         with m.If(self.forget):
             m.d.sync += [gives.eq(0), self.watched.eq(0), *(flag.eq(0) for flag in waiting.values())]
+
+    def _reductions(self, m: Module, step: data.View, reduces: Value) -> tuple[Value, Value]:
+        """Whether a reduction goes on, and whether a pass that reduces would not be its next part."""
+        goes_on, groups = Signal(), Signal.like(step.groups)
+        with m.If(self.goes & reduces):
+            m.d.sync += [goes_on.eq(step.options.beside & (step.results == 0)), groups.eq(step.groups)]
+        with m.If(self.forget):
+            m.d.sync += goes_on.eq(0)
+        few = step.terms < PARTIAL_SUMS
+        return goes_on, goes_on & (~step.options.beside | (step.groups != groups) | few)
 
     def _overlaps(self, m: Module, product: data.View, loaded: dict[Source, Any], takes: Value) -> Value:
         """Whether operands are loaded beside those of the product before, and onto them."""
@@ -225,7 +239,8 @@ class _Checks:
 
     def terms(self, step: data.View) -> Value:
         """Whether a pass gives its reductions as many words as they take."""
-        given = self._times("terms_given", step.results[: self.config.count_bits], step.terms[: self.config.count_bits])
+        results = Mux(step.options.beside, step.groups, step.results)
+        given = self._times("terms_given", results[: self.config.count_bits], step.terms[: self.config.count_bits])
         across = Cat(Const(0, self.config.vpu_lanes.bit_length() - 1), given)
         return Mux(step.options.across, across, given) == step.words
 

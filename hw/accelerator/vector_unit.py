@@ -124,6 +124,11 @@ class VectorUnit(wiring.Component):
         beside = reducing & step.options.beside
         self._give(m, work.update, reducing, beside, copies, (vpu, reductions, engine), sinks)
 
+        begun, open_ = Signal(), Signal()  # the reduction has terms of earlier passes; of passes so far
+        m.d.comb += [
+            reductions.sizes.begun.eq(begun),
+            reductions.sizes.goes_on.eq(step.options.beside & (step.results == 0)),
+        ]
         legal = Mux(work.update, is_update(self.config, update), is_pass(self.config, step))
         empty = ~Cat(sink.r_rdy for sink in sinks.values()).any()
         m.d.comb += [
@@ -134,6 +139,10 @@ class VectorUnit(wiring.Component):
             self.waits_room.eq(active & ~Cat(sink.w_rdy for sink in sinks.values()).all()),
         ]
         m.d.sync += checking.eq(0)
+        with m.If(checking & legal & reducing):
+            m.d.sync += [begun.eq(open_), open_.eq(reductions.sizes.goes_on)]
+        with m.If(self.clear):
+            m.d.sync += open_.eq(0)
         with m.If(checking):
             words = Mux(work.update, update.words, step.words)
             packed = packed_words(self.config, m, update)

@@ -31,7 +31,8 @@ def is_pass(config: AcceleratorConfig, step: data.View) -> Value:
     places = ~options.largest | (step.terms <= MOST_PLACES)
     in_turn = ~options.in_turn | (step.groups >= PARTIAL_SUMS)
     rows = (step.last_lanes != 0) & (step.groups == config.vpu_lanes) & ~options.in_turn & ~options.places
-    columns = (step.groups != 0) & (step.results == step.groups) & (step.held_block <= MOST_GROUPS)
+    goes_on = (step.results == 0) & (step.terms[: PARTIAL_SUMS.bit_length() - 1] == 0)
+    columns = (step.groups != 0) & ((step.results == step.groups) | goes_on) & (step.held_block <= MOST_GROUPS)
     columns = columns & ~options.across & ~options.in_turn & ~options.places
     reduces = (~options.across | rows) & (~options.beside | columns) & ((step.groups == 0) | in_turn & places)
     return reduces & (~options.by_row | (step.held == 1))

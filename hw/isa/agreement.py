@@ -17,6 +17,7 @@ from hw.config import AcceleratorConfig
 from hw.errors import InputError
 from hw.isa.bits import PassOption
 from hw.isa.commands import Command, Counter, Load, Pass, Product, Source, Sync, Walk
+from hw.isa.reductions import PARTIAL_SUMS
 
 OPERANDS = (Source.WEIGHTS, Source.ACTIVATIONS)
 
@@ -82,6 +83,7 @@ class Agreement:
         self._loads: dict[Source, Load] = {}  # that no product has taken
         self._sums: Sums | None = None  # that no pass has taken
         self._before: dict[Source, Region] = {}  # where the operands of the product before may still be
+        self._goes_on: Pass | None = None  # whose reduction has not ended
         self._watched = False  # an overflow may be noted at any time
 
     def follow(self, command: Command) -> None:
@@ -94,6 +96,8 @@ class Agreement:
             self._take(command)
         elif isinstance(command, Pass):
             self._watched |= bool(command.options & PassOption.NOTE_OVERFLOW)
+            if command.groups:
+                self._goes_on = command if command.goes_on else None
             if command.options & PassOption.FROM_SUMS and self._sums:
                 self._sums = self._sums.behind(command)
         elif isinstance(command, Sync):
@@ -123,13 +127,18 @@ class Agreement:
                 yield "no PASS takes the sums of the PRODUCT before"
             else:
                 yield from self._product(command, *(self._loads[source] for source in OPERANDS))
-        elif isinstance(command, Pass) and command.options & PassOption.FROM_SUMS:
-            yield from _sums_problems(command, self._sums) if self._sums else ["no PRODUCT gives its sums"]
+        elif isinstance(command, Pass):
+            if command.options & PassOption.FROM_SUMS:
+                yield from _sums_problems(command, self._sums) if self._sums else ["no PRODUCT gives its sums"]
+            if command.groups and self._goes_on:
+                yield from _part_problems(command, self._goes_on)
         elif isinstance(command, Sync) or command.OPCODE.name == "HALT":
             if self._loads:
                 yield f"no PRODUCT takes {' and '.join(source.name for source in self._loads)}"
             if self._sums:
                 yield "no PASS takes the sums of a PRODUCT"
+            if self._goes_on:
+                yield "no PASS ends the reduction that goes on"
 
     def _product(self, product: Product, weights: Load, activations: Load) -> Iterator[str]:
         config = self.config
@@ -283,6 +292,16 @@ def reach(product: Product) -> tuple[int, int]:
     rows = [(product.start_y + y * product.step_y) * product.grid_x for y in (0, product.taps_y - 1)]
     columns = [product.start_x + x * product.step_x for x in (0, product.taps_x - 1)]
     return min(rows) + min(columns), max(rows) + max(columns)
+
+
+def _part_problems(step: Pass, before: Pass) -> Iterator[str]:
+    """A reduction that goes on has other terms of the same words."""
+    if not step.options & PassOption.BESIDE:
+        yield "a reduction goes on beside results; without them it does not"
+    elif step.groups != before.groups:
+        yield f"a reduction of {before.groups} words a term goes on beside results; it has {step.groups}"
+    elif step.terms < PARTIAL_SUMS:
+        yield f"terms must be at least {PARTIAL_SUMS} where a reduction goes on, not {step.terms}"
 
 
 def _sums_problems(step: Pass, sums: Sums) -> Iterator[str]:

@@ -81,16 +81,21 @@ def _reductions(config: AcceleratorConfig, command: Pass) -> Iterator[str]:
         yield from _within(command, 1, lanes_summed(config.vpu_lanes), "last_lanes")
         if command.options & (PassOption.IN_TURN | PassOption.PLACES):
             yield "options must not have in_turn or places beside across"
-    if command.options & PassOption.BESIDE:
+    beside = bool(command.options & PassOption.BESIDE)
+    if beside:
         yield from _within(command, 1, MOST_GROUPS, "groups")
-        yield from _within(command, command.groups, command.groups, "results")
+        if not command.goes_on:
+            yield from _within(command, command.groups, command.groups, "results")
+        elif command.terms % PARTIAL_SUMS:
+            yield f"terms must be a multiple of {PARTIAL_SUMS} where the reduction goes on, not {command.terms}"
         yield from _within(command, 1, MOST_GROUPS, "held_block")
         if command.options & (PassOption.ACROSS | PassOption.IN_TURN | PassOption.PLACES):
             yield "options must not have across, in_turn or places beside beside"
     each = command.groups if across else 1  # words that a term of a result has
-    if command.groups and (command.words != command.results * command.terms * each or command.results * each % command.groups):
+    results = command.groups if beside else command.results
+    if command.groups and (command.words != results * command.terms * each or results * each % command.groups):
         yield (
-            f"words must be those of {command.terms} terms for each of {command.results} results, of {command.groups} at once; "
+            f"words must be those of {command.terms} terms for each of {results} results, of {command.groups} at once; "
             f"they are {command.words}"
         )
 

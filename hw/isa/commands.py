@@ -294,7 +294,8 @@ class Pass(Command):
 
     With `beside` both leave, and what is added up are results in the storage format where the pass narrows. The terms are
     columns, and come in the order of held factors by channel: for each tile of columns, for each `held_block` words of a term,
-    column by column.
+    column by column. Where `results` is 0 the reduction goes on: the next pass that reduces has other terms of it, at least
+    sixteen.
 
     A place is counted, for gradients of maxima: for each of `place_rows` rows and in it `place_columns` columns, `place_words`
     words have the place `place` + row · `place_row_step` + column · `place_step`; then it begins again.
@@ -315,7 +316,7 @@ class Pass(Command):
     slot_rows: int = word("sums: interleave slots on rows of a tile", 16, default=1)
     groups: int = word(f"0: nothing is reduced; else words of a term, at most {MOST_GROUPS}", 16)
     terms: int = word(f"of each reduction; of maxima at most {MOST_PLACES}", default=1)
-    results: int = word("words that all reductions give")
+    results: int = word("words that all reductions give; `beside`: 0 where the reduction goes on in the next pass that reduces")
     function: int = word(f"code of a function: {described()}", 16)
     place: int = word("the first place", 16)
     place_words: int = word("words that have the same place", 16, default=1)
@@ -326,6 +327,11 @@ class Pass(Command):
     held: int = word(f"0: a word of factors for each word; else words, at most {HELD_WORDS}, that are used again", 16)
     held_block: int = word("held factors by channel: words of a tile of rows; by row: words that a row's serve", 16, default=1)
     last_lanes: int = word("`across`: lanes of a row's last word that count, the first ones", 16)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its terms are not the last ones of its reduction."""
+        return bool(self.groups and self.options & PassOption.BESIDE and not self.results)
 
 
 @dataclass(frozen=True, kw_only=True)

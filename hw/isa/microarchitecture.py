@@ -43,7 +43,7 @@ FEED_WORDS = 4
 TILE_WORDS = 2
 """Tiles between the tile loops and the sequencer."""
 
-RESULT_TILES = 64
+RESULT_TILES = 256
 """Tiles that may be in the output buffer or on their way to it, as far as it has room."""
 
 HELD_WORDS = 512

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dataflow.compile.assemble import Assembled, Origin
-from hw.isa.commands import Command, Halt, Load, Sink, Store, Sync
+from hw.isa.bits import PassOption
+from hw.isa.commands import Command, Halt, Load, Pass, Sink, Store, Sync
 from training.machine.order import OpenTiles, operations
 
 
@@ -42,7 +43,7 @@ def _of(commands: Sequence[Command], origins: Iterator[Origin]) -> Iterator[Sect
         if isinstance(operation[0], Sync):
             operation, stored, first = operation[1:], 0, 0
         tiles.add(operation)
-        begun.append(tuple(_after(command, first) for command in operation))
+        begun.append(tuple(_after(_apart(command), first) for command in operation))
         for command in operation:
             if isinstance(command, Store) and command.sink is Sink.RESULTS:
                 own.append(next(origins))
@@ -50,6 +51,13 @@ def _of(commands: Sequence[Command], origins: Iterator[Origin]) -> Iterator[Sect
         if not tiles.left:
             yield Section(next((origin for origin in own if origin.kind == "product"), own[-1]), tuple(begun))
             begun, own, first = [], [], stored
+
+
+def _apart(command: Command) -> Command:
+    """A pass whose reduction goes on in another section leaves its results alone."""
+    if isinstance(command, Pass) and command.goes_on:
+        return replace(command, options=command.options & ~PassOption.BESIDE, groups=0)
+    return command
 
 
 def _after(command: Command, first: int) -> Command:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -157,7 +158,7 @@ class Executor:
         elements = array.sum_words(work, streams.tiles, self.config.vpu_lanes) if from_sums else operands[Source.ELEMENTS]
         if len(elements) != work.words:
             raise InputError(f"a pass of {work.words} words has tiles of {len(elements)}")
-        words, watched = vector.run_pass(self.config, work, elements, operands)
+        words, watched = vector.run_pass(self.config, work, elements, operands, streams.terms)
         given[Sink.RESULTS].append(words)
         if work.groups and work.options & PassOption.PLACES:
             width = self.config.storage_format.width
@@ -172,6 +173,7 @@ class _Streams:
         self.words = {source: _joined([], lanes) for source in Source if source not in OPERANDS}
         self.operands: dict[Source, list[tuple[Load, array.Operands]]] = {source: [] for source in OPERANDS}
         self.tiles: list[Float32] = []
+        self.terms: list[NDArray[np.uint32]] = []  # of a reduction that goes on
 
 
 def _joined(parts: list[Words], lanes: int) -> Words:

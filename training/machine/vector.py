@@ -1,6 +1,7 @@
 """The vector unit's passes and updates on words of lanes, by bits."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,17 @@ def words_of(config: AcceleratorConfig, work: Pass | Update, source: Source) -> 
     return fills * work.held * (takes_pairs(work.steps, work.options) + takes_third(work.steps))
 
 
-def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: Mapping[Source, Words]) -> tuple[Words, bool]:
-    """Results of a pass, and whether a number that was to be watched is infinite or NaN."""
+def run_pass(
+    config: AcceleratorConfig,
+    step: Pass,
+    elements: Words,
+    operands: Mapping[Source, Words],
+    before: list[Bits32] | None = None,
+) -> tuple[Words, bool]:
+    """Results of a pass, and whether a number that was to be watched is infinite or NaN.
+
+    `before` is terms of earlier passes, of a reduction that goes on; it is left as the next pass is to have it.
+    """
     value = elements.astype(np.uint32)
     shift, scale, third = factors_of(step, value.shape, operands.get(Source.FACTORS))
     gate, mask = operands.get(Source.GATE), None
@@ -68,7 +78,13 @@ def run_pass(config: AcceleratorConfig, step: Pass, elements: Words, operands: M
     given = results.astype(np.uint64)
     seen = value
     if step.groups:
-        sums = reduced(step, by_term(config, step, results))
+        terms = np.concatenate([*(before or ()), by_term(config, step, results)])
+        sums = given[:0]
+        if before is not None:
+            before[:] = [terms] * step.goes_on
+        if not step.goes_on:
+            one = replace(step, terms=len(terms) // step.groups) if step.options & PassOption.BESIDE else step
+            sums = reduced(one, terms)
         given = np.concatenate([given, sums]) if step.options & PassOption.BESIDE else sums
         seen = sums.astype(np.uint32)
     watched = bool(step.options & PassOption.NOTE_OVERFLOW) and bool((seen & EXPONENT == EXPONENT).any())

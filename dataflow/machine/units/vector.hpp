@@ -129,6 +129,7 @@ public:
     void take(Int now) {
         if (++taken_ < pass_->groups * pass_->terms) return;
         taken_ = 0;
+        if (!pass_->results) return;  // it goes on in the next pass
         ++reduced_;
         if (across()) {
             reads_at_ = now + pass_->result_cycles - 1;

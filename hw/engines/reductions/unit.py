@@ -32,7 +32,8 @@ def sizes_layout(config: AcceleratorConfig) -> data.StructLayout:
     """Of maxima, else sums; whether there is one partial result of each; whether lanes are put together, too; words of
     channels, 1 to `hw.isa.reductions.MOST_GROUPS`, from 16 on where `in_turn` is set, or of rows, as many as lanes; of
     them, those that come together for a tile of terms, and terms of a tile, see `hw.engines.held_factors.HeldFactors`; terms of
-    each, from 1 on; lanes of a row's last word that count.
+    each, from 1 on; lanes of a row's last word that count; whether there are partial results of the terms before, and whether
+    the reduction goes on with other terms later, the number of these ones a multiple of sixteen.
     """
     return data.StructLayout(
         {
@@ -44,6 +45,8 @@ def sizes_layout(config: AcceleratorConfig) -> data.StructLayout:
             "terms": config.count_bits,
             "tile": config.count_bits,
             "last_lanes": ROW_SUMS.bit_length(),
+            "begun": 1,
+            "goes_on": 1,
         }
     )
 
@@ -187,7 +190,7 @@ class ReductionUnit(wiring.Component):
         m.d.comb += [self.i.ready.eq(1), issue.eq(self.i.valid), address.eq(slot + base + word)]
         lanes, in_turn, across = self.config.vpu_lanes, self.sizes.in_turn, self.sizes.across
         summed, words = lanes_summed(lanes), partial_sums(lanes, in_turn=False, across=True)
-        m.d.comb += first.eq(term < Mux(in_turn, 1, Mux(across, words, PARTIAL_SUMS)))
+        m.d.comb += first.eq(~self.sizes.begun & (term < Mux(in_turn, 1, Mux(across, words, PARTIAL_SUMS))))
         halves = Mux(across, lanes * words // 2, Cat(Const(0, LEVELS - 1), self.sizes.groups))
         last_term, lane_bits = term + 1 == self.sizes.terms, summed.bit_length() - 1
         nothing = Mux(self.sizes.largest, lowest_bits(BINARY32), 0)
@@ -213,5 +216,6 @@ class ReductionUnit(wiring.Component):
                         m.d.sync += [tile_term.eq(term + 1), tile_slot.eq(following)]
                         with m.If(last_term):
                             m.d.sync += [term.eq(0), slot.eq(0), tile_term.eq(0), tile_slot.eq(0)]
-                            m.d.sync += fold.half.eq(Mux(in_turn, 0, halves))
-                            m.next = "wait"
+                            with m.If(~self.sizes.goes_on):
+                                m.d.sync += fold.half.eq(Mux(in_turn, 0, halves))
+                                m.next = "wait"

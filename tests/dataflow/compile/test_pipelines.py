@@ -8,14 +8,13 @@ from walk_oracle import elements
 
 from dataflow import zoo
 from dataflow.analysis.exact import RATES
-from dataflow.compile import pipelines
 from dataflow.compile.assemble import assemble
 from dataflow.compile.parts import span
 from dataflow.compile.pipelines import Access, _is_safe
 from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
-from dataflow.network import INPUT, Conv, GlobalPool, Linear, Network, Relu
+from dataflow.network import INPUT, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.isa.bits import PassOption
 from hw.isa.commands import NO_LIMIT, Loop, Pass, Product, Walk
@@ -24,15 +23,13 @@ from training.machine.executor import Executor
 TINY = PRESETS["tiny"]
 
 
-def made(network, batch, config=TINY):
-    return assemble(network, lower(network, config, batch=batch), config, RATES)
+def made(network, batch, config=TINY, *, parts=True):
+    return assemble(network, lower(network, config, batch=batch), config, RATES, parts=parts)
 
 
-def whole(network, batch, monkeypatch, config=TINY):
+def whole(network, batch, config=TINY):
     """The same without parts."""
-    with monkeypatch.context() as patch:
-        patch.setattr(pipelines, "PARTS", range(0))
-        return made(network, batch, config)
+    return made(network, batch, config, parts=False)
 
 
 def left(step, commands):
@@ -65,9 +62,9 @@ def taken(commands):
     ]
 
 
-def test_the_passes_behind_a_product_go_on_beside_its_other_columns(monkeypatch):
+def test_the_passes_behind_a_product_go_on_beside_its_other_columns():
     """The mean of images behind a convolution: sums are taken, and pixels added, of some images at a time."""
-    step, alone = made(pooled(), 16), whole(pooled(), 16, monkeypatch)
+    step, alone = made(pooled(), 16), whole(pooled(), 16)
     kinds = taken(step.forward)
     begins = [place for place, kind in enumerate(kinds) if kind == "begins"]
     second = kinds[begins[1] + 1 : begins[2]]
@@ -77,9 +74,9 @@ def test_the_passes_behind_a_product_go_on_beside_its_other_columns(monkeypatch)
     assert taken(alone.forward)[begins[1] :][:4] == ["begins", "takes", "passes", "passes"]
 
 
-def test_a_product_begins_with_the_first_part_of_what_it_reads(monkeypatch):
+def test_a_product_begins_with_the_first_part_of_what_it_reads():
     """The gradient of a mean by images: the array has the first ones while the next ones are made."""
-    step, alone = made(pooled(), 16), whole(pooled(), 16, monkeypatch)
+    step, alone = made(pooled(), 16), whole(pooled(), 16)
     kinds, before = taken(step.backward), taken(alone.backward)
     more = kinds.count("begins") - before.count("begins")
     assert more > 0
@@ -88,19 +85,22 @@ def test_a_product_begins_with_the_first_part_of_what_it_reads(monkeypatch):
     assert kinds.count("passes") - before.count("passes") == more
 
 
-@pytest.mark.parametrize(("network", "batch"), [(pooled(), 16), (zoo.load("cnn"), 16), (zoo.load("vit/16"), 8)])
-def test_parts_leave_the_same_bytes(network, batch, monkeypatch):
-    step, alone = made(network, batch), whole(network, batch, monkeypatch)
+@pytest.mark.parametrize(
+    ("network", "batch"),
+    [(pooled(), 16), (zoo.load("cnn"), 16), (zoo.load("vit/16"), 8), (zoo.load("vgg19/16"), 4), (zoo.load("resnet18/16"), 8)],
+)
+def test_parts_leave_the_same_bytes(network, batch):
+    step, alone = made(network, batch), whole(network, batch)
     assert len(step.forward) > len(alone.forward)
     for half in ("forward", "backward"):
         assert np.array_equal(left(step, getattr(step, half)), left(alone, getattr(alone, half))), half
 
 
 @pytest.mark.parametrize(("name", "batch"), [("cnn", 32), ("vit/16", 8)])
-def test_parts_are_quicker(name, batch, monkeypatch):
+def test_parts_are_quicker(name, batch):
     network = zoo.load(name)
     for config in (TINY, PRESETS["small"]):
-        step, alone = made(network, batch, config), whole(network, batch, monkeypatch, config)
+        step, alone = made(network, batch, config), whole(network, batch, config)
         for half in ("forward", "backward"):
             cycles = [execute(config, getattr(one, half), Memory.of(config)).cycles for one in (step, alone)]
             assert cycles[0] <= cycles[1], (config.name, half)
@@ -109,6 +109,26 @@ def test_parts_are_quicker(name, batch, monkeypatch):
 def test_the_number_of_parts_does_not_grow_with_the_batch():
     counts = [len(made(pooled(), batch).forward) for batch in (64, 256, 1024)]
     assert counts[0] == counts[1] == counts[2] or max(counts) <= min(counts) + 16 * 6  # sums, two passes, their streams
+
+
+def test_sums_of_channels_go_on_from_part_to_part():
+    """16 images of 16 pixels behind the second convolution: parts have whole sixteens of terms, 256 in all; one gives sums."""
+    layers = (
+        Conv(name="first", inputs=(INPUT,), out_channels=16, kernel=3, padding=1),
+        BatchNorm(name="one", inputs=("first",)),
+        Conv(name="second", inputs=("one",), out_channels=16, kernel=3, padding=1),
+        BatchNorm(name="two", inputs=("second",)),
+        GlobalPool(name="pool", inputs=("two",)),
+        Linear(name="last", inputs=("pool",), out_features=4),
+    )
+    step = made(Network(name="net", input_shape=(4, 4, 16), layers=layers), 16)
+    sums = [one for one in step.forward if isinstance(one, Pass) and one.options & PassOption.BESIDE]
+    whole, *parts = sums
+    assert (whole.terms, whole.goes_on) == (256, False)
+    assert len(parts) > 1
+    assert sum(part.terms for part in parts) == 256
+    assert not any(part.terms % 16 for part in parts)
+    assert [part.results for part in parts] == [*[0] * (len(parts) - 1), 16 // TINY.vpu_lanes]
 
 
 def access(first, end, *, written=False, place="x"):

@@ -129,6 +129,32 @@ def test_the_deepest_adder_over_lanes_in_verilog():
     check_across(config(4, 14), [(length, length % 2) for length in (3, 4, 50, 64)], stall=0.2, on=on_verilog)
 
 
+@pytest.mark.parametrize("on", [on_amaranth, on_verilog])
+def test_a_reduction_goes_on_with_the_terms_of_the_next_pass(on):
+    """Sums of 16, 32 and 21 terms in one order, as if they had come at once; then one by itself."""
+    one, rng, groups = config(2, 6), np.random.default_rng(5), 3
+    bits = draw(rng, (16 + 32 + 21 + 5, groups, 2), wild=False)
+    phases, first = [], 0
+    for terms, begun, goes_on in ((16, 0, 1), (32, 1, 1), (21, 1, 0), (5, 0, 0)):
+        fields = {"groups": groups, "block": 2, "terms": terms, "tile": 7, "begun": begun, "goes_on": goes_on}
+        words = [
+            join_fields((int(value), 32) for value in bits[first + term, group])
+            for tile in range(0, terms, 7)
+            for block in ((0, 1), (2,))
+            for term in range(tile, min(tile + 7, terms))
+            for group in block
+        ]
+        phases.append(
+            Phase({"i": words}, {"o": 0 if goes_on else groups}, {"sizes": sizes_layout(one).const(fields).as_bits()})
+        )
+        first += terms
+    got = [traffic["o"].words for traffic in on(ReductionUnit(one), phases, stall=0.2)]
+    assert [len(words) for words in got] == [0, 0, groups, groups]
+    for words, terms in zip(got[2:], (bits[:69], bits[69:]), strict=True):
+        values = np.array([split_fields(word, [32, 16] * 2) for word in words]).reshape(groups, 2, 2)
+        np.testing.assert_array_equal(values[..., 0], sum_terms(terms.view(np.float32)).view(np.uint32))
+
+
 @pytest.mark.parametrize("lanes, length", [(2, 3), (4, 30), (16, 16)])
 def test_cycles_over_lanes(lanes, length):
     """A word of terms a cycle, then what is declared until a word has the result of each row."""

@@ -55,6 +55,11 @@ PRODUCTS = {
     },
 }
 PASSES = {
+    "terms must be a multiple of 16 where the reduction goes on, not 2": {
+        "groups": 1,
+        "terms": 2,
+        "options": PassOption.BESIDE,
+    },
     "groups must be in 4..4, not 8": {"groups": 8, "results": 4, "options": PassOption.ACROSS, "last_lanes": 4},
     "last_lanes must be in 1..4, not 0": {"groups": 4, "results": 4, "options": PassOption.ACROSS},
     "options must not have in_turn or places beside across": {
@@ -154,6 +159,18 @@ DISAGREEMENTS_OF_SEVERAL = {
     "it takes columns (5, 5); the product gives (4, 4)": (5, {"columns": 5, "column_tile": 5}, Unit.VECTOR),
     "it takes outer 2; the product gives 1": (5, {"columns": 8, "outer": 2}, Unit.VECTOR),
 }  # fmt: skip
+# A sum of 32 terms in two passes that leave their results, too.
+PART = Pass(words=16, options=PassOption.BESIDE, groups=1, terms=16)
+GOING_ON = [
+    Load(source=Source.ELEMENTS, walk=line(256, 64)),
+    PART,
+    Store(sink=Sink.RESULTS, walk=line(0xC00, 64)),
+    Load(source=Source.ELEMENTS, walk=line(384, 64)),
+    replace(PART, results=1),
+    Store(sink=Sink.RESULTS, walk=line(0xD00, 64)),
+    Store(sink=Sink.RESULTS, walk=line(0xE00, LANES, 2)),
+    Halt(),
+]
 ORDERS = {
     "LOAD: no PRODUCT takes the WEIGHTS that were loaded before": ([*LOADED[:1], *SUMMED], 1, WEIGHTS),
     "PRODUCT: no LOAD brings its ACTIVATIONS": ([LOADED[0], *SUMMED[2:]], 1, Unit.ARRAY),
@@ -161,6 +178,22 @@ ORDERS = {
     "PASS: no PRODUCT gives its sums": (SUMMED[3:], 0, Unit.VECTOR),
     "HALT: no PRODUCT takes WEIGHTS and ACTIVATIONS": ([*LOADED, Halt()], 2, Unit.ARRAY),
     "HALT: no PASS takes the sums of a PRODUCT": ([*SUMMED[:3], Halt()], 3, Unit.ARRAY),
+    "HALT: no PASS ends the reduction that goes on": ([*GOING_ON[:3], Halt()], 3, Unit.ARRAY),
+    "PASS: terms must be at least 16 where a reduction goes on, not 8": (
+        [*GOING_ON[:4], replace(PART, words=8, terms=8, results=1), *GOING_ON[5:]],
+        4,
+        Unit.VECTOR,
+    ),
+    "PASS: a reduction of 1 words a term goes on beside results; it has 2": (
+        [*GOING_ON[:4], replace(PART, words=32, groups=2, results=2, held_block=2), *GOING_ON[5:]],
+        4,
+        Unit.VECTOR,
+    ),
+    "PASS: a reduction goes on beside results; without them it does not": (
+        [*GOING_ON[:4], replace(PART, options=0, results=1), *GOING_ON[5:]],
+        4,
+        Unit.VECTOR,
+    ),
 }
 
 
@@ -253,7 +286,7 @@ def test_the_accelerator_stops_at_them():
         assert good.error is ErrorCode.NONE, said
 
 
-@pytest.mark.parametrize("program", [SUMMED, TURNED], ids=["one", "several"])
+@pytest.mark.parametrize("program", [SUMMED, TURNED, GOING_ON], ids=["one", "several", "parts"])
 def test_sums_are_those_of_the_program(program):
     """The programs whose commands the others change run everywhere."""
     memory = np.random.default_rng(0).standard_normal(2048).astype(np.float16).view(np.uint8)

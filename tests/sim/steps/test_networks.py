@@ -33,7 +33,10 @@ def test_a_step_of_a_narrow_network(name, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", FIVE)
 def test_the_number_of_commands_does_not_follow_the_batch(name):
-    """At full size, on the largest accelerator: of eight times the batch, some parts of products and passes more or less."""
+    """At full size, on the largest accelerator: of eight times the batch, some parts of products and passes more or less.
+
+    Nothing is cut into more than sixteen.
+    """
     config, network = PRESETS["vcu1525"], zoo.load(name)
 
     def commands_of(batch):
@@ -41,4 +44,4 @@ def test_the_number_of_commands_does_not_follow_the_batch(name):
         assembled = assemble(network, program, config, RATES)
         return len(assembled.forward) + len(assembled.backward)
 
-    assert commands_of(4096) <= 1.15 * commands_of(512)
+    assert commands_of(4096) <= 1.5 * commands_of(512)

@@ -1,5 +1,7 @@
 """Reductions, places and held factors of the vector unit, counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,31 @@ def test_terms_of_what_leaves_in_tiles_are_in_order_again():
     step = Pass(words=12, groups=3, terms=4, held_block=2, column_tile=3, options=PassOption.BESIDE)
     given = np.repeat(np.array(order, np.uint32)[:, None], LANES, axis=1)
     assert by_term(TINY, step, given)[:, 0].tolist() == list(range(12))
+
+
+def test_a_reduction_goes_on_with_the_terms_of_the_next_pass():
+    """Sums of 16 and 20 terms are those of 36: term i goes to partial sum i mod 16, whichever pass has it."""
+    numbers = np.random.default_rng(0).standard_normal((36, LANES)).astype(np.float32)
+    words = numbers.view(np.uint32).astype(np.uint64)
+    step = Pass(words=16, groups=1, terms=16, options=PassOption.BESIDE)
+    before = []
+    given, _ = run_pass(TINY, step, words[:16], {}, before)
+    assert np.array_equal(given, words[:16])
+    given, _ = run_pass(TINY, replace(step, words=20, terms=20, results=1), words[16:], {}, before)
+    partial = [sum_up(numbers[lane::16]) for lane in range(16)]
+    while len(partial) > 1:
+        half = len(partial) // 2
+        partial = [low + high for low, high in zip(partial[:half], partial[half:], strict=True)]
+    assert np.array_equal(given, np.concatenate([words[16:], partial[0].view(np.uint32).astype(np.uint64)[None]]))
+    assert before == []
+
+
+def sum_up(terms):
+    """From +0, in ascending order, each sum rounded."""
+    total = np.zeros(terms.shape[1], np.float32)
+    for term in terms:
+        total = total + term
+    return total
 
 
 @pytest.mark.parametrize("value, seen", [(np.inf, True), (np.nan, True), (65504, False)])
