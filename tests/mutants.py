@@ -180,9 +180,10 @@ def reached(test: Path) -> Mapping[Path, int]:
 
 
 def tests_of(path: Path) -> list[Path]:
-    """Tests that judge a module: that of its name, then what imports it, or what imports that, then all others.
+    """Tests that judge a module: that of its name, then those of its own folder, then what imports it, or what imports that.
 
-    Of these come first those of its own folder, then the nearest, then what imports least.
+    Of these, and of all others behind them, come first those of the nearest folder, then those of the fewest steps, then what
+    imports least.
     Those of the pages are left out: they run all of the commands that stand there. Of the hardware, those that compile Verilog
     come behind all others, since a mutant makes them compile it anew.
     """
@@ -192,6 +193,7 @@ def tests_of(path: Path) -> list[Path]:
         test: (
             test.stem != f"test_{path.stem}",
             path.parts[0] == "hw" and COMPILER in reached(test),
+            test.parent != mirrored,
             reached(test)[path] > 2,
             -len(Path(os.path.commonpath([test.parent, mirrored])).parts),
             reached(test)[path],

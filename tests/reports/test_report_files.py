@@ -1,6 +1,5 @@
 """Files beside the page: the published schema, the timeline, the energies."""
 
-import doctest
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -11,12 +10,10 @@ import pytest
 
 import reports
 from dataflow import zoo
-from dataflow.analysis import energy
 from dataflow.analysis.report import describe, run_both
 from dataflow.analysis.timeline import Slice
 from dataflow.ir.program import Stage
 from hw.config import PRESETS
-from hw.errors import InputError
 from hw.ratio import DENSE, Ratio
 from reports.trace import TRACKS, trace
 
@@ -125,30 +122,6 @@ def test_eight_bits_pay_less_than_sixteen():
     assert all(
         found[1]["joules"][key] < found[0]["joules"][key] for key in ("multiply_accumulate", "links", "buffers", "memory")
     )
-
-
-def test_a_table_of_ones_own(tmp_path):
-    (tmp_path / "mine.toml").write_text('source = "our library"\nadd_32 = 1e-12\n')
-    (tmp_path / "mine.json").write_text('{"dram_64": 1e-9}')
-    table = energy.read_table(tmp_path / "mine.toml")
-    assert (table.source, table.add_32, table.multiply_32) == ("our library", 1e-12, 3.7e-12)
-    assert energy.read_table(tmp_path / "mine.json") == replace(energy.HOROWITZ, source="mine.json", dram_64=1e-9)
-    for text, message in (
-        ("volts = 1", "unknown field 'volts'; allowed: add_32, dram_64, "),
-        ("add_32 = -1", "add_32 must be joules, above 0 and below 1, not -1"),
-        *(
-            (f"add_32 = {value}", "add_32 must be joules, above 0 and below 1, not ")
-            for value in ("true", "'x'", "[1]", "0", "1", "nan", "inf")
-        ),
-        ("source = 3", "source must be text, not 3"),
-    ):
-        (tmp_path / "mine.toml").write_text(text)
-        with pytest.raises(InputError, match=message):
-            energy.read_table(tmp_path / "mine.toml")
-
-
-def test_the_table_holds_at_its_own_sizes():
-    assert doctest.testmod(energy).failed == 0
 
 
 def test_a_sparse_step_takes_less_energy():
