@@ -30,7 +30,7 @@ public:
           cuts_(product.taps_y != 1 || product.taps_x != 1) {}
 
 protected:
-    void key(Int number, Key& out) const override {
+    void key(Int number, Key& out) override {
         const auto [outer, middle, inner] = places(number);
         for (bool is :
              {inner == 0, inner == product.inner - 1, middle == 0, middle == product.middle - 1, number == 0, outer == 0})
@@ -39,7 +39,7 @@ protected:
             out.add(outer > place);
     }
 
-    Block make(Int number) const override {
+    Block make(Int number) override {
         const auto [outer, middle, inner] = places(number);
         const bool last_middle = middle + 1 == product.middle, last_outer = outer + 1 == product.outer;
         const Int rounds = std::min(product.part_rounds, product.rounds - inner * product.part_rounds);

@@ -205,11 +205,11 @@ public:
     TileWords(const Pass& pass, Int lanes) : Rows(pass.outer * pass.middle), pass(pass), lanes_(lanes) {}
 
 protected:
-    void key(Int number, Key& out) const override {
+    void key(Int number, Key& out) override {
         out.add(number / pass.middle == pass.outer - 1);
         out.add(number % pass.middle == pass.middle - 1);
     }
-    Int make(Int number) const override {
+    Int make(Int number) override {
         const Int columns = std::min(pass.column_tile, pass.columns - number / pass.middle * pass.column_tile);
         const Int rows = std::min(pass.row_tile, pass.rows - number % pass.middle * pass.row_tile);
         return columns * ceiling(rows, lanes_);
@@ -247,7 +247,7 @@ public:
 
     // A tile will be complete.
     void expect(Int cycle) {
-        clock.wake(this, cycle);
+        clock.wake(number, cycle);
         coming_.push_back(cycle);
     }
 

@@ -1,11 +1,13 @@
 // Time: units step in the cycles in which they are awake, and meet in FIFOs.
 #pragma once
 #include <array>
+#include <bit>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "isa.hpp"
@@ -39,14 +41,18 @@ public:
     explicit Clock(const Sizes& sizes) : sizes(sizes) {}
     Clock(const Clock&) = delete;
 
-    void wake(Unit* unit, Int cycle);  // step it in `cycle`, which is to come
-
-    // Whether no other unit steps in this cycle, or is to in the next one.
-    bool alone(const Unit* unit) const {
-        return next_.empty() && std::all_of(awake_.begin(), awake_.end(), [=](Unit* one) { return one == unit; });
+    // Step a unit in `cycle`, which is to come.
+    void wake(Int unit, Int cycle) {
+        const Int cycles = cycle - now;
+        if (cycles <= 0 || cycles >= NEAR) return wake_far(unit, cycle);
+        near(cycle) |= Set(1) << unit;
+        last_ = std::max(last_, cycle);
     }
 
-    Int earliest() const;  // the first cycle behind the next one in which a unit is to step, or NEVER
+    // Whether no other unit steps in this cycle, or any is to in the next one.
+    bool alone(const Unit* unit) const;
+
+    Int earliest() const;  // the first cycle to come in which a unit is to step, or NEVER
 
     // Step until nothing is awake, a cycle stops, or so many are stepped; whether something is left to do.
     bool run(Int cycles);
@@ -54,16 +60,21 @@ public:
     void state(State& out) const;  // who wakes when
 
 private:
+    using Set = std::uint64_t;         // of units, by number
     static constexpr Int NEAR = 1024;  // cycles ahead in a ring; what is further is in a map
-    std::vector<Unit*> awake_, next_;
-    std::array<std::vector<Unit*>, NEAR> near_;
-    std::array<std::uint64_t, NEAR / 64> occupied_{};
-    std::map<Int, std::vector<Unit*>> far_;
-    Int pending_ = 0;  // cycles to come in which a unit wakes, but for the next one
+    Set awake_ = 0;
+    std::array<Set, NEAR> near_{};
+    Int last_ = -1;  // cycle that was written in the ring
+    std::map<Int, Set> far_;
 
+    Set& near(Int cycle) { return near_[static_cast<std::uint64_t>(cycle) % NEAR]; }
+    Set near(Int cycle) const { return near_[static_cast<std::uint64_t>(cycle) % NEAR]; }
     void take(Int cycle);
-    template <class Visit>
-    void later(Visit visit) const;
+
+    [[gnu::noinline]] void wake_far(Int unit, Int cycle) {
+        if (cycle <= now) throw std::logic_error("a unit is to wake in a cycle that is past");
+        far_[cycle] |= Set(1) << unit;
+    }
 };
 
 // Counts the cycles in which something is so: the level is above zero.
@@ -103,9 +114,11 @@ class Unit {
 public:
     Clock& clock;
     const Int number;
-    Int due = -1;
 
-    explicit Unit(Clock& clock) : clock(clock), number(static_cast<Int>(clock.units.size())) { clock.units.push_back(this); }
+    explicit Unit(Clock& clock) : clock(clock), number(static_cast<Int>(clock.units.size())) {
+        if (number >= 64) throw std::logic_error("more units than a set has bits");
+        clock.units.push_back(this);
+    }
     Unit(const Unit&) = delete;
     virtual ~Unit() = default;
 
@@ -118,7 +131,7 @@ public:
     // Nothing is inside.
     virtual bool idle() const { return true; }
 
-    void wake(Int cycles = 1) { clock.wake(this, clock.now + cycles); }
+    void wake(Int cycles = 1) { clock.wake(number, clock.now + cycles); }
 
     Int counted() const { return seen_ ? seen_->number : -1; }  // by which meter
 
@@ -182,7 +195,7 @@ public:
     void put(Int cycles = 0) {
         const Int at = clock.now + cycles + delay_;
         if (!count_) first_at_ = at;
-        if (sink && (kind_.deep || !count_)) clock.wake(sink, at);
+        if (sink && (kind_.deep || !count_)) clock.wake(sink->number, at);
         if (count_ == static_cast<Int>(times_.size())) grow();
         times_[(first_ + count_) & mask()] = at;
         ++count_;
@@ -192,12 +205,12 @@ public:
     // Remove the first word.
     void take() {
         const Int now = clock.now;
-        if (source && count_ + 2 >= depth) clock.wake(source, now + 1);
+        if (source && count_ + 2 >= depth) clock.wake(source->number, now + 1);
         first_ = (first_ + 1) & mask();
         --count_;
         if (count_) {
             first_at_ = times_[first_];
-            if (sink) clock.wake(sink, std::max(first_at_, now + 1));
+            if (sink) clock.wake(sink->number, std::max(first_at_, now + 1));
         }
         taken_at = now;
         if (kind_.meter) kind_.meter->down(now + 1);
@@ -288,101 +301,49 @@ private:
     std::vector<Word> words_ = std::vector<Word>(4);
 };
 
-inline void Clock::wake(Unit* unit, Int cycle) {
-    if (cycle <= now) throw std::logic_error("a unit is to wake in a cycle that is past");
-    if (cycle == now + 1) {
-        if (unit->due != cycle) {
-            unit->due = cycle;
-            next_.push_back(unit);
-        }
-        return;
-    }
-    std::vector<Unit*>& others = cycle - now < NEAR ? near_[cycle % NEAR] : far_[cycle];
-    if (others.empty()) {
-        ++pending_;
-        if (cycle - now < NEAR) occupied_[cycle % NEAR / 64] |= std::uint64_t(1) << cycle % 64;
-    }
-    if (std::find(others.begin(), others.end(), unit) == others.end()) others.push_back(unit);
-}
-
-// Cycles behind the next one in which units wake, in order; one may come twice, from near and from far.
-template <class Visit>
-void Clock::later(Visit visit) const {
-    auto far = far_.begin();
-    const Int begin = floor_modulo(now, NEAR);
-    for (Int word = 0; word <= NEAR / 64; ++word) {
-        const Int base = (begin / 64 + word) % (NEAR / 64);
-        std::uint64_t bits = occupied_[base];
-        // The ring's first word is looked at twice: its later bits first, its earlier ones in the end.
-        const std::uint64_t from = ~std::uint64_t(0) << begin % 64;
-        if (word == 0) bits &= from;
-        if (word == NEAR / 64) bits &= ~from;
-        for (; bits; bits &= bits - 1) {
-            const Int place = base * 64 + __builtin_ctzll(bits);
-            const Int cycle = now + floor_modulo(place - begin, NEAR);
-            for (; far != far_.end() && far->first <= cycle; ++far) visit(far->first, far->second);
-            visit(cycle, near_[place]);
-        }
-    }
-    for (; far != far_.end(); ++far) visit(far->first, far->second);
-}
-
 inline Int Clock::earliest() const {
-    Int found = NEVER;
-    later([&](Int cycle, const std::vector<Unit*>&) { found = std::min(found, cycle); });
-    return found;
+    const Int far = far_.empty() ? NEVER : far_.begin()->first, end = std::min(last_ + 1, far);
+    for (Int cycle = now + 1; cycle < end; ++cycle)
+        if (near(cycle)) return cycle;
+    return far;
 }
+
+inline bool Clock::alone(const Unit* unit) const { return !(awake_ & ~(Set(1) << unit->number)) && earliest() != now + 1; }
 
 inline void Clock::take(Int cycle) {
-    const auto join = [&](std::vector<Unit*>& others) {
-        for (Unit* unit : others)
-            if (unit->due != cycle) {
-                unit->due = cycle;
-                awake_.push_back(unit);
-            }
-        others.clear();
-        --pending_;
-    };
-    if (!near_[cycle % NEAR].empty()) {
-        join(near_[cycle % NEAR]);
-        occupied_[cycle % NEAR / 64] &= ~(std::uint64_t(1) << cycle % 64);
-    }
+    awake_ = std::exchange(near(cycle), 0);
     if (!far_.empty() && far_.begin()->first == cycle) {
-        join(far_.begin()->second);
+        awake_ |= far_.begin()->second;
         far_.erase(far_.begin());
     }
 }
 
 inline bool Clock::run(Int cycles) {
-    for (stops = false; cycles > 0 && !stops && (pending_ || !next_.empty()); --cycles) {
-        now = next_.empty() ? earliest() : now + 1;
-        std::swap(awake_, next_);
-        next_.clear();
-        take(now);
+    Int next = earliest();
+    for (stops = false; cycles > 0 && !stops && next < NEVER; --cycles, next = earliest()) {
+        take(now = next);
         if (look && (marked || now >= look_at)) {
             look();
             marked = 0;
         }
-        for (Unit* unit : awake_) unit->step();
+        for (Set left = awake_; left; left &= left - 1) units[std::countr_zero(left)]->step();
     }
-    return pending_ || !next_.empty();
+    return next < NEVER;
 }
 
 inline void Clock::state(State& out) const {
-    std::vector<Int> numbers;
-    const auto write_numbers = [&](const std::vector<Unit*>& units) {
-        numbers.clear();
-        for (const Unit* unit : units) numbers.push_back(unit->number);
-        std::sort(numbers.begin(), numbers.end());
-        for (Int number : numbers) out.same(number);
-        out.same(-1);
-    };
-    later([&](Int cycle, const std::vector<Unit*>& units) {
+    auto far = far_.begin();
+    const auto at = [&](Int cycle, Set set) {
         out.same(cycle - now);
-        write_numbers(units);
-    });
-    out.same(-2);
-    write_numbers(awake_);
+        out.same(set);
+    };
+    for (Int cycle = now + 1; cycle <= last_; ++cycle) {
+        Set set = near(cycle);
+        if (far != far_.end() && far->first == cycle) set |= far++->second;
+        if (set) at(cycle, set);
+    }
+    for (; far != far_.end(); ++far) at(far->first, far->second);
+    at(now, awake_);
 }
 
 }  // namespace machine

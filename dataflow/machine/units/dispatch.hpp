@@ -141,7 +141,7 @@ private:
         if (alone_ < ALONE_CYCLES) return wake();
         // What is idle stays so until a unit steps, or a beat comes.
         const Int next = std::min(clock.earliest(), settles_at > clock.now ? settles_at : NEVER);
-        if (next < NEVER) clock.wake(this, next);  // else they wait for each other
+        if (next < NEVER) clock.wake(number, next);  // else they wait for each other
     }
 
     // Into all of these queues, if they have room.

@@ -60,51 +60,49 @@ private:
     static constexpr Int ALL = Int(1) << 48;
     struct Seen {
         Int time;
-        Numbers values;  // what had moved on
+        Numbers values;         // what had moved on
+        Int cycles = 0;         // after how many the phase once returned, if it did
+        Numbers before, after;  // what it had moved on then
     };
-    struct Cycle {
-        Int cycles;  // after how many a phase returned
-        Numbers before, after;
+    struct OfPhase {
+        std::size_t operator()(const Phase& phase) const { return phase.hash(); }
     };
     Clock& clock_;
     const Dispatch& dispatch_;
     State state_;
-    std::unordered_map<Numbers, Seen, Hash> seen_;
-    std::unordered_map<Numbers, Cycle, Hash> returned_;
+    std::unordered_map<Phase, Seen, OfPhase> seen_;
     Int words_ = -1, again_at_ = 0, handed_at_ = 0, part_ = 0, marked_at_ = 0, apart_ = APART_CYCLES, looks_ = 0;
 
     // Look at the state, and skip what happens again from it on; whether something does.
     bool skips() {
         write_down();
         const Int time = clock_.now + clock_.skipped;
-        auto [place, is_new] = seen_.try_emplace(state_.phase);
+        auto place = seen_.find(state_.phase);
+        if (place == seen_.end()) {
+            seen_.emplace(state_.phase.kept(), Seen{time, state_.values});
+            return false;
+        }
         Seen& seen = place->second;
-        Int periods = 0;
-        Cycle* cycle = nullptr;
-        if (!is_new) {
-            const auto returned = returned_.find(state_.phase);
-            if ((periods = state_.periods(seen.values, ALL))) {
-                cycle = &returned_.insert_or_assign(state_.phase, Cycle{time - seen.time, seen.values, state_.values})
-                             .first->second;
-            } else if (returned != returned_.end()) {
-                cycle = &returned->second;
-                periods = state_.periods_as(cycle->before, cycle->after, ALL);
-            }
+        Int periods = state_.periods(seen.values, ALL);
+        if (periods) {
+            seen.cycles = time - seen.time;
+            seen.before = seen.values;
+            seen.after = state_.values;
+        } else if (seen.cycles) {
+            periods = state_.periods_as(seen.before, seen.after, ALL);
         }
         if (periods) {
-            state_.move(cycle->before, cycle->after, periods);
-            clock_.skipped += periods * cycle->cycles;
+            state_.move(seen.before, seen.after, periods);
+            clock_.skipped += periods * seen.cycles;
             write_down();
             begin_looking();
         }
-        seen = {clock_.now + clock_.skipped, state_.values};
+        seen.time = clock_.now + clock_.skipped;
+        seen.values = state_.values;
         return periods;
     }
 
-    void forget() {
-        seen_.clear();
-        returned_.clear();
-    }
+    void forget() { seen_.clear(); }
 
     void begin_looking() {
         apart_ = APART_CYCLES;
@@ -121,6 +119,7 @@ private:
         }
         for (Fifo* fifo : clock_.fifos) fifo->state(state_);
         for (Meter* meter : clock_.meters) meter->state(state_);
+        state_.end();
     }
 };
 

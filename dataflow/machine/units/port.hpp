@@ -163,7 +163,7 @@ private:
         note("w", first, beats);
         note("b", answer_at_);
         writer.completion.answer(answer_at_, beats);
-        clock.wake(this, answer_at_ + 1);
+        clock.wake(number, answer_at_ + 1);
         return answer_at_;
     }
 };

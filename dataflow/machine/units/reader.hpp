@@ -179,7 +179,7 @@ public:
     void answer(Int cycle, Int beats) {
         asked_ += beats;
         answered_.emplace_back(cycle, asked_);
-        clock.wake(this, cycle + 1);
+        clock.wake(number, cycle + 1);
     }
 
     void step() override {
@@ -236,7 +236,7 @@ public:
         whole_ -= beats;
         waiting_ -= beats;
         for (Int beat = 0; beat < beats; ++beat) leave_at_.push_back(first + beat * interval);
-        clock.wake(this, first + 1);
+        clock.wake(number, first + 1);
         return beats;
     }
 

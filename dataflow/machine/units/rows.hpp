@@ -31,12 +31,14 @@ public:
     void clear() { count_ = 0; }
     void add(Int number) { numbers_[count_++] = number; }
     bool operator==(const Key& other) const {
-        return count_ == other.count_ && std::equal(numbers_, numbers_ + count_, other.numbers_);
+        Int differ = count_ ^ other.count_;
+        for (Int place = 0; place < count_; ++place) differ |= numbers_[place] ^ other.numbers_[place];
+        return !differ;
     }
     std::vector<Int> all() const { return {numbers_, numbers_ + count_}; }
 
 private:
-    Int count_ = 0, numbers_[16];  // no row has more
+    Int count_ = 0, numbers_[16] = {};  // no row has more
 };
 
 // What is known of a sequence of `total` rows without their contents: which of them are of one kind.
@@ -68,7 +70,7 @@ public:
 protected:
     using Window = std::vector<std::int32_t>;  // kinds of rows
 
-    virtual void key(Int number, Key& out) const = 0;
+    virtual void key(Int number, Key& out) = 0;
 
     // Make the content of a row; its kind.
     virtual Int made(Int number) = 0;
@@ -160,7 +162,7 @@ public:
 protected:
     std::deque<Content> contents_;  // of each kind; they stay where they are
 
-    virtual Content make(Int number) const = 0;
+    virtual Content make(Int number) = 0;
     virtual std::vector<Int> written(const Content& content) const = 0;
 
 private:

@@ -14,6 +14,7 @@
 // end, and among equal rows, what happened between them happens again.
 #pragma once
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "isa.hpp"
@@ -23,10 +24,60 @@ namespace machine {
 
 using Numbers = std::vector<Int>;
 
+// Numbers in few bits: most are small, and a state has a thousand.
+class Phase {
+public:
+    void clear() {
+        count_ = 0;
+        hash_ = 0;
+    }
+    void add(Int number) {
+        if (count_ + 1 + PARTS > halves_.size()) halves_.resize(2 * halves_.size() + 64);
+        const auto half = static_cast<std::int16_t>(number);
+        if (half == number && half != WIDE) {
+            halves_[count_++] = half;
+            return;
+        }
+        halves_[count_++] = WIDE;
+        std::memcpy(&halves_[count_], &number, sizeof number);
+        count_ += PARTS;
+    }
+    std::size_t hash() const { return hash_; }
+
+    // No more is added.
+    void end() {
+        for (; count_ % PARTS; ++count_) halves_[count_] = 0;
+        for (std::size_t place = 0; place < count_; place += PARTS) {
+            std::uint64_t word;
+            std::memcpy(&word, &halves_[place], sizeof word);
+            hash_ = (hash_ ^ word) * 0xFF51AFD7ED558CCD;
+            hash_ ^= hash_ >> 32;
+        }
+    }
+
+    // With its numbers alone, to be kept.
+    Phase kept() const {
+        Phase one;
+        one.halves_.assign(halves_.begin(), halves_.begin() + count_);
+        one.count_ = count_;
+        one.hash_ = hash_;
+        return one;
+    }
+    bool operator==(const Phase& other) const {
+        return count_ == other.count_ && !std::memcmp(halves_.data(), other.halves_.data(), count_ * sizeof halves_[0]);
+    }
+
+private:
+    static constexpr std::size_t PARTS = sizeof(Int) / sizeof(std::int16_t);
+    static constexpr std::int16_t WIDE = INT16_MIN;  // before the parts of a number that is not small
+    std::size_t count_ = 0, hash_ = 0;
+    std::vector<std::int16_t> halves_;
+};
+
 class State {
 public:
     Int now = 0;
-    Numbers phase;   // all that must be equal
+    Phase phase;     // all that must be equal
     Numbers values;  // all that moves on
 
     // Begin to write down the state at the beginning of cycle `now`.
@@ -36,10 +87,11 @@ public:
         values.clear();
         moving_.clear();
     }
+    void end() { phase.end(); }
 
-    void same(Int value) { phase.push_back(value); }
-    void thing(const void* command) { phase.push_back(reinterpret_cast<Int>(command)); }
-    void time(Int cycle) { phase.push_back(cycle > now ? cycle - now : 0); }
+    void same(Int value) { phase.add(value); }
+    void thing(const void* command) { phase.add(reinterpret_cast<Int>(command)); }
+    void time(Int cycle) { phase.add(cycle > now ? cycle - now : 0); }
 
     // Cycles in order, those that have passed left out.
     template <class Cycles>
@@ -47,10 +99,10 @@ public:
         Int count = 0;
         for (Int cycle : cycles)
             if (cycle >= now) {
-                phase.push_back(cycle - now);
+                phase.add(cycle - now);
                 ++count;
             }
-        phase.push_back(-2 - count);
+        phase.add(-2 - count);
     }
 
     // `more` has come since the member was written last.
@@ -63,7 +115,7 @@ public:
     }
 
     void row(Int& member, Kinds& rows) {
-        phase.push_back(rows.kind(member));
+        phase.add(rows.kind(member));
         moves(&member, member, Kind::row, 0, &rows);
     }
 

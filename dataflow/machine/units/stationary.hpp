@@ -18,12 +18,12 @@ public:
                   sizes.stationary_steps, sizes.stationary_skew_steps) {}
 
 protected:
-    void key(Int number, Key& out) const override {
+    void key(Int number, Key& out) override {
         for (Int one : {steps, steps + skew, end}) out.add(std::clamp<Int>(one - number * period, 0, period));
         const Int since = number - first / period;
         out.add(since >= 0 && since % rounds == 0);
     }
-    std::vector<Int> make(Int number) const override {
+    std::vector<Int> make(Int number) override {
         Key made;
         key(number, made);
         return made.all();

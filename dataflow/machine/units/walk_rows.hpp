@@ -57,19 +57,47 @@ public:
     // What the loops, but for a run, have moved an address and both guards by.
     struct Moves {
         Int delta, guards[2];
+
+        void by(const Loop& loop, Int count) {
+            delta += loop.delta * count;
+            guards[0] += loop.guard_0 * count;
+            guards[1] += loop.guard_1 * count;
+        }
     };
     Moves moved(Int element) const {
         Moves moves{};
         Int inside = element / ways_[run_];
         for (Int number = run_; number < LOOPS && inside; ++number) {  // all loops further out stand at zero, too
-            const Int around = loops[number].count > 1 ? inside / loops[number].count : inside, count = inside - around;
-            moves.delta += loops[number].delta * count;
-            moves.guards[0] += loops[number].guard_0 * count;
-            moves.guards[1] += loops[number].guard_1 * count;
+            const Int around = loops[number].count > 1 ? inside / loops[number].count : inside;
+            moves.by(loops[number], inside - around);
             inside = around;
         }
         return moves;
     }
+
+    // Of one element after the other of a space without a run: where the loops stand, and what they have moved.
+    class Steps {
+    public:
+        explicit Steps(const Space& space) : space_(space) {}
+
+        Moves moves{};
+
+        void at(Int element) {
+            for (Int number = 0; number < LOOPS; ++number) digits_[number] = space_.digit(element, number);
+            moves = space_.moved(element);
+        }
+        void next() {
+            for (Int number = 0; number < LOOPS; ++number) {
+                const Loop& loop = space_.loops[number];
+                if (++digits_[number] < loop.count) return moves.by(loop, 1);
+                digits_[number] = 0;
+            }
+        }
+
+    private:
+        const Space& space_;
+        Int digits_[LOOPS] = {};
+    };
 
     // How far apart two values of a guard can be; where it may go round, too far for any limit.
     Int reach(Int Loop::* step) const {
@@ -133,10 +161,11 @@ public:
     }
 
 protected:
-    void key(Int number, Key& out) const override {
-        const Start start = start_of(number);
-        const Place place = place_of(start.v, start.element);
-        const Int run = walk.u[0].count, digit = u_.digit(start.element, 0), length = std::min(start.left, piece_);
+    void key(Int number, Key& out) override {
+        find(number);
+        const Start& start = start_;
+        const Place place = place_at(steps_.moves, moved_, digit_);
+        const Int run = walk.u[0].count, digit = digit_, length = std::min(start.left, piece_);
         // In one run: whether it is asked for, how much, and where in a page if it does not end in it.
         bool alone = !(others_ || limit_ < run) || length <= run - digit;
         alone &= limit_ >= run && !walk.run_guard;
@@ -144,8 +173,8 @@ protected:
         const bool crosses = place.address % PAGE_BYTES + (asked << walk.size_log2) > PAGE_BYTES;
         const bool last_block = start.block == blocks_ - 1;
         const Int page = place.address & (PAGE_BYTES - 1);
-        out.add(start.last_row && (last_block || ends_));
-        out.add(start.last_row && last_block);
+        out.add(start.last_row() && (last_block || ends_));
+        out.add(start.last_row() && last_block);
         out.add(start.left <= piece_);
         out.add(length);
         out.add(alone && !crosses ? page & (beat_bytes_ - 1) : page);
@@ -164,7 +193,7 @@ protected:
     }
 
     // Its chunks, as `hw.dma.walker.Walker` cuts them, and their requests.
-    WalkRow make(Int number) const override {
+    WalkRow make(Int number) override {
         const Start start = start_of(number);
         const Int size = walk.size_log2, run = walk.u[0].count, end = std::min(start.left, piece_);
         WalkRow row;
@@ -186,7 +215,7 @@ protected:
             const Int count = std::min({together, walk.boundary - in_word, (beat_bytes_ - offset) >> size, most_});
             const bool ends = position + count == start.left, ends_word = ends || in_word + count == walk.boundary;
             const bool ends_beat = count == together || offset + (count << size) >= beat_bytes_,
-                       ends_block = ends && start.last_row;
+                       ends_block = ends && start.last_row();
             const bool begins = digit == 0 || (position == 0 && start.piece == 0) || digit == first, asks = begins && inside;
             const auto bit = [](bool is, Int chunk) { return is ? chunk : 0; };
             row.chunks.push_back(bit(!inside, OUTSIDE) | bit(ends_beat, END_OF_BEAT) | bit(ends_word, END_OF_WORD) |
@@ -230,13 +259,19 @@ private:
     };
     struct Start {
         Int block, v, element, left,
-            piece;      // block and element of v; first element of u, how many there are from it on; piece of u
-        bool last_row;  // of its block
+            piece;  // block and element of v; first element of u, how many there are from it on; piece of u
+        Int rows;   // of its block, from this one on
+        bool last_row() const { return rows == 1; }
     };
     const Space u_, v_;
     const Int beat_bytes_, most_, window_bytes_, piece_, pieces_, limit_, blocks_, together_;
     const bool ends_, others_;
     Guarded guarded_[2];
+    Int found_ = -1;  // row that was found last: where it starts, what has moved it, its place in a run
+    Start start_{};
+    Space::Steps steps_{v_};
+    Space::Moves moved_{};
+    Int digit_ = 0;
     std::vector<Int> outlines_;  // of each kind
     std::map<std::vector<bool>, Int> of_outline_;
 
@@ -279,7 +314,7 @@ private:
         const Int block = rest / length, in_tile = rest - block * length;
         start.block = (again * v_.tiles + tile) * together_ + block;
         start.v = tile * v_.tile + in_tile;
-        start.last_row = in_tile == length - 1;
+        start.rows = length - in_tile;
         const Int of_u = u_.counter == Counter::OUTER    ? start.block / (walk.middle * walk.inner)
                          : u_.counter == Counter::MIDDLE ? start.block / walk.inner % walk.middle
                          : u_.counter == Counter::INNER  ? start.block % walk.inner
@@ -289,12 +324,27 @@ private:
         return start;
     }
 
+    // Where a row starts; most often it is the next one.
+    void find(Int number) {
+        if (number == found_ + 1 && found_ >= 0 && pieces_ == 1 && start_.rows > 1) {
+            ++start_.v;
+            --start_.rows;
+            steps_.next();
+        } else {
+            start_ = start_of(number);
+            steps_.at(start_.v);
+            moved_ = u_.moved(start_.element);
+            digit_ = u_.digit(start_.element, 0);
+        }
+        found_ = number;
+    }
+
     // Address and guards of an element.
-    Place place_of(Int v, Int element) const {
+    Place place_of(Int v, Int element) const { return place_at(v_.moved(v), u_.moved(element), u_.digit(element, 0)); }
+
+    Place place_at(const Space::Moves& of_v, const Space::Moves& of_u, Int digit) const {
         Place place;
-        const Space::Moves of_v = v_.moved(v), of_u = u_.moved(element);
-        const Int digit = u_.digit(element, 0) << walk.size_log2;
-        place.address = (walk.base + of_v.delta + of_u.delta + digit) & (window_bytes_ - 1);
+        place.address = (walk.base + of_v.delta + of_u.delta + (digit << walk.size_log2)) & (window_bytes_ - 1);
         for (int one = 0; one < 2; ++one)
             place.guards[one] = guarded_[one].start + around(of_v.guards[one]) + around(of_u.guards[one]);
         return place;

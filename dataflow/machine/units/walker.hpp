@@ -30,7 +30,7 @@ public:
         ++count_;
         at_ = clock_.now;
         for (Fifo* queue : waiting)
-            if (queue->sink) clock_.wake(queue->sink, clock_.now + 1);
+            if (queue->sink) clock_.wake(queue->sink->number, clock_.now + 1);
     }
     void forget() { count_ = 0; }
     bool reaches(Int count) const { return count_ - (at_ == clock_.now) >= count; }
