@@ -42,11 +42,11 @@ public:
     Clock(const Clock&) = delete;
 
     // Step a unit in `cycle`, which is to come.
-    void wake(Int unit, Int cycle) {
+    [[gnu::always_inline]] void wake(Int unit, Int cycle) {
         const Int cycles = cycle - now;
         if (cycles <= 0 || cycles >= NEAR) return wake_far(unit, cycle);
         near(cycle) |= Set(1) << unit;
-        last_ = std::max(last_, cycle);
+        if (cycles > 1) last_ = std::max(last_, cycle);
     }
 
     // Whether no other unit steps in this cycle, or any is to in the next one.
@@ -64,7 +64,7 @@ private:
     static constexpr Int NEAR = 1024;  // cycles ahead in a ring; what is further is in a map
     Set awake_ = 0;
     std::array<Set, NEAR> near_{};
-    Int last_ = -1;  // cycle that was written in the ring
+    Int last_ = -1;  // cycle behind the next one that was written in the ring
     std::map<Int, Set> far_;
 
     Set& near(Int cycle) { return near_[static_cast<std::uint64_t>(cycle) % NEAR]; }
@@ -131,7 +131,7 @@ public:
     // Nothing is inside.
     virtual bool idle() const { return true; }
 
-    void wake(Int cycles = 1) { clock.wake(number, clock.now + cycles); }
+    [[gnu::always_inline]] void wake(Int cycles = 1) { clock.wake(number, clock.now + cycles); }
 
     Int counted() const { return seen_ ? seen_->number : -1; }  // by which meter
 
@@ -302,7 +302,7 @@ private:
 };
 
 inline Int Clock::earliest() const {
-    const Int far = far_.empty() ? NEVER : far_.begin()->first, end = std::min(last_ + 1, far);
+    const Int far = far_.empty() ? NEVER : far_.begin()->first, end = std::min(std::max(last_, now + 1) + 1, far);
     for (Int cycle = now + 1; cycle < end; ++cycle)
         if (near(cycle)) return cycle;
     return far;
@@ -337,7 +337,7 @@ inline void Clock::state(State& out) const {
         out.same(cycle - now);
         out.same(set);
     };
-    for (Int cycle = now + 1; cycle <= last_; ++cycle) {
+    for (Int cycle = now + 1; cycle <= std::max(last_, now + 1); ++cycle) {
         Set set = near(cycle);
         if (far != far_.end() && far->first == cycle) set |= far++->second;
         if (set) at(cycle, set);

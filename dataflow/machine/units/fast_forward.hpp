@@ -10,7 +10,7 @@ namespace machine {
 
 constexpr Int APART_CYCLES = 64;                                 // between two looks, at least; more where states do not return
 constexpr Int FEW_APART_CYCLES = 512, MOST_APART_CYCLES = 4096;  // up to the first, landmarks are looked at whenever they come
-constexpr std::size_t MOST_STATES = 2048;
+constexpr std::size_t MOST_STATES = 16384;
 constexpr Int LONG_CYCLES = 256,
               SOON_CYCLES = 64;      // parts as long are looked at whenever handed out, and rows so soon behind that
 constexpr Int RARE_CYCLES = 24;      // without a row that begins, after which one that does is a landmark, too

@@ -31,10 +31,11 @@ public:
         count_ = 0;
         hash_ = 0;
     }
-    void add(Int number) {
-        if (count_ + 1 + PARTS > halves_.size()) halves_.resize(2 * halves_.size() + 64);
+    [[gnu::always_inline]] void add(Int number) {
+        if (count_ + 1 + PARTS > halves_.size()) [[unlikely]]
+            halves_.resize(2 * halves_.size() + 64);
         const auto half = static_cast<std::int16_t>(number);
-        if (half == number && half != WIDE) {
+        if (half == number && half != WIDE) [[likely]] {
             halves_[count_++] = half;
             return;
         }
