@@ -16,7 +16,9 @@ public:
 
     void state(State& out) override {
         out.same(burst_);
-        out.same(place_);
+        // Where pages are whole bursts, none ends before its page does once one has begun at a multiple.
+        const Int most = clock.sizes.axi_burst_beats;
+        out.same(page() % most || place_ % most ? place_ : 0);
         out.time(valid_at_);
         out.toward(left_, clock.sizes.axi_burst_beats - 1, requests_);
     }

@@ -15,7 +15,7 @@ namespace machine {
 enum Chunk : Int { OUTSIDE = 1, END_OF_BEAT = 2, END_OF_WORD = 4, END_OF_BLOCK = 8, LAST = 16, ASKS = 32 };
 
 constexpr Int SEGMENT_ELEMENTS =
-    4096;  // a row that is longer, and the only one of its space, is looked at in pieces of whole pages
+    4096;  // a row that is longer, and the only one of its space, is looked at in pieces of whole bursts
 constexpr Int MOST_LANDMARKS = 256;    // in a window; where more rows are alike, what comes again soon is found without
 constexpr Int ENDLESS = Int(1) << 40;  // no run is as long
 
@@ -127,15 +127,15 @@ public:
     std::unordered_set<Int> landmarks;  // of the window in which a row was last asked for
 
     WalkRows(const Sizes& sizes, const Walk& walk, Int most, bool ends)
-        : Rows(rows_of(walk)),
+        : Rows(rows_of(sizes, walk)),
           walk(walk),
           u_(space_u(walk)),
           v_(space_v(walk)),
           beat_bytes_(sizes.axi_data_bytes),
           most_(most),
           window_bytes_(Int(1) << sizes.address_bits),
-          piece_(piece_of(walk)),
-          pieces_(pieces_of(walk)),
+          piece_(piece_of(sizes, walk)),
+          pieces_(pieces_of(sizes, walk)),
           limit_(walk.run_limit == NO_LIMIT ? ENDLESS : walk.run_limit),
           blocks_(walk.outer * walk.middle * walk.inner),
           together_(together_of(walk)),
@@ -278,14 +278,15 @@ private:
     static Space space_u(const Walk& walk) { return {walk, walk.u, walk.u_counter, walk.u_size, walk.u_tile, true}; }
     static Space space_v(const Walk& walk) { return {walk, walk.v, walk.v_counter, walk.v_size, walk.v_tile, false}; }
 
-    static Int piece_of(const Walk& walk) {
+    static Int piece_of(const Sizes& sizes, const Walk& walk) {
         const Space u = space_u(walk);
-        const Int piece = std::lcm(walk.boundary, PAGE_BYTES >> walk.size_log2);
+        const Int piece =
+            std::lcm(walk.boundary, std::max<Int>(1, sizes.axi_burst_beats * sizes.axi_data_bytes >> walk.size_log2));
         return u.tiles > 1 || u.tile <= std::max(SEGMENT_ELEMENTS, piece) ? u.tile : piece;
     }
-    static Int pieces_of(const Walk& walk) {
+    static Int pieces_of(const Sizes& sizes, const Walk& walk) {
         const Space u = space_u(walk);
-        return u.tiles == 1 ? ceiling(u.size, piece_of(walk)) : 1;
+        return u.tiles == 1 ? ceiling(u.size, piece_of(sizes, walk)) : 1;
     }
 
     // Blocks in which v stays at one tile follow each other: those of all counters inside its own.
@@ -297,9 +298,9 @@ private:
             default: return walk.outer * walk.middle * walk.inner;
         }
     }
-    static Int rows_of(const Walk& walk) {
+    static Int rows_of(const Sizes& sizes, const Walk& walk) {
         const Space v = space_v(walk);
-        return walk.outer * walk.middle * walk.inner / v.tiles * v.size * pieces_of(walk);
+        return walk.outer * walk.middle * walk.inner / v.tiles * v.size * pieces_of(sizes, walk);
     }
 
     Start start_of(Int number) const {
@@ -326,13 +327,20 @@ private:
 
     // Where a row starts; most often it is the next one.
     void find(Int number) {
-        if (number == found_ + 1 && found_ >= 0 && pieces_ == 1 && start_.rows > 1) {
+        const bool next = number == found_ + 1 && found_ >= 0;
+        if (next && pieces_ == 1 && start_.rows > 1) {
             ++start_.v;
             --start_.rows;
             steps_.next();
         } else {
-            start_ = start_of(number);
-            steps_.at(start_.v);
+            if (next && start_.left > piece_) {
+                ++start_.piece;
+                start_.element += piece_;
+                start_.left -= piece_;
+            } else {
+                start_ = start_of(number);
+                steps_.at(start_.v);
+            }
             moved_ = u_.moved(start_.element);
             digit_ = u_.digit(start_.element, 0);
         }
