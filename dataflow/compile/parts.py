@@ -83,7 +83,7 @@ def parts_of(commands: Sequence[Command]) -> int:
     (step,) = steps
     if step.options & WHOLE:
         return 1
-    if not step.groups and step.options & PassOption.BY_ROW and any(_is_alone(command) for command in commands):
+    if step.options & PassOption.BY_ROW and any(_is_short(command, step) for command in commands):
         return 1
     rows = step.words // step.held if step.held and not step.options & PassOption.BY_ROW else 0  # that use all held factors
     each = step.groups * (1 if step.options & PassOption.ACROSS else step.terms)  # words of as many reductions as are at once
@@ -113,9 +113,15 @@ def _moves(command: Command, steps: Sequence[Pass]) -> bool:
     return isinstance(command, Load | Store)
 
 
-def _is_alone(command: Command) -> bool:
-    """Whether a stream has factors of no more rows than there are lanes: then its loop is that of kinds of factors."""
-    return isinstance(command, Load) and command.source is Source.FACTORS and _place(command.walk)[1] == 0
+def _is_short(command: Command, step: Pass) -> bool:
+    """Whether a stream has factors of rows that are not as many as its words have room for, or of one word of each kind.
+
+    Of one word the outermost loop is that of kinds; of the last word of several, a part would have fewer rows than others.
+    """
+    if not isinstance(command, Load) or command.source is not Source.FACTORS:
+        return False
+    served = command.walk.boundary * step.held_block * (step.terms if step.options & PassOption.ACROSS else 1)
+    return bool(step.words % served) or (not step.groups and _place(command.walk)[1] == 0)
 
 
 def _outermost(walk: Walk) -> int:

@@ -9,11 +9,13 @@ from dataflow import zoo
 from dataflow.analysis.exact import RATES
 from dataflow.compile import weight_gradients
 from dataflow.compile.assemble import assemble
+from dataflow.compile.by_channel import LINE, ChannelPass, Channels
+from dataflow.compile.memory import Memory
 from dataflow.compile.parts import LATENCY_CYCLES, cycles_of, part_of, parts_of
 from dataflow.compile.walks import Step, in_words
 from dataflow.lowering.lower import lower
 from hw.config import PRESETS
-from hw.isa.bits import PassOption
+from hw.isa.bits import PassOption, PassStep
 from hw.isa.commands import Load, Pass, Sink, Source, Store
 
 TINY = PRESETS["tiny"]
@@ -95,6 +97,19 @@ def flat(count):
 
 def operation(read, words):
     return [Load(source=Source.ELEMENTS, walk=read), Pass(words=words), Store(sink=Sink.RESULTS, walk=flat(4 * words))]
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(8, 2), (9, 1), (12, 3), (4, 1)])
+def test_rows_with_factors_are_cut_between_their_words(rows, parts):
+    """Of four lanes a word has factors of four rows: nine rows have three words, of which the last serves one row."""
+    memory = Memory(TINY, {})
+    memory.add("x", "storage", (rows, 24))
+    memory.add("lines", "pairs", (rows,))
+    memory.add("y", "storage", (rows, 24))
+    x, lines, y = (Channels.of(memory[name]) for name in ("x", "lines", "y"))
+    step = ChannelPass(steps=PassStep.WIDEN | LINE | PassStep.NARROW, elements=x, pairs=lines, by_row=True, results=y)
+    (commands,) = step.operations(TINY)
+    assert parts_of(commands) == parts
 
 
 def test_cycles_are_those_of_the_busiest():
