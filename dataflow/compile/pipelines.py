@@ -263,7 +263,8 @@ def pass_before(
         return None
     if operands[Source.ACTIVATIONS] != held.written:
         return None
-    whole, _ = product_cycles(config, product, begins(config, emitter.memory, product))
+    whole = begins(config, emitter.memory, product)
+    cycles, _ = product_cycles(config, product, whole)
     found: list[PassBefore] = []
     of = parts_of(held.operation[0])
     for parts in (parts for parts in PARTS if of % parts == 0 and product.n % parts == 0):
@@ -274,7 +275,8 @@ def pass_before(
         if len(products) < parts:
             continue
         begun = [begins(config, emitter.memory, one) for one in products]
-        found.append(PassBefore(emitter, held, products, begun, drain, whole))
+        if all(one.cuts == whole.cuts for one in begun):  # else pixels would be read for each of their windows
+            found.append(PassBefore(emitter, held, products, begun, drain, cycles))
     return quickest([made for made in found if made.is_possible()])
 
 

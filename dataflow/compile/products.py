@@ -33,6 +33,11 @@ class Begun:
     tiling: Tiling
     output: MatrixView
 
+    @property
+    def cuts(self) -> bool:
+        """Whether the array cuts windows itself."""
+        return any(isinstance(command, ProductCommand) and command.cuts for command in self.commands)
+
 
 def begin_batch(config: AcceleratorConfig, memory: Memory, product: Product) -> Begun:
     """The operands of a dense product of two activations, `turned`, the same for any number of samples and heads.
