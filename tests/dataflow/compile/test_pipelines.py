@@ -1,6 +1,7 @@
 """Products and passes in parts: another order of the same work, in which each part waits for what it depends on."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from walk_oracle import elements
 
 from dataflow import zoo
 from dataflow.analysis.exact import RATES
+from dataflow.compile import dependences
 from dataflow.compile.assemble import assemble
 from dataflow.compile.parts import span
 from dataflow.compile.pipelines import Access, _is_safe
@@ -17,7 +19,7 @@ from dataflow.machine.timing import Memory
 from dataflow.network import INPUT, BatchNorm, Conv, GlobalPool, Linear, Network, Relu
 from hw.config import PRESETS
 from hw.isa.bits import PassOption
-from hw.isa.commands import NO_LIMIT, Loop, Pass, Product, Walk
+from hw.isa.commands import NO_LIMIT, Loop, Pass, Product, Store, Sync, Walk
 from training.machine.executor import Executor
 
 TINY = PRESETS["tiny"]
@@ -172,3 +174,29 @@ def test_a_span_has_all_that_is_touched(walk):
         assert (first, end) == (min(inside), max(inside) + (1 << walk.size_log2))
     else:
         assert first == end
+
+
+def test_stores_are_counted_from_a_synchronisation_on_which_no_sums_wait_for(monkeypatch):
+    """Where few stores can be counted: behind whole drains and passes, not between the parts of a product's sums."""
+    network = zoo.load("cnn")
+    alone = made(network, 16)
+    monkeypatch.setattr(dependences, "MOST_AFTER", 8)
+    step = made(network, 16)
+    for half in ("forward", "backward"):
+        commands = getattr(step, half)
+        assert np.array_equal(left(step, commands), left(alone, getattr(alone, half))), half
+        assert sum(isinstance(one, Sync) for one in commands) > sum(isinstance(one, Sync) for one in getattr(alone, half))
+
+
+def test_a_synchronisation_comes_behind_the_drains_of_products_alone(monkeypatch):
+    """Eight convolutions one behind the other, without a pass from memory to memory between them."""
+    names = ("input", *(f"conv{number}" for number in range(8)))
+    layers = tuple(Conv(name=name, inputs=(before,), out_channels=4, kernel=1) for before, name in pairwise(names))
+    network = Network(
+        name="net", input_shape=(4, 4, 4), layers=(*layers, Linear(name="last", inputs=(names[-1],), out_features=2))
+    )
+    monkeypatch.setattr(dependences, "MOST_AFTER", 8)
+    step = assemble(network, lower(network, TINY, batch=2), TINY, RATES)
+    stores = [isinstance(one, Store) for one in step.forward]
+    synchronised = [sum(stores[:place]) for place, one in enumerate(step.forward) if isinstance(one, Sync)]
+    assert synchronised[:2] == [4, 8]
