@@ -220,3 +220,11 @@ def test_crops_and_flips_are_parts_of_the_padded_image():
         crops.add(places[0])
     assert len(crops) > 10 and {step for *_, step in crops} == {1, -1}
     np.testing.assert_array_equal(CropAndFlip(2)(images, np.random.default_rng(1)), results)
+
+
+def test_the_first_array_that_is_missing_is_named(tmp_path):
+    """In the order in which they are asked for; beside what the archive has."""
+    path = tmp_path / "some.npz"
+    np.savez(path, train_images=np.zeros((2, 4), np.uint8), test_labels=np.zeros(2, np.uint8))
+    with pytest.raises(InputError, match=r"some\.npz: array train_labels is missing; it has train_images, test_labels$"):
+        load_data(str(path))
