@@ -192,11 +192,9 @@ class _Assembler:
 
     def _given(self, held: Iterable[Held]) -> Iterator[Command]:
         """Operations that were collected."""
-        around = self.emitter.origin
         for one in held:
-            self.emitter.origin = one.origin
-            yield from self.gradients.beside(one.operation, one.behind)
-        self.emitter.origin = around
+            with self.emitter.of(one.origin):
+                yield from self.gradients.beside(one.operation, one.behind)
 
     def _product(self, product: Product, drain: Drain, held: Sequence[Held] = ()) -> Generator[Command, None, Sequence[Held]]:
         """A product, in parts beside what comes before it or behind; and which operations behind it are left."""
@@ -563,13 +561,12 @@ class _Assembler:
     def _gradient(self, update: Update, products: list[Product]) -> Iterator[Command]:
         """A layer's weight gradient, which can be computed from now on, and its update behind that."""
         name = update.layer
-        around, self.emitter.origin = self.emitter.origin, Origin(name, Stage.WEIGHT_GRADIENT, "vector")
-        if self._in_place(name):
-            yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
-        else:
-            self.gradients.wait(update, products, has_bias=self.places.has_bias(name))
-            yield from self._bias_gradient(name)
-        self.emitter.origin = around
+        with self.emitter.of(Origin(name, Stage.WEIGHT_GRADIENT, "vector")):
+            if self._in_place(name):
+                yield from self._by_channel(self.normalised[name].away() if name in self.normalised else ())
+            else:
+                self.gradients.wait(update, products, has_bias=self.places.has_bias(name))
+                yield from self._bias_gradient(name)
 
     def _is_apart(self, gradient: Sequence[Product], target: str) -> bool:
         """Whether a layer has one product as its weight gradient, and that reads nothing of what is being made."""

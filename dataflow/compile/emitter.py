@@ -1,6 +1,7 @@
 """Commands in their order, each behind what it depends on, and of which work of a step they are."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from dataflow.compile.dependences import Dependences, Names
@@ -43,6 +44,13 @@ class Emitter:
         self.dependences = Dependences()
         self.origin = Origin("", Stage.FORWARD, "vector")
         self.operands: Iterable[str] = ()  # of the last product, by their places in memory
+
+    @contextmanager
+    def of(self, origin: Origin) -> Iterator[None]:
+        """Commands within are of this origin."""
+        around, self.origin = self.origin, origin
+        yield
+        self.origin = around
 
     def operands_of(self, product: Product) -> Names:
         """What it reads, by its places in memory."""
@@ -89,10 +97,9 @@ class Emitter:
         names = self.names_of(drain)
         if name:
             names[Sink.RESULTS] = name
-        around, self.origin = self.origin, Origin(product.layer, product.stage, "product")
         behind = drain.sums.results.name if drain.sums and not drain.goes_on else None
-        yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain, some), names, behind, part)
-        self.dependences.read(self.operands)  # which the array has read when all sums have left
-        if not some:
-            yield from self.dependences.limited()
-        self.origin = around
+        with self.of(Origin(product.layer, product.stage, "product")):
+            yield from self.dependences.ordered(emit_drain(self.config, self.memory, begun, drain, some), names, behind, part)
+            self.dependences.read(self.operands)  # which the array has read when all sums have left
+            if not some:
+                yield from self.dependences.limited()

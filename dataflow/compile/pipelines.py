@@ -111,6 +111,7 @@ class PassesBehind:
         is_read = not self.written.isdisjoint(self.emitter.operands_of(self.product).values())
         return not is_read and _is_safe(self._accesses)
 
+    @cached_property
     def saved(self) -> float:
         """Cycles that it is quicker than one after the other, estimated."""
         config = self.emitter.config
@@ -204,6 +205,7 @@ class PassBefore:
         drained = [_touched(list(emit_drain(emitter.config, emitter.memory, begun, drain)), names) for begun in self.begun]
         return _is_safe([_of_operation(self.held, len(self.products)), read, drained])
 
+    @cached_property
     def saved(self) -> float:
         """Cycles that it is quicker than one after the other, estimated."""
         config, parts = self.emitter.config, len(self.products)
@@ -282,7 +284,7 @@ def pass_before(
 
 def quickest(pipelines: Sequence[Pipeline]) -> Pipeline | None:
     """That which saves most; None where none saves anything."""
-    return max((made for made in pipelines if made.saved() > 0), key=lambda made: made.saved(), default=None)
+    return max((made for made in pipelines if made.saved > 0), key=lambda made: made.saved, default=None)
 
 
 def alone(config: AcceleratorConfig, held: Sequence[Held]) -> float:
@@ -292,9 +294,8 @@ def alone(config: AcceleratorConfig, held: Sequence[Held]) -> float:
 
 def _given(emitter: Emitter, one: Held, part: int, parts: int) -> Iterator[Command]:
     """A part of an operation, behind what it depends on."""
-    around, emitter.origin = emitter.origin, one.origin
-    yield from emitter.dependences.ordered(one.part(part, parts), one.operation[1], part=part)
-    emitter.origin = around
+    with emitter.of(one.origin):
+        yield from emitter.dependences.ordered(one.part(part, parts), one.operation[1], part=part)
 
 
 def _ahead(drained: Names, held: Sequence[Held]) -> tuple[list[Held], list[Held]]:

@@ -199,13 +199,12 @@ class WeightGradients:
     def updates(self) -> Iterator[Command]:
         """Those that are due."""
         due, self._due = self._due, []
-        emitter, around = self.emitter, self.emitter.origin
+        emitter = self.emitter
         for layer, ratio, gradient in due:
-            emitter.origin = Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")
-            for commands, names in updates.operations(emitter.config, emitter.memory, self.rates, ratio, layer, gradient):
-                self._left -= cycles_of(emitter.config, commands)
-                yield from emitter.dependences.ordered(commands, names)
-        emitter.origin = around
+            with emitter.of(Origin(layer.master.name.rpartition(".")[0], Stage.WEIGHT_GRADIENT, "update")):
+                for commands, names in updates.operations(emitter.config, emitter.memory, self.rates, ratio, layer, gradient):
+                    self._left -= cycles_of(emitter.config, commands)
+                    yield from emitter.dependences.ordered(commands, names)
 
     def before_written(self, written: set[str]) -> Iterator[Command]:
         """Those that read what is about to be written, and all that wait in front of them."""
