@@ -31,7 +31,7 @@ const char* rows_of(const Sizes* sizes, const Walk* walk, Int most, Int ends) {
     std::vector<Int> kinds;
     std::map<Int, std::string> contents;
     rows.kind(0);
-    const std::vector<Int> landmarks(rows.landmarks.begin(), rows.landmarks.end());
+    const std::vector<Int> landmarks(rows.landmarks().begin(), rows.landmarks().end());
     for (Int number = 0; number < rows.total; ++number) {
         kinds.push_back(rows.kind(number));
         std::vector<Int> requests;

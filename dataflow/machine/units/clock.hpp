@@ -12,6 +12,7 @@
 
 #include "isa.hpp"
 #include "state.hpp"
+#include "walk_rows.hpp"
 
 namespace machine {
 
@@ -33,6 +34,7 @@ public:
     std::vector<Unit*> units;
     std::vector<Fifo*> fifos;
     std::vector<Meter*> meters;
+    KnownWalks walks;
     Int marked = 0;              // by units, where the state may be one that was there before
     Int look_at = 0;             // the cycle from which on `look` is called where none is marked
     bool stops = false;          // set within a cycle: `run` returns behind it

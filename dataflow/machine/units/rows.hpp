@@ -12,7 +12,7 @@
 namespace machine {
 
 constexpr Int WINDOW = 4096;  // rows whose kinds are found at a time
-constexpr std::size_t KEPT_WINDOWS = 128;
+constexpr std::size_t KEPT_WINDOWS = 32;
 
 struct Hash {
     std::size_t operator()(const std::vector<Int>& numbers) const {
@@ -78,6 +78,23 @@ protected:
     // Another window than before is looked at.
     virtual void turned(Int, const Window&) {}
 
+    // Kinds of the rows from `first` on, as many as there is room for. A content is made once for all rows with the same key.
+    virtual void list(Int first, std::int32_t* kinds, Int count) {
+        Key here, before;
+        for (Int place = 0; place < count; ++place) {
+            here.clear();
+            key(first + place, here);
+            if (place && here == before) {
+                kinds[place] = kinds[place - 1];
+                continue;
+            }
+            auto [known, is_new] = of_key_.try_emplace(here.all(), 0);
+            if (is_new) known->second = made(first + place);
+            kinds[place] = known->second;
+            before = here;
+        }
+    }
+
 private:
     struct Equal {
         Int first, end;
@@ -128,26 +145,9 @@ private:
             order_.pop_front();
         }
         order_.push_back(window);
-        return windows_.emplace(window, std::make_shared<const Window>(found_kinds(window * WINDOW))).first->second;
-    }
-
-    // A content is made once for all rows with the same key.
-    Window found_kinds(Int first) {
-        Window kinds(std::min(WINDOW, total - first));
-        Key here, before;
-        for (Int place = 0; place < static_cast<Int>(kinds.size()); ++place) {
-            here.clear();
-            key(first + place, here);
-            if (place && here == before) {
-                kinds[place] = kinds[place - 1];
-                continue;
-            }
-            auto [known, is_new] = of_key_.try_emplace(here.all(), 0);
-            if (is_new) known->second = made(first + place);
-            kinds[place] = known->second;
-            before = here;
-        }
-        return kinds;
+        Window kinds(std::min(WINDOW, total - window * WINDOW));
+        list(window * WINDOW, kinds.data(), kinds.size());
+        return windows_.emplace(window, std::make_shared<const Window>(std::move(kinds))).first->second;
     }
 };
 

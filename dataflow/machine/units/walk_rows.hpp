@@ -1,8 +1,10 @@
 // The rows of a walk: their chunks and requests, and which are alike.
 #pragma once
 #include <map>
+#include <memory>
 #include <numeric>
 #include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -16,8 +18,10 @@ enum Chunk : Int { OUTSIDE = 1, END_OF_BEAT = 2, END_OF_WORD = 4, END_OF_BLOCK =
 
 constexpr Int SEGMENT_ELEMENTS =
     4096;  // a row that is longer, and the only one of its space, is looked at in pieces of whole bursts
-constexpr Int MOST_LANDMARKS = 256;    // in a window; where more rows are alike, what comes again soon is found without
-constexpr Int ENDLESS = Int(1) << 40;  // no run is as long
+constexpr Int MOST_LANDMARKS = 256;      // in a window; where more rows are alike, what comes again soon is found without
+constexpr std::size_t MOST_WALKS = 256;  // that are known
+constexpr std::size_t MOST_SPANNED = std::size_t(1) << 19;  // rows whose kinds are kept span by span
+constexpr Int ENDLESS = Int(1) << 40;                       // no run is as long
 
 // Beats to be read or written; in which beat of a page they begin, or 0 where they do not cross one.
 struct Request {
@@ -50,6 +54,20 @@ public:
         this->size = std::min(size, tiles * this->tile);
         ways_[0] = 1;
         for (Int number = 0; number < LOOPS; ++number) ways_[number + 1] = ways_[number] * loops[number].count;
+    }
+
+    // How many of the innermost loops end between two elements.
+    Int ending(Int first, Int last) const {
+        Int number = 0;
+        while (number < LOOPS && first / ways_[number + 1] != last / ways_[number + 1]) ++number;
+        return number;
+    }
+
+    // Elements, `most` at most, that as many of the innermost loops as can be take whole.
+    Int whole(Int most) const {
+        Int number = 0;
+        while (number < LOOPS && ways_[number + 1] <= most) ++number;
+        return most / ways_[number] * ways_[number];
     }
 
     Int digit(Int element, Int number) const { return element / ways_[number] % loops[number].count; }
@@ -123,12 +141,11 @@ private:
 // `ends`, rows that end a block are like others, but for the last of all.
 class WalkRows : public Rows<WalkRow> {
 public:
-    const Walk& walk;
-    std::unordered_set<Int> landmarks;  // of the window in which a row was last asked for
+    const Walk walk;
 
-    WalkRows(const Sizes& sizes, const Walk& walk, Int most, bool ends)
-        : Rows(rows_of(sizes, walk)),
-          walk(walk),
+    WalkRows(const Sizes& sizes, const Walk& of, Int most, bool ends)
+        : Rows(rows_of(sizes, of)),
+          walk(of),
           u_(space_u(walk)),
           v_(space_v(walk)),
           beat_bytes_(sizes.axi_data_bytes),
@@ -140,10 +157,14 @@ public:
           blocks_(walk.outer * walk.middle * walk.inner),
           together_(together_of(walk)),
           ends_(ends),
-          others_(walk.u[1].count * walk.u[2].count * walk.u[3].count > 1) {
+          others_(walk.u[1].count * walk.u[2].count * walk.u[3].count > 1),
+          span_(v_.whole(WINDOW)) {
         guarded_[0] = {walk.start_0, walk.limit_0, u_.reach(&Loop::guard_0)};
         guarded_[1] = {walk.start_1, walk.limit_1, u_.reach(&Loop::guard_1) + walk.run_guard * walk.u[0].count};
     }
+
+    // Of the window in which a row was last asked for.
+    const std::unordered_set<Int>& landmarks() const { return *landmarks_; }
 
     // Of all elements that are inside; -1 where none is.
     Int last_byte() const {
@@ -188,7 +209,21 @@ protected:
             const Int guard = place.guards[one];
             const bool surely = guard >= by.reach && guard + by.reach < by.limit;
             out.add(surely ? 1 << 20 : !alone ? guard : within(one, guard) ? 1 << 20 : 1 << 21);
-            if (by.reach >> (GUARD_BITS - 1)) out.add(number);  // it may go round: none is like another
+            if (goes_round(one)) out.add(number);  // none is like another
+        }
+    }
+
+    // Span by span: most are as others were, but for their page.
+    void list(Int first, std::int32_t* kinds, Int count) override {
+        if (pieces_ > 1 || goes_round(0) || goes_round(1)) return Rows::list(first, kinds, count);
+        for (Int end = first + count; first < end;) {
+            const Start start = start_of(first);
+            const Int before = std::min(start.v % v_.tile, start.v % span_);
+            const Window& span = span_of(first - before, start.v - before, start);
+            const Int here = std::min<Int>(end - first, span.size() - before);
+            std::copy_n(span.begin() + before, here, kinds);
+            kinds += here;
+            first += here;
         }
     }
 
@@ -240,6 +275,9 @@ protected:
     // Landmarks are rows before which what is outside of them changes in a way that is rare in a window, but comes again: as
     // where images begin; or the rows themselves do, where nothing is outside.
     void turned(Int first, const Window& kinds) override {
+        auto [known, is_new] = landmarks_of_.try_emplace(first);
+        landmarks_ = &known->second;
+        if (!is_new) return;
         for (; outlines_.size() < contents_.size();) {
             std::vector<bool> outside;
             for (Int chunk : contents_[outlines_.size()].chunks) outside.push_back(chunk & OUTSIDE);
@@ -266,12 +304,17 @@ private:
     const Space u_, v_;
     const Int beat_bytes_, most_, window_bytes_, piece_, pieces_, limit_, blocks_, together_;
     const bool ends_, others_;
+    const Int span_;  // elements of v whose rows are listed together, where they are of one block
+    std::unordered_map<std::vector<Int>, Window, Hash> spans_;
+    std::size_t spanned_ = 0;  // rows in them
     Guarded guarded_[2];
     Int found_ = -1;  // row that was found last: where it starts, what has moved it, its place in a run
     Start start_{};
     Space::Steps steps_{v_};
     Space::Moves moved_{};
     Int digit_ = 0;
+    std::unordered_map<Int, std::unordered_set<Int>> landmarks_of_;  // of each window, by its first row
+    std::unordered_set<Int>* landmarks_ = nullptr;
     std::vector<Int> outlines_;  // of each kind
     std::map<std::vector<bool>, Int> of_outline_;
 
@@ -364,6 +407,33 @@ private:
         return ((guard + half) & (2 * half - 1)) - half;
     }
 
+    bool goes_round(int one) const { return guarded_[one].reach >> (GUARD_BITS - 1); }
+
+    // Kinds of the rows from `first` on, which is that of `v`, to the end of a span or of the block, to which `start` belongs.
+    const Window& span_of(Int first, Int v, const Start& start) {
+        const Int block_end = start.v + start.rows, end = std::min(block_end, v - v % span_ + span_);
+        const bool ends_block = end == block_end, last_block = start.block == blocks_ - 1;
+        const Space::Moves moves = v_.moved(v);
+        std::vector<Int> key = {end - v,
+                                ends_block && (last_block || ends_),
+                                ends_block && last_block,
+                                start.element,
+                                moves.delta & (PAGE_BYTES - 1),
+                                around(moves.guards[0]),
+                                around(moves.guards[1])};
+        for (Int loop = 0, ending = v_.ending(v, end - 1); loop < ending; ++loop) key.push_back(v_.digit(v, loop));
+        auto known = spans_.find(key);
+        if (known != spans_.end()) return known->second;
+        if (spanned_ > MOST_SPANNED) {
+            spans_.clear();
+            spanned_ = 0;
+        }
+        Window kinds(end - v);
+        Rows::list(first, kinds.data(), end - v);
+        spanned_ += end - v;
+        return spans_.emplace(std::move(key), std::move(kinds)).first->second;
+    }
+
     bool within(int one, Int guard) const { return guard >= 0 && guard < guarded_[one].limit; }
 
     Request request(Int address, Int size) const {
@@ -373,7 +443,6 @@ private:
     }
 
     bool mark(Int first, const Window& kinds) {
-        landmarks.clear();
         std::vector<Int> starts;
         for (Int place = 1; place < static_cast<Int>(kinds.size()); ++place)
             if (kinds[place] != kinds[place - 1]) starts.push_back(place);
@@ -389,9 +458,28 @@ private:
             if (count > 1 && count <= MOST_LANDMARKS && apart && (!rarest || places.size() < rarest->size())) rarest = &places;
         }
         if (!rarest) return false;
-        for (Int place : *rarest) landmarks.insert(first + place);
+        for (Int place : *rarest) landmarks_->insert(first + place);
         return true;
     }
+};
+
+// The rows of walks that were walked before: how they are cut is the same for all that begin at the same place of a page.
+class KnownWalks {
+public:
+    std::shared_ptr<WalkRows> of(const Sizes& sizes, const Walk& walk, Int most, bool ends) {
+        Walk placed = walk;
+        placed.base %= PAGE_BYTES;
+        const auto* numbers = reinterpret_cast<const Int*>(&placed);
+        std::vector<Int> key(numbers, numbers + sizeof placed / sizeof *numbers);
+        key.insert(key.end(), {most, ends});
+        if (known_.size() == MOST_WALKS) known_.clear();
+        auto& known = known_[key];
+        if (!known) known = std::make_shared<WalkRows>(sizes, placed, most, ends);
+        return known;
+    }
+
+private:
+    std::unordered_map<std::vector<Int>, std::shared_ptr<WalkRows>, Hash> known_;
 };
 
 }  // namespace machine

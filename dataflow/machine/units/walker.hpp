@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "clock.hpp"
-#include "walk_rows.hpp"
 
 namespace machine {
 
@@ -69,7 +68,7 @@ public:
         out.time(free_at_);
         out.same(rows_ != nullptr);
         if (!rows_) return;
-        out.thing(&rows_->walk);
+        out.thing(rows_.get());
         out.same(chunk_);
         out.row(number_, *rows_);  // which says what row_ is
     }
@@ -80,7 +79,7 @@ public:
         if (rows_) {
             offer();
         } else if (i_.valid() && idle()) {
-            rows_ = std::make_unique<WalkRows>(clock.sizes, *i_.take().walk, most_, ends_);
+            rows_ = clock.walks.of(clock.sizes, *i_.take().walk, most_, ends_);
             number_ = 0;
             begin();
             wake(2);
@@ -94,7 +93,7 @@ private:
     Words<Request>& requests_;
     const Int most_;
     const bool ends_;
-    std::unique_ptr<WalkRows> rows_;
+    std::shared_ptr<WalkRows> rows_;
     const WalkRow* row_ = nullptr;
     Int number_ = 0, chunk_ = 0, free_at_ = 0;
 
@@ -102,7 +101,7 @@ private:
         chunk_ = 0;
         clock.marked |= ROW;
         row_ = &rows_->content(number_);
-        if (rows_->landmarks.count(number_)) clock.marked |= LANDMARK;
+        if (rows_->landmarks().count(number_)) clock.marked |= LANDMARK;
     }
 
     void offer() {
