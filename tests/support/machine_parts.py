@@ -31,6 +31,11 @@ def rows_same(config, walk, most, questions):
     return told("rows_same", config, flat(walk), most, [each for question in questions for each in question], len(questions))
 
 
+def rows_wrong(config, walk, most, *, ends):
+    of_config, of_walk = (array(list(each)) for each in (sizes(config).values(), flat(walk)))
+    return parts().rows_wrong(of_config, of_walk, ctypes.c_int64(most), ctypes.c_int64(ends))
+
+
 def copies(config, memory, walks, most):
     every = [walks[f"{kind}_{number}"] for kind in ("read", "write") for number in range(2)]
     told_walks = [number for these in every for walk in these for number in flat(walk)]

@@ -54,6 +54,17 @@ const char* rows_same(const Sizes* sizes, const Walk* walk, Int most, const Int*
     return told.c_str();
 }
 
+// How many rows of a walk have other chunks or requests than those that are made for them alone.
+Int rows_wrong(const Sizes* sizes, const Walk* walk, Int most, Int ends) {
+    struct Made : WalkRows {
+        using WalkRows::WalkRows, WalkRows::make, WalkRows::written;
+    } rows(*sizes, *walk, most, ends);
+    Int wrong = 0;
+    for (Int number = 0; number < rows.total; ++number)
+        wrong += rows.written(rows.content(number)) != rows.written(rows.make(number));
+    return wrong;
+}
+
 // Two readers, each in front of a writer, at one port: cycles of all channels, and when walks are complete. `walks` are those
 // of both readers, then of both writers, `counts` of each.
 const char* copies(const Sizes* sizes, const Memory* memory, const Walk* walks, const Int* counts, Int most) {
@@ -99,7 +110,7 @@ const char* sums(const Sizes* sizes, const Int* streams, const Int* counts) {
     OperandBuffer weights(clock, loads[0], chunks[0], waits_free), activations(clock, loads[1], chunks[1], waits_free);
     TileLoops loops(clock, products, weights, activations);
     ResultBuffer results(clock, loops.slots, passes, loops.room);
-    Sequencer sequencer(clock, loops.tiles, loops.weights.o, loops.activations.o, results);
+    Sequencer sequencer(clock, loops.tiles, loops.weights, loops.activations, results);
     results.o.depth = MANY;  // as if every word were taken when it shows
     std::deque<std::vector<Int>> kept;
     for (int stream = 0; stream < 6; streams += counts[stream++]) {

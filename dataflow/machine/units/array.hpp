@@ -205,14 +205,14 @@ private:
 class Sequencer : public Unit {
 public:
     // Tiles, and the words of their operands; where the sums go.
-    Sequencer(Clock& clock, Words<const Product*>& tiles, Fifo& weights, Fifo& groups, ResultBuffer& results)
+    Sequencer(Clock& clock, Words<const Product*>& tiles, OperandFeed& weights, OperandFeed& groups, ResultBuffer& results)
         : Unit(clock),
           tiles_(tiles),
           weights_(weights),
           groups_(groups),
           results_(results),
           drain_steps_(clock.sizes.uspe_latency_cycles + clock.sizes.drain_steps - 1) {
-        tiles.sink = weights.sink = groups.sink = this;
+        tiles.sink = weights.o.sink = groups.o.sink = this;
     }
 
     void state(State& out) override {
@@ -250,7 +250,7 @@ public:
 
 private:
     Words<const Product*>& tiles_;
-    Fifo &weights_, &groups_;
+    OperandFeed &weights_, &groups_;
     ResultBuffer& results_;
     const Int drain_steps_;
     const Product* tile_ = nullptr;
@@ -285,7 +285,7 @@ private:
         const Product& tile = *tile_;
         const bool ends = round_ == last_round_, ends_group = ends || in_group_ == tile.group_rounds - 1;
         if (round_ >= waiting_rounds_ && slot_ < slots_) {
-            if (!weights_.valid() || !groups_.valid()) return false;
+            if (!weights_.o.valid() || !groups_.o.valid()) return false;
             weights_.take();
             if ((slot_ + 1) % tile.slot_rows == 0 && (tile.slot_columns != 1 || ends_group)) groups_.take();
         }

@@ -45,6 +45,8 @@ public:
         out.time(ended_at_);
     }
 
+    const bool& within() const { return begun_; }  // a block
+
     bool idle() const override { return !load_ && ended_at_ != clock.now && !occupied_ && !before_ && freed.empty(); }
 
     void step() override {
@@ -171,6 +173,16 @@ public:
 
     bool idle() const override { return i.empty() && o.empty(); }
 
+    // A word is used. Where the next one of the part only waits for that, it follows at once, as it would in the next cycle.
+    void take() {
+        const bool waits = o.count() == o.depth && done_ && done_ + 1 < i.peek().words &&
+                           (frees_.empty() || frees_.front().first != done_ + 1);
+        o.take(waits);
+        if (!waits) return;
+        o.put(1);
+        ++done_;
+    }
+
     void step() override {
         if (!i.valid() || !o.ready()) return;
         const Part part = i.peek();
@@ -188,7 +200,7 @@ public:
             i.take();
             if (part.frees_masks) masks_freed_.put();
         }
-        wake();
+        if (o.ready_next()) wake();
     }
 
 private:

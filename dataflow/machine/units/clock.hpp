@@ -51,6 +51,9 @@ public:
         if (cycles > 1) last_ = std::max(last_, cycle);
     }
 
+    // Whether a unit steps in this cycle, or is to in the next one.
+    bool awake(Int unit) const { return (awake_ | near(now + 1)) >> unit & 1; }
+
     // Whether no other unit steps in this cycle, or any is to in the next one.
     bool alone(const Unit* unit) const;
 
@@ -187,6 +190,12 @@ public:
         return count_ - moved < depth - 1;
     }
 
+    // Whether it is `ready` in the next cycle, whether or not a word is taken in it.
+    bool ready_next() const {
+        if (!kind_.buffered) return count_ < depth;
+        return count_ - (count_ > 0 && first_at_ <= clock.now + 1) < depth - 1;
+    }
+
     // Nothing is inside at all.
     bool empty() const { return taken_at != clock.now && (!count_ || first_at_ - delay_ >= clock.now); }
 
@@ -204,10 +213,10 @@ public:
         if (kind_.meter) kind_.meter->up(at);
     }
 
-    // Remove the first word.
-    void take() {
+    // Remove the first word; unless its source `follows` by itself, it is woken.
+    void take(bool follows = false) {
         const Int now = clock.now;
-        if (source && count_ + 2 >= depth) clock.wake(source->number, now + 1);
+        if (source && count_ + 2 >= depth && !follows) clock.wake(source->number, now + 1);
         first_ = (first_ + 1) & mask();
         --count_;
         if (count_) {
@@ -275,9 +284,9 @@ public:
         Fifo::put(cycles);
     }
 
-    Word take() {
+    Word take(bool follows = false) {
         Word word = words_[first_];
-        Fifo::take();
+        Fifo::take(follows);
         return word;
     }
 

@@ -43,9 +43,11 @@ public:
         weights_ = std::make_unique<OperandBuffer>(clock, dispatch->weights, readers_[Source::WEIGHTS]->o, waits_free_);
         activations_ =
             std::make_unique<OperandBuffer>(clock, dispatch->activations, readers_[Source::ACTIVATIONS]->o, waits_free_);
+        readers_[Source::WEIGHTS]->within = &weights_->within();
+        readers_[Source::ACTIVATIONS]->within = &activations_->within();
         loops_ = std::make_unique<TileLoops>(clock, dispatch->product, *weights_, *activations_);
         results_ = std::make_unique<ResultBuffer>(clock, loops_->slots, dispatch->tiles, loops_->room);
-        sequencer_ = std::make_unique<Sequencer>(clock, loops_->tiles, loops_->weights.o, loops_->activations.o, *results_);
+        sequencer_ = std::make_unique<Sequencer>(clock, loops_->tiles, loops_->weights, loops_->activations, *results_);
         std::vector<Fifo*> inputs;
         for (Int source = 0; source <= Source::GATE; ++source)
             inputs.push_back(source > Source::ACTIVATIONS ? &readers_[source]->o : nullptr);

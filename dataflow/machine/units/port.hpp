@@ -52,9 +52,9 @@ protected:
     void take_first() {
         const Int now = clock.now;
         for (std::size_t number = 0; number < sides_.size(); ++number) {
+            if (!sides_[number]->offer()) continue;
             auto& answered = answered_[number];
             while (!answered.empty() && answered.front() < now) answered.pop_front();
-            if (!sides_[number]->offer()) continue;
             if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
                 answered.push_back(take(*sides_[number]));
                 return wake();

@@ -29,8 +29,8 @@ public:
     // Beats of the burst that is offered, or 0.
     Int offer() const { return clock.now >= valid_at_ ? burst_ : 0; }
 
-    // Whether something is to be offered, now or in the next cycle.
-    bool has_burst() const { return burst_; }
+    // Beats of the burst that is offered, now or from the next cycle on, or 0.
+    Int burst() const { return burst_; }
 
     void step() override {
         if (idle()) next();
@@ -78,6 +78,8 @@ public:
     Words<Int> o;  // the chunks, or words
     Fifo beats;
     Meter waits_memory;  // cycles in which it waited for a beat
+    const bool* within =
+        nullptr;  // of the buffer that takes the chunks: they are of a block for which there is room, and only pass
 
     // Elements come from `most` at most a chunk; its output is chunks, or `words` of lanes. `port` wakes where there is a
     // burst.
@@ -136,12 +138,11 @@ public:
         seen(nullptr);
         const bool gives = chunk & END_OF_WORD || !words_;
         if (gives && !o.ready()) return;
-        chunks_.take();
-        if (gives) o.put(chunk);
+        walker_.take();
+        if (gives && !(within && *within && !o.count() && !(chunk & END_OF_BLOCK))) o.put(chunk);
         if (chunk & END_OF_BEAT && !(chunk & OUTSIDE)) {
             beats.take();
-            ++room_;
-            if (splitter_.has_burst()) port_.wake();
+            if (++room_ == splitter_.burst()) port_.wake();  // with more, it was awake before
         }
         wake();
     }
@@ -259,14 +260,14 @@ public:
         }
         if (chunk & LAST && !completion.ends.ready()) return seen(&waits_memory);
         seen(nullptr);
-        chunks_.take();
+        walker_.take();
         if (chunk & END_OF_WORD) words_.take();
         if (pushes) {
             ++whole_;
             ++waiting_;
             ++made_;
             put_at_ = clock.now;
-            if (splitter_.has_burst()) port_.wake();
+            if (whole_ == splitter_.burst()) port_.wake();  // with more, it was awake before
         }
         if (chunk & LAST) completion.ends.put(made_);
         wake();

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "clock.hpp"
+#include "buffers.hpp"
 
 namespace machine {
 
@@ -45,7 +45,7 @@ private:
 // A product's activations on their way past its weights, see hw.array.stationary.
 class Passing {
 public:
-    Passing(const Sizes& sizes, const Product& product, Fifo& weights, Fifo& groups)
+    Passing(const Sizes& sizes, const Product& product, OperandFeed& weights, OperandFeed& groups)
         : weights_(weights),
           groups_(groups),
           columns_(sizes.columns),
@@ -71,7 +71,7 @@ public:
     bool step() {
         const bool weights = now() < rows_->steps && place_ % apart_ == 0 && place_ / apart_ < columns_;
         const bool groups = now() < rows_->steps + rows_->skew;
-        if ((weights && !weights_.valid()) || (groups && !groups_.valid())) return false;
+        if ((weights && !weights_.o.valid()) || (groups && !groups_.o.valid())) return false;
         if (weights) weights_.take();
         if (groups) groups_.take();
         if (++place_ == rows_->period) {
@@ -82,7 +82,7 @@ public:
     }
 
 private:
-    Fifo &weights_, &groups_;
+    OperandFeed &weights_, &groups_;
     const Int columns_, apart_;
     std::unique_ptr<Periods> rows_;
     Int period_ = 0, place_ = 0;  // number of the period, and step in it

@@ -87,6 +87,19 @@ public:
         }
     }
 
+    // The first chunk goes to its sink. Where the next one only waits for that, it follows at once, as it would in the next
+    // cycle.
+    void take() {
+        const bool waits = rows_ && !clock.awake(number) && o_.count() + 2 >= o_.depth && clock.now + 1 >= free_at_;
+        o_.take(waits);
+        if (!waits) return;
+        if (o_.ready_next() && number_ + 1 < rows_->total && (!(row_->chunks[chunk_] & ASKS) || requests_.ready())) {
+            put(1);
+        } else {
+            wake();
+        }
+    }
+
 private:
     Walks& i_;
     Words<Int>& o_;
@@ -107,17 +120,19 @@ private:
     void offer() {
         const Int chunk = row_->chunks[chunk_];
         if (clock.now < free_at_ || !o_.ready() || (chunk & ASKS && !requests_.ready())) return;
-        o_.put(chunk);
-        if (chunk & ASKS) requests_.put(row_->requests[chunk_]);
-        if (++chunk_ == static_cast<Int>(row_->chunks.size())) {
-            if (++number_ == rows_->total) {
-                rows_.reset();
-                free_at_ = clock.now + 1;
-            } else {
-                begin();
-            }
-        }
-        wake();
+        put(0);
+        if (!rows_ || o_.ready_next()) wake();
+    }
+
+    // The next chunk, so many cycles from now.
+    void put(Int cycles) {
+        const Int chunk = row_->chunks[chunk_];
+        o_.put(chunk, cycles);
+        if (chunk & ASKS) requests_.put(row_->requests[chunk_], cycles);
+        if (++chunk_ < static_cast<Int>(row_->chunks.size())) return;
+        if (++number_ < rows_->total) return begin();
+        rows_.reset();
+        free_at_ = clock.now + cycles + 1;
     }
 };
 

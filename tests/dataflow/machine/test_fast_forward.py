@@ -5,13 +5,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from machine_parts import rows_of, rows_same
+from machine_parts import rows_of, rows_same, rows_wrong
 
 from dataflow.machine.native import UNITS
 from dataflow.machine.timing import Memory
 from dataflow.zoo.chain import Chain
 from hw.isa.bits import UpdateCopy
-from hw.isa.commands import Load, Source, Update
+from hw.isa.commands import Load, Source, Store, Update
 from hw.ratio import Ratio
 from sim.stress.random_programs import WIDE, both_ways, programs, random_programs
 
@@ -104,6 +104,15 @@ def test_rows_are_the_same_as_others():
         found[expected] += 1
         assert same == (expected or start == other)
     assert found[True] > 10 and found[False] > 10
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_rows_that_are_listed_together_are_as_each_alone(seed):
+    config, found, _ = random_programs(seed)
+    walks = {command.walk for commands in found for command in commands if isinstance(command, Load | Store)}
+    for walk in walks:
+        for ends in (False, True):
+            assert not rows_wrong(config, walk, config.vpu_lanes, ends=ends)
 
 
 def braced(text, start):
