@@ -40,7 +40,10 @@ COMPILER = Path("sim/simulators/verilator.py")
 """What compiles Verilog."""
 
 MOST_FILES = 6
-"""Of tests that judge a mutant: the nearest ones."""
+"""Of tests that judge a mutant: the nearest ones; of the hardware, the nearest that compiles Verilog and `WHOLE` besides."""
+
+WHOLE = Path("tests/sim/stress/test_random_steps.py")
+"""Random steps on the whole accelerator."""
 
 SOUND = set[str]()
 """Tests that have killed a mutant, and pass without one."""
@@ -184,15 +187,14 @@ def tests_of(path: Path) -> list[Path]:
 
     Of these, and of all others behind them, come first those of the nearest folder, then those of the fewest steps, then what
     imports least.
-    Those of the pages are left out: they run all of the commands that stand there. Of the hardware, those that compile Verilog
-    come behind all others, since a mutant makes them compile it anew.
+    Those of the pages are left out: they run all of the commands that stand there. Of the hardware, two that compile Verilog
+    come behind the others, since a mutant makes them compile it anew.
     """
     tests = [test for test in imports() if test.name.startswith("test_") and test.parts[1] != "docs" and path in reached(test)]
     mirrored = Path("tests") / path.parent
     key = {
         test: (
             test.stem != f"test_{path.stem}",
-            path.parts[0] == "hw" and COMPILER in reached(test),
             test.parent != mirrored,
             reached(test)[path] > 2,
             -len(Path(os.path.commonpath([test.parent, mirrored])).parts),
@@ -202,7 +204,13 @@ def tests_of(path: Path) -> list[Path]:
         )
         for test in tests
     }
-    return sorted(tests, key=key.__getitem__)[:MOST_FILES]
+    nearest = sorted(tests, key=key.__getitem__)
+    late = [test for test in nearest if path.parts[0] == "hw" and COMPILER in reached(test)]
+    return [
+        *[test for test in nearest if test not in late][:MOST_FILES],
+        *late[:1],
+        *[WHOLE for test in late[1:] if test == WHOLE],
+    ]
 
 
 def play(copy: Path, mutant: Mutant) -> bytes:

@@ -17,7 +17,7 @@ from dataflow.network import INPUT, Add, BatchNorm, Conv, Flatten, GlobalPool, L
 from dataflow.rearrange import Gap
 from dataflow.tokens import LayerNorm, Softmax
 from hw.config import PRESETS
-from hw.isa.bits import PassOption
+from hw.isa.bits import PassOption, takes_pairs, takes_third
 from hw.isa.commands import Load, Pass, Product, Source, Store
 from hw.ratio import Ratio
 
@@ -103,6 +103,10 @@ def test_many_channels_are_summed_some_at_a_time():
     assert [(step.words, step.groups, step.terms, step.results) for step in sums] == [(128, 64, 2, 64), (22, 11, 2, 11)]
 
 
+def _takes_factors(step):
+    return takes_pairs(step.steps, step.options) or takes_third(step.steps)
+
+
 def test_factors_of_a_layer_are_read_once():
     """A bias of 10 outputs on 4 lanes: 3 words, for any batch; and of a batch norm in its 2 passes, 16 pixels each."""
     layers = (
@@ -116,6 +120,9 @@ def test_factors_of_a_layer_are_read_once():
     assert held == [(2 * 16 * 3, 3)] * 3  # the bias, what is squared, the output
     loads = [load.walk.u_size for load in made.forward if isinstance(load, Load) and load.source is Source.FACTORS]
     assert max(loads) == 10
+    without = [step for step in made.forward if isinstance(step, Pass) and not _takes_factors(step)]
+    assert without
+    assert not any(step.held for step in without)
 
 
 def test_the_first_sums_of_a_batch_norm_leave_beside_what_they_sum_up():
