@@ -31,7 +31,9 @@ const char* rows_of(const Sizes* sizes, const Walk* walk, Int most, Int ends) {
     std::vector<Int> kinds;
     std::map<Int, std::string> contents;
     rows.kind(0);
-    const std::vector<Int> landmarks(rows.landmarks().begin(), rows.landmarks().end());
+    std::vector<Int> landmarks;
+    for (Int number = 0; number < std::min(WINDOW, rows.total); ++number)
+        if (rows.landmark(number)) landmarks.push_back(number);
     for (Int number = 0; number < rows.total; ++number) {
         kinds.push_back(rows.kind(number));
         std::vector<Int> requests;

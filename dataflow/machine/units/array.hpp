@@ -10,6 +10,8 @@
 
 namespace machine {
 
+constexpr Int MOST_STEPS = 960;  // that are taken at once
+
 // What the tile loops do with a part of a tile.
 struct Block {
     Int needs[3];   // blocks of weights, blocks of activations and masks that it is the first to use
@@ -219,6 +221,7 @@ public:
         out.thing(tile_);
         out.same(slot_);
         out.same(tile_ && tile_->slot_columns == 1 ? in_group_ : 0);  // which else changes nothing
+        out.time(free_at_);
         out.same(drains_.size());
         for (Int step : drains_) out.same(step - steps_);
         out.same(passing_.has_value());
@@ -232,6 +235,8 @@ public:
     }
 
     void step() override {
+        if (clock.now < free_at_) return;
+        if (clock.hurries && hurry()) return;
         if (passing_) {
             pass();
         } else if (!tile_) {
@@ -257,6 +262,7 @@ private:
     Int slots_ = 0, waiting_rounds_ = 0, last_round_ = 0;  // of the tile
     Int steps_ = 0, begun_ = 0;                            // steps and tiles, so far
     Int round_ = 0, slot_ = 0, in_group_ = 0;
+    Int free_at_ = 0;         // until then all is done
     std::deque<Int> drains_;  // steps that bring out the last words of tiles
     std::optional<Passing> passing_;
 
@@ -278,6 +284,29 @@ private:
         if (passing_->ends_tile()) give();
         if (passing_->ended()) passing_.reset();
         wake();
+    }
+
+    // Take all steps at once in which each slot has operands and nothing ends, as many rounds as can be; whether there are any.
+    bool hurry() {
+        const Int slots = clock.sizes.interleave_slots;
+        if (!tile_ || slot_ || slots_ != slots || round_ < waiting_rounds_) return false;
+        const bool single = tile_->slot_columns == 1;
+        if (single && in_group_) return false;
+        const Int apart = single ? slots * tile_->group_rounds : tile_->slot_rows;  // steps from group to group
+        Int steps = std::min({slots * (last_round_ - round_), weights_.ahead(), groups_.ahead() * apart, MOST_STEPS});
+        if (!drains_.empty()) steps = std::min(steps, drains_.front() - steps_);
+        steps -= steps % std::max(slots, apart);
+        const auto weight = [this](Int word) { return clock.now + word; };
+        const auto group = [this, apart](Int word) { return clock.now + (word + 1) * apart - 1; };
+        if (steps <= 0 || !weights_.flows(steps, weight) || !groups_.flows(steps / apart, group)) return false;
+        weights_.flow(steps, weight);
+        groups_.flow(steps / apart, group);
+        round_ += steps / slots;
+        in_group_ = (in_group_ + steps / slots) % tile_->group_rounds;
+        steps_ += steps;
+        free_at_ = clock.now + steps;
+        wake(steps);
+        return true;
     }
 
     // Take a step of the tile, if its operands are there.

@@ -164,31 +164,47 @@ public:
             out.same(words);
             out.same(shares);
         }
+        out.time(free_at_);
         out.same(done_ > 0);
         if (done_) {
-            const Int words = i.peek().words;
-            out.toward(done_, frees_.empty() ? words : std::min(words, frees_.front().first), parts_);
+            out.toward(done_, done_ + ahead(), parts_);
         }
     }
 
     bool idle() const override { return i.empty() && o.empty(); }
 
-    // A word is used. Where the next one of the part only waits for that, it follows at once, as it would in the next cycle.
+    // A word is used. Where the next one only waits for that, it follows at once, as it would when there is room.
     void take() {
-        const bool waits = o.count() == o.depth && done_ && done_ + 1 < i.peek().words &&
-                           (frees_.empty() || frees_.front().first != done_ + 1);
+        const bool waits = o.count() == o.depth && ahead() > 0;
         o.take(waits);
-        if (!waits) return;
-        o.put(1);
-        ++done_;
+        if (waits) put(std::max(free_at_, clock.now + 1));
+    }
+
+    // As many words as can be taken and followed before something else happens.
+    Int ahead() const {
+        if (!done_) return 0;
+        return (frees_.empty() ? i.peek().words : std::min(i.peek().words, frees_.front().first)) - 1 - done_;
+    }
+
+    // Whether so many words can be taken, see `Fifo`.
+    template <class At>
+    bool flows(Int words, At at) const {
+        return words <= ahead() && free_at_ <= clock.now + 1 && o.flows(words, at);
+    }
+
+    template <class At>
+    void flow(Int words, At at) {
+        o.flow(words, at);
+        done_ += words;
+        free_at_ = at(words - 1) + 2;
     }
 
     void step() override {
+        if (clock.now < free_at_) return wake(free_at_ - clock.now);
         if (!i.valid() || !o.ready()) return;
         const Part part = i.peek();
         if (!done_ && part.frees) frees_.emplace_back(part.words_to_free, part.frees);
-        o.put();
-        ++done_;
+        put(clock.now);
         if (!frees_.empty() && frees_.front().first == done_) {
             for (Int share = 0; share < frees_.front().second; ++share) freed_.put();
             frees_.pop_front();
@@ -200,13 +216,20 @@ public:
             i.take();
             if (part.frees_masks) masks_freed_.put();
         }
-        if (o.ready_next()) wake();
+        while (o.count() < o.depth && ahead() > 0) put(free_at_);
+        if (o.count() < o.depth) wake(free_at_ - clock.now);
     }
 
 private:
     Fifo &freed_, &masks_freed_;
-    Int parts_ = 0, done_ = 0;               // so far; words of this one
-    std::deque<std::pair<Int, Int>> frees_;  // words from the part's first one on, after which so many shares are free
+    Int parts_ = 0, done_ = 0, free_at_ = 0;  // so far; words of this one; when the next one can be put
+    std::deque<std::pair<Int, Int>> frees_;   // words from the part's first one on, after which so many shares are free
+
+    void put(Int cycle) {
+        o.put(cycle - clock.now);
+        ++done_;
+        free_at_ = cycle + 1;
+    }
 };
 
 // Words of lanes in each tile of a pass over sums.

@@ -37,6 +37,7 @@ public:
     KnownWalks walks;
     Int marked = 0;              // by units, where the state may be one that was there before
     Int look_at = 0;             // the cycle from which on `look` is called where none is marked
+    bool hurries = false;        // no state returns: what a unit is sure to do in cycles to come it may do at once, and sleep
     bool stops = false;          // set within a cycle: `run` returns behind it
     std::function<void()> look;  // called at the beginning of a cycle after one that was marked
 
@@ -203,18 +204,18 @@ public:
     Int settles_at() const { return count_ ? time(count_ - 1) - delay_ + 1 : 0; }
 
     // Add a word, now or so many cycles from now.
-    void put(Int cycles = 0) {
+    [[gnu::always_inline]] void put(Int cycles = 0) {
         const Int at = clock.now + cycles + delay_;
         if (!count_) first_at_ = at;
         if (sink && (kind_.deep || !count_)) clock.wake(sink->number, at);
-        if (count_ == static_cast<Int>(times_.size())) grow();
+        if (count_ > mask_) grow();
         times_[(first_ + count_) & mask()] = at;
         ++count_;
         if (kind_.meter) kind_.meter->up(at);
     }
 
     // Remove the first word; unless its source `follows` by itself, it is woken.
-    void take(bool follows = false) {
+    [[gnu::always_inline]] void take(bool follows = false) {
         const Int now = clock.now;
         if (source && count_ + 2 >= depth && !follows) clock.wake(source->number, now + 1);
         first_ = (first_ + 1) & mask();
@@ -227,9 +228,30 @@ public:
         if (kind_.meter) kind_.meter->down(now + 1);
     }
 
+    // Whether word after word can be taken, word `i` in cycle `at(i)`, of which the next shows before the next cycle, where
+    // each is followed by another in the next cycle, so that it stays full.
+    template <class At>
+    bool flows(Int words, At at) const {
+        if (count_ != depth || delay_ >= depth) return false;
+        for (Int word = 0; word < std::min(words, depth); ++word)
+            if (time(word) > (word ? at(word - 1) + 1 : clock.now)) return false;
+        return true;
+    }
+
+    // That happens.
+    template <class At>
+    void flow(Int words, At at) {
+        for (Int place = 0; place < depth; ++place) {
+            const Int word = words + place;
+            times_[(first_ + place) & mask()] = word < depth ? time(word) : at(word - depth) + 1 + delay_;
+        }
+        first_at_ = times_[first_];
+        taken_at = at(words - 1);
+    }
+
     void state(State& out) const {
         // At the beginning of a cycle `taken_at` is past, and as good as any; first_at_ is the first of times_, which are in
-        // order, and first_ says where in the ring they stand.
+        // order, and first_ and mask_ say where in the ring they stand.
         out.same(count_);
         Int coming = 0;
         for (; coming < count_ && time(count_ - 1 - coming) > out.now; ++coming) out.same(time(count_ - 1 - coming) - out.now);
@@ -245,21 +267,22 @@ public:
 
 protected:
     const Kind kind_;
-    Int first_ = 0, count_ = 0;
+    Int first_ = 0, count_ = 0, mask_ = 3;
 
-    Int mask() const { return static_cast<Int>(times_.size()) - 1; }
+    Int mask() const { return mask_; }
     virtual void words(State&) const {}  // say what they are
     virtual void grow() {
         std::vector<Int> twice(2 * times_.size());
         for (Int place = 0; place < count_; ++place) twice[place] = time(place);
         times_ = std::move(twice);
         first_ = 0;
+        mask_ = times_.size() - 1;
     }
 
 private:
     const Int delay_;
     Int first_at_ = 0;
-    std::vector<Int> times_ = std::vector<Int>(4);
+    std::vector<Int> times_ = std::vector<Int>(4);  // as many as words_ there are, one more than mask_
 
     Int time(Int place) const { return times_[(first_ + place) & mask()]; }
 };
@@ -279,7 +302,7 @@ public:
     const Word& peek() const { return words_[first_]; }
 
     void put(Word word, Int cycles = 0) {
-        if (count_ == static_cast<Int>(words_.size())) grow();
+        if (count_ > mask_) grow();
         words_[(first_ + count_) & mask()] = word;
         Fifo::put(cycles);
     }
@@ -313,6 +336,7 @@ private:
 };
 
 inline Int Clock::earliest() const {
+    if (near(now + 1)) return now + 1;
     const Int far = far_.empty() ? NEVER : far_.begin()->first, end = std::min(std::max(last_, now + 1) + 1, far);
     for (Int cycle = now + 1; cycle < end; ++cycle)
         if (near(cycle)) return cycle;

@@ -10,7 +10,7 @@ namespace machine {
 
 constexpr Int APART_CYCLES = 64;                                 // between two looks, at least; more where states do not return
 constexpr Int FEW_APART_CYCLES = 512, MOST_APART_CYCLES = 4096;  // up to the first, landmarks are looked at whenever they come
-constexpr Int FEW_PARTS = 8;                                     // without a return, after which looks are twice as far apart
+constexpr Int FEW_LOOKS = 512;  // without a return, after which units hurry, and looks are fewer from the next part on
 constexpr std::size_t MOST_STATES = 16384;
 constexpr Int LONG_CYCLES = 256,
               SOON_CYCLES = 64;      // parts as long are looked at whenever handed out, and rows so soon behind that
@@ -34,7 +34,6 @@ public:
             part_ = now - handed_at_;
             handed_at_ = now;
             if (part_ >= LONG_CYCLES) {
-                ++parts_;
                 begin_looking();  // what did not return in one part may do so in the next
             } else if (now < again_at_) {
                 return;
@@ -48,12 +47,13 @@ public:
         }
         if (dispatch_.words() != words_) {
             words_ = dispatch_.words();
-            parts_ = 0;
+            lost_ = 0;
             forget();
             begin_looking();
         }
         if (skips()) return;
         if (seen_.size() > MOST_STATES) forget();
+        clock_.hurries = ++lost_ >= FEW_LOOKS;
         if (++looks_ % 64 == 0 && apart_ < MOST_APART_CYCLES) apart_ *= 2;
         again_at_ = now + apart_;
         clock_.look_at = std::max(now + UNMARKED_CYCLES, again_at_);
@@ -75,7 +75,7 @@ private:
     State state_;
     std::unordered_map<Phase, Seen, OfPhase> seen_;
     Int words_ = -1, again_at_ = 0, handed_at_ = 0, part_ = 0, marked_at_ = 0, apart_ = APART_CYCLES, looks_ = 0;
-    Int parts_ = 0;  // long ones since the last return
+    Int lost_ = 0;  // looks since the last return, or the last command
 
     // Look at the state, and skip what happens again from it on; whether something does.
     bool skips() {
@@ -99,7 +99,7 @@ private:
             state_.move(seen.before, seen.after, periods);
             clock_.skipped += periods * seen.cycles;
             write_down();
-            parts_ = 0;
+            lost_ = 0;
             begin_looking();
         }
         seen.time = clock_.now + clock_.skipped;
@@ -110,7 +110,7 @@ private:
     void forget() { seen_.clear(); }
 
     void begin_looking() {
-        apart_ = std::min(APART_CYCLES << std::min<Int>(parts_ / FEW_PARTS, 6), MOST_APART_CYCLES);
+        apart_ = std::min(APART_CYCLES << std::min<Int>(lost_ / FEW_LOOKS, 6), MOST_APART_CYCLES);
         looks_ = 0;
         again_at_ = clock_.look_at = clock_.now + apart_;
     }

@@ -1,5 +1,6 @@
 // The memory port with the memory behind it: once a burst is taken, all of its cycles are known.
 #pragma once
+#include <bit>
 #include <deque>
 #include <map>
 #include <string>
@@ -20,21 +21,22 @@ struct Memory {
 
 // One direction of a port, with the readers or writers at it.
 template <class Side>
-class Port : public Unit {
+class Port : public Taker {
 public:
     // Cycles in which the memory takes bursts, and in which beats and answers come and go; for who wants to know them.
     std::map<std::string, std::vector<Int>>* trace = nullptr;
 
-    Port(Clock& clock, const Memory& memory) : Unit(clock), memory_(memory) {}
+    Port(Clock& clock, const Memory& memory) : Taker(clock), memory_(memory) {}
 
     // By number; all before the first step.
     void join(Side& side) {
+        side.side = sides_.size();
         sides_.push_back(&side);
         answered_.emplace_back();
     }
 
     void state(State& out) override {
-        // sides_ stay as they are.
+        // sides_ stay as they are; whether one that is asking_ has a burst, itself says.
         for (const auto& answered : answered_) out.times(answered);
         out.count(beats_);
     }
@@ -51,13 +53,16 @@ protected:
     // Take that of the lowest number which may have another one under way.
     void take_first() {
         const Int now = clock.now;
-        for (std::size_t number = 0; number < sides_.size(); ++number) {
+        for (Int left = asking_; left; left &= left - 1) {
+            const Int number = std::countr_zero(static_cast<std::uint64_t>(left));
+            if (!sides_[number]->asks()) asking_ &= ~(Int(1) << number);
             if (!sides_[number]->offer()) continue;
             auto& answered = answered_[number];
             while (!answered.empty() && answered.front() < now) answered.pop_front();
             if (static_cast<Int>(answered.size()) < OUTSTANDING_BURSTS) {
                 answered.push_back(take(*sides_[number]));
-                return wake();
+                if (!sides_[number]->asks()) asking_ &= ~(Int(1) << number);
+                return asking_ ? wake() : void();
             }
             wake(answered.front() + 1 - now);
         }

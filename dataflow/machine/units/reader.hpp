@@ -9,10 +9,27 @@
 
 namespace machine {
 
+// What takes bursts of several, by number; it knows who may have one.
+class Taker : public Unit {
+public:
+    using Unit::Unit;
+
+    // One has a burst, from the next cycle on.
+    void ask(Int side) {
+        asking_ |= Int(1) << side;
+        wake();
+    }
+
+protected:
+    Int asking_ = 0;  // at least those that ask
+};
+
 // Cuts requests into bursts, which wait for the port.
 class Splitter : public Unit {
 public:
-    Splitter(Clock& clock, Words<Request>& i, Unit& port) : Unit(clock), i_(i), port_(port) { i.sink = this; }
+    Splitter(Clock& clock, Words<Request>& i, Taker& port, const Int& side) : Unit(clock), i_(i), port_(port), side_(side) {
+        i.sink = this;
+    }
 
     void state(State& out) override {
         out.same(burst_);
@@ -48,7 +65,8 @@ public:
 
 private:
     Words<Request>& i_;
-    Unit& port_;
+    Taker& port_;
+    const Int& side_;
     Int burst_ = 0, valid_at_ = 0;  // beats of the next burst, and from when on it is offered
     Int left_ = 0, place_ = 0;      // beats of the request; in which of a page it goes on
     Int requests_ = 0;              // so far
@@ -68,7 +86,7 @@ private:
         left_ = request.beats;
         ++requests_;
         offer_next();
-        port_.wake();
+        port_.ask(side_);
     }
 };
 
@@ -83,7 +101,7 @@ public:
 
     // Elements come from `most` at most a chunk; its output is chunks, or `words` of lanes. `port` wakes where there is a
     // burst.
-    Reader(Clock& clock, Int most, Walks& i, Unit& port, bool words)
+    Reader(Clock& clock, Int most, Walks& i, Taker& port, bool words)
         : Unit(clock),
           o(clock, OUTPUT_WORDS),
           beats(clock, clock.sizes.axi_fifo_beats, 1, {.buffered = true}),
@@ -93,7 +111,7 @@ public:
           chunks_(clock, clock.sizes.axi_fifo_beats, 1, {.buffered = true}),
           requests_(clock, REQUEST_WORDS),
           walker_(clock, most, i, chunks_, requests_, !words),
-          splitter_(clock, requests_, port),
+          splitter_(clock, requests_, port, side),
           room_(clock.sizes.axi_fifo_beats) {
         chunks_.sink = o.source = beats.sink = this;
     }
@@ -113,6 +131,11 @@ public:
 
     // From which cycle on every beat that was asked for has come.
     Int settles_at() const { return beats.settles_at(); }
+
+    Int side = 0;  // its number at the port
+
+    // Whether a burst is offered, now or in the next cycle.
+    bool asks() const { return splitter_.burst() && splitter_.burst() <= room_; }
 
     // Beats of the burst that is offered to the port in this cycle, or 0.
     Int offer() const {
@@ -139,23 +162,29 @@ public:
         const bool gives = chunk & END_OF_WORD || !words_;
         if (gives && !o.ready()) return;
         walker_.take();
-        if (gives && !(within && *within && !o.count() && !(chunk & END_OF_BLOCK))) o.put(chunk);
+        if (gives && !passes(chunk)) o.put(chunk);
         if (chunk & END_OF_BEAT && !(chunk & OUTSIDE)) {
             beats.take();
-            if (++room_ == splitter_.burst()) port_.wake();  // with more, it was awake before
+            if (++room_ == splitter_.burst()) port_.ask(side);  // with more, it has asked before
         }
         wake();
     }
 
 private:
     const bool words_;
-    Unit& port_;
+    Taker& port_;
     Words<Int> chunks_;
     Words<Request> requests_;
     Walker walker_;
     Splitter splitter_;
     Int room_;  // beats
     Int halted_at_ = -1;
+
+    // Whether a chunk only passes the buffer, behind all others.
+    bool passes(Int chunk) const {
+        if (!within || !*within || chunk & END_OF_BLOCK) return false;
+        return !o.count() || (o.count() == 1 && o.valid() && !(o.peek() & END_OF_BLOCK));
+    }
 };
 
 // Says when all writes of a walk are answered.
@@ -205,7 +234,7 @@ public:
     Completion completion;
     Meter waits_memory;
 
-    Writer(Clock& clock, Int most, Walks& i, Fifo& words, Unit& port)
+    Writer(Clock& clock, Int most, Walks& i, Fifo& words, Taker& port)
         : Unit(clock),
           completion(clock),
           waits_memory(clock),
@@ -214,7 +243,7 @@ public:
           chunks_(clock, clock.sizes.writer_beats, 1, {.buffered = true}),
           requests_(clock, REQUEST_WORDS),
           walker_(clock, most, i, chunks_, requests_, false),
-          splitter_(clock, requests_, port) {
+          splitter_(clock, requests_, port, side) {
         chunks_.sink = words.sink = this;
         completion.ends.source = this;
     }
@@ -226,6 +255,11 @@ public:
         out.same(made_ - completion.asked());
         out.times(leave_at_);
     }
+
+    Int side = 0;  // its number at the port
+
+    // Whether a burst is offered, now or in the next cycle.
+    bool asks() const { return splitter_.burst() && splitter_.burst() <= whole_; }
 
     // Beats of the burst that is offered to the port in this cycle, or 0.
     Int offer() const {
@@ -267,7 +301,7 @@ public:
             ++waiting_;
             ++made_;
             put_at_ = clock.now;
-            if (whole_ == splitter_.burst()) port_.wake();  // with more, it was awake before
+            if (whole_ == splitter_.burst()) port_.ask(side);  // with more, it has asked before
         }
         if (chunk & LAST) completion.ends.put(made_);
         wake();
@@ -275,7 +309,7 @@ public:
 
 private:
     Fifo& words_;
-    Unit& port_;
+    Taker& port_;
     Words<Int> chunks_;
     Words<Request> requests_;
     Walker walker_;

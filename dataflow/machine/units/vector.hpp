@@ -1,5 +1,6 @@
 // The vector unit: words of passes, and of updates with their packed copies.
 #pragma once
+#include <array>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -184,7 +185,7 @@ class VectorUnit : public Unit {
 public:
     // Cycles in which a pass or an update is inside, or a word of one on its way to a writer; in which it waits.
     Meter busy, waits_operands, waits_room;
-    std::deque<Fifo> sinks;  // words for the writers
+    std::array<Fifo, 4> sinks;  // words for the writers
 
     // Passes and updates; words of sums; words from memory, of each source, null where they are none of its own.
     VectorUnit(Clock& clock, Words<Work>& i, Fifo& sums, std::vector<Fifo*> inputs)
@@ -192,13 +193,13 @@ public:
           busy(clock),
           waits_operands(clock),
           waits_room(clock),
+          sinks{sink(), sink(), sink(), sink()},
           i_(i),
           sums_(sums),
           inputs_(std::move(inputs)),
           pipeline_(1),
           reductions_(clock.sizes) {
-        for (Int sink = 0; sink < SINKS; ++sink)
-            sinks.emplace_back(clock, SINK_WORDS, 1, Fifo::Kind{.meter = &busy}).source = this;
+        for (Fifo& sink : sinks) sink.source = this;
         i.sink = sums.sink = this;
         for (Fifo* input : inputs_)
             if (input) input->sink = this;
@@ -279,6 +280,7 @@ private:
     bool forked_[3] = {};                 // an updated word has gone to memory, to the packer, to be turned
     Int turned_in_ = 0, turned_out_ = 0;  // words into and out of the transposer
 
+    Fifo sink() { return {clock, SINK_WORDS, 1, Fifo::Kind{.meter = &busy}}; }
     bool working() const { return work_.pass || work_.update; }
     Int all_left() const { return left_[0] + left_[1] + left_[2] + left_[3]; }
 

@@ -5,7 +5,6 @@
 #include <numeric>
 #include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "rows.hpp"
@@ -163,8 +162,8 @@ public:
         guarded_[1] = {walk.start_1, walk.limit_1, u_.reach(&Loop::guard_1) + walk.run_guard * walk.u[0].count};
     }
 
-    // Of the window in which a row was last asked for.
-    const std::unordered_set<Int>& landmarks() const { return *landmarks_; }
+    // Of a row of the window in which one was last asked for.
+    bool landmark(Int number) const { return (*landmarks_)[number % WINDOW]; }
 
     // Of all elements that are inside; -1 where none is.
     Int last_byte() const {
@@ -275,7 +274,7 @@ protected:
     // Landmarks are rows before which what is outside of them changes in a way that is rare in a window, but comes again: as
     // where images begin; or the rows themselves do, where nothing is outside.
     void turned(Int first, const Window& kinds) override {
-        auto [known, is_new] = landmarks_of_.try_emplace(first);
+        auto [known, is_new] = landmarks_of_.try_emplace(first, kinds.size());
         landmarks_ = &known->second;
         if (!is_new) return;
         for (; outlines_.size() < contents_.size();) {
@@ -285,7 +284,7 @@ protected:
         }
         Window outlines;
         for (Int kind : kinds) outlines.push_back(static_cast<std::int32_t>(outlines_[kind]));
-        if (!mark(first, outlines)) mark(first, kinds);
+        if (!mark(outlines)) mark(kinds);
     }
 
 private:
@@ -313,8 +312,8 @@ private:
     Space::Steps steps_{v_};
     Space::Moves moved_{};
     Int digit_ = 0;
-    std::unordered_map<Int, std::unordered_set<Int>> landmarks_of_;  // of each window, by its first row
-    std::unordered_set<Int>* landmarks_ = nullptr;
+    std::unordered_map<Int, std::vector<bool>> landmarks_of_;  // of each window, by its first row
+    std::vector<bool>* landmarks_ = nullptr;
     std::vector<Int> outlines_;  // of each kind
     std::map<std::vector<bool>, Int> of_outline_;
 
@@ -442,7 +441,7 @@ private:
         return {place + beats > page ? place : 0, beats};
     }
 
-    bool mark(Int first, const Window& kinds) {
+    bool mark(const Window& kinds) {
         std::vector<Int> starts;
         for (Int place = 1; place < static_cast<Int>(kinds.size()); ++place)
             if (kinds[place] != kinds[place - 1]) starts.push_back(place);
@@ -458,7 +457,7 @@ private:
             if (count > 1 && count <= MOST_LANDMARKS && apart && (!rarest || places.size() < rarest->size())) rarest = &places;
         }
         if (!rarest) return false;
-        for (Int place : *rarest) landmarks_->insert(first + place);
+        for (Int place : *rarest) (*landmarks_)[place] = true;
         return true;
     }
 };

@@ -114,14 +114,17 @@ private:
         chunk_ = 0;
         clock.marked |= ROW;
         row_ = &rows_->content(number_);
-        if (rows_->landmarks().count(number_)) clock.marked |= LANDMARK;
+        if (rows_->landmark(number_)) clock.marked |= LANDMARK;
     }
 
     void offer() {
         const Int chunk = row_->chunks[chunk_];
         if (clock.now < free_at_ || !o_.ready() || (chunk & ASKS && !requests_.ready())) return;
         put(0);
-        if (!rows_ || o_.ready_next()) wake();
+        Int ahead = 1;  // what needs no request follows at once, as it would cycle after cycle, as far as there is room
+        while (rows_ && !(row_->chunks[chunk_] & ASKS) && o_.count() < o_.depth - 1) put(ahead++);
+        free_at_ = clock.now + ahead;
+        if (!rows_ || ahead > 1 || o_.ready_next()) wake(ahead);
     }
 
     // The next chunk, so many cycles from now.
@@ -132,7 +135,6 @@ private:
         if (++chunk_ < static_cast<Int>(row_->chunks.size())) return;
         if (++number_ < rows_->total) return begin();
         rows_.reset();
-        free_at_ = clock.now + cycles + 1;
     }
 };
 
