@@ -139,8 +139,10 @@ public:
     }
 
     void state(State& out) override {
-        out.same(words_);
-        out.same(tiles_);
+        const Int sums = blocks_ ? tile_words(clock.sizes, blocks_->product) : 0;
+        out.same(tiles_ > 0 && words_ >= sums);
+        out.toward(words_, sums - 1, freed_);
+        out.toward(tiles_, 0, freed_);
         out.time(free_at_);
         out.same(blocks_ != nullptr);
         if (!blocks_) return;
@@ -152,7 +154,7 @@ public:
     bool idle() const override { return !blocks_ && clock.now >= free_at_; }
 
     void step() override {
-        for (; room.valid(); ++tiles_) words_ += room.take();
+        for (; room.valid(); ++tiles_, ++freed_) words_ += room.take();
         Meter* waits = nullptr;
         if (blocks_) {
             if (clock.now >= free_at_) waits = hand_out();
@@ -172,6 +174,7 @@ private:
     Fifo* const tokens_[3];
     std::unique_ptr<Blocks> blocks_;
     Int words_, tiles_ = RESULT_TILES;  // room in the output buffer
+    Int freed_ = 0;                     // tiles of it, so far
     Int block_ = 0, free_at_ = 0;
 
     // Hand out the next part, if all that it needs is there; what it waits for.

@@ -14,6 +14,7 @@ constexpr Int TOKEN_CYCLES = 3;  // from a block's last chunk until the tile loo
 constexpr Int MASK_CYCLES = 3;   // from a tile's last column until the tile loops know of its masks
 constexpr Int START_CYCLES = 2;  // from taking a product until its masks begin
 constexpr Int READ_CYCLES = 2;   // from a buffer word's address until the word is offered
+constexpr Int SHOW_CYCLES = 2;   // from a tile's last word until its sums can be read
 constexpr Int UNBOUNDED = 1 << 30;
 
 // Words of sums that each tile of a product takes up in the output buffer.
@@ -255,6 +256,56 @@ private:
     const Int lanes_;
 };
 
+// Tiles of sums that are complete, each with as many words.
+class FullTiles {
+public:
+    bool empty() const { return runs_.empty(); }
+
+    // One more, that shows from a cycle on.
+    void put(Int words, Int cycle) {
+        if (runs_.empty() || runs_.back().words != words) runs_.push_back({words, 0});
+        ++runs_.back().tiles;
+        ++tiles_;
+        show_at_.push_back(cycle);
+    }
+
+    // Whether one shows.
+    bool valid(Int now) {
+        while (!show_at_.empty() && show_at_.front() <= now) show_at_.pop_front();
+        return tiles_ > static_cast<Int>(show_at_.size());
+    }
+
+    // The words of the first, which goes.
+    Int take() {
+        const Int words = runs_.front().words;
+        if (!--runs_.front().tiles) runs_.pop_front();
+        --tiles_;
+        ++gone_;
+        return words;
+    }
+
+    // While none goes, it matters only that there are some.
+    void state(State& out) {
+        out.times(show_at_);
+        out.same(valid(out.now));
+        for (const Run& run : runs_) {
+            out.same(run.words);
+            out.same(&run == &runs_.back() ? -1 : run.tiles);
+        }
+        out.same(-2);
+        if (!runs_.empty()) out.toward(runs_.back().tiles, NEVER, gone_);
+        out.toward(tiles_, NEVER, gone_);
+    }
+
+private:
+    struct Run {
+        Int words, tiles;
+    };
+    std::deque<Run> runs_;  // of tiles with as many words
+    Int tiles_ = 0, gone_ = 0;
+    std::deque<Int> show_at_;  // of the last ones
+};
+
 // A ring of tiles of sums; a step reads a word for the lanes.
 class ResultBuffer : public Unit {
 public:
@@ -262,12 +313,13 @@ public:
 
     // Tiles on their way; passes over sums; where free words are told.
     ResultBuffer(Clock& clock, Words<const Product*>& slots, Words<const Pass*>& i, Words<Int>& room)
-        : Unit(clock), o(clock, FEED_WORDS, READ_CYCLES), slots_(slots), i_(i), room_(room), full_(clock, UNBOUNDED, 2) {
-        i.sink = full_.sink = o.source = this;
+        : Unit(clock), o(clock, FEED_WORDS, READ_CYCLES), slots_(slots), i_(i), room_(room) {
+        i.sink = o.source = this;
     }
 
     void state(State& out) override {
         out.times(coming_);
+        full_.state(out);
         out.same(rows_ != nullptr);
         out.time(free_at_);
         out.same(words_);
@@ -289,7 +341,8 @@ public:
     void step() override {
         if (!coming_.empty() && coming_.front() == clock.now) {
             coming_.pop_front();
-            full_.put(tile_words(clock.sizes, *slots_.take()));
+            full_.put(tile_words(clock.sizes, *slots_.take()), clock.now + SHOW_CYCLES);
+            wake(SHOW_CYCLES);
         }
         if (!rows_) {
             if (i_.valid() && clock.now >= free_at_) {
@@ -298,7 +351,7 @@ public:
                 words_ = rows_->content(0);
                 wake();
             }
-        } else if (full_.valid() && o.ready()) {
+        } else if (full_.valid(clock.now) && o.ready()) {
             read();
             wake();
         }
@@ -308,7 +361,7 @@ private:
     Words<const Product*>& slots_;
     Words<const Pass*>& i_;
     Words<Int>& room_;
-    Words<Int> full_;
+    FullTiles full_;
     std::deque<Int> coming_;  // when tiles will be complete
     std::unique_ptr<TileWords> rows_;
     Int tile_ = 0, tiles_ = 0, done_ = 0, words_ = 0,

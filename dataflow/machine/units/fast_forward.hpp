@@ -2,6 +2,7 @@
 #pragma once
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "clock.hpp"
 #include "dispatch.hpp"
@@ -11,7 +12,7 @@ namespace machine {
 constexpr Int APART_CYCLES = 64;                                 // between two looks, at least; more where states do not return
 constexpr Int FEW_APART_CYCLES = 512, MOST_APART_CYCLES = 4096;  // up to the first, landmarks are looked at whenever they come
 constexpr Int FEW_LOOKS = 512;  // without a return, after which units hurry, and looks are fewer from the next part on
-constexpr std::size_t MOST_STATES = 16384;
+constexpr std::size_t MOST_STATES = 16384, MOST_LANDED = 8;
 constexpr Int LONG_CYCLES = 256,
               SOON_CYCLES = 64;      // parts as long are looked at whenever handed out, and rows so soon behind that
 constexpr Int RARE_CYCLES = 24;      // without a row that begins, after which one that does is a landmark, too
@@ -61,11 +62,16 @@ public:
 
 private:
     static constexpr Int ALL = Int(1) << 48;
+    struct Visit {
+        Int time;
+        Numbers values;
+    };
     struct Seen {
         Int time;
-        Numbers values;         // what had moved on
-        Int cycles = 0;         // after how many the phase once returned, if it did
-        Numbers before, after;  // what it had moved on then
+        Numbers values;             // what had moved on
+        Int cycles = 0;             // after how many the phase once returned, if it did
+        Numbers before, after;      // what it had moved on then
+        std::vector<Visit> landed;  // when it was come to by skipping, the last times
     };
     struct OfPhase {
         std::size_t operator()(const Phase& phase) const { return phase.hash(); }
@@ -99,12 +105,29 @@ private:
             state_.move(seen.before, seen.after, periods);
             clock_.skipped += periods * seen.cycles;
             write_down();
+            land(seen);
             lost_ = 0;
             begin_looking();
         }
         seen.time = clock_.now + clock_.skipped;
         seen.values = state_.values;
         return periods;
+    }
+
+    // A state that was skipped to is one, too: what happens between two of them, and is skipped in between, may happen again.
+    void land(Seen& seen) {
+        Visit here{clock_.now + clock_.skipped, state_.values};
+        for (auto before = seen.landed.rbegin(); before != seen.landed.rend(); ++before) {
+            const Int periods = state_.periods(before->values, ALL);
+            if (!periods) continue;
+            state_.move(before->values, here.values, periods);
+            clock_.skipped += periods * (here.time - before->time);
+            write_down();
+            here = {clock_.now + clock_.skipped, state_.values};
+            break;
+        }
+        if (seen.landed.size() == MOST_LANDED) seen.landed.erase(seen.landed.begin());
+        seen.landed.push_back(std::move(here));
     }
 
     void forget() { seen_.clear(); }

@@ -142,7 +142,10 @@ public:
         for (std::size_t place = 0; place < moving_.size(); ++place) {
             const Moving& one = moving_[place];
             const Int step = after[place] - before[place];
-            if (one.kind == Kind::toward && one.member && step) most = std::min(most, left(one.end - values[place], step));
+            if (one.kind != Kind::toward || !one.member) continue;
+            if (step) most = std::min(most, left(one.end - values[place], step));
+            // What came to its end in between did so as far away from it.
+            if (before[place + 1] != after[place + 1] && before[place] != values[place]) return 0;
         }
         for (std::size_t place = 0; place < moving_.size() && most > 0; ++place) {
             Kinds* rows = moving_[place].rows;
