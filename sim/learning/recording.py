@@ -18,7 +18,7 @@ from training.machine import order
 from training.machine.executor import Executor
 from training.machine.walks import Bytes
 
-DUT = "sat_bench.dut"
+DUT = "sat_bench.body.dut"
 
 
 @dataclass(frozen=True)

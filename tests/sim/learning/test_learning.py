@@ -331,7 +331,7 @@ def test_a_waveform_of_a_step(experiment, tmp_path):
     variables = {variable.full_name: variable for variable in wave.all_vars()}
     asked = [line for line in (tmp_path / names[1]).read_text().splitlines() if not line.startswith("[")]
     assert set(asked) <= variables.keys(), "the list names signals of the waveform"
-    assert [value for _, value in variables["sat_bench.dut.irq"].tv][-3:] == [0, 1, 0]
+    assert [value for _, value in variables["sat_bench.body.dut.irq"].tv][-3:] == [0, 1, 0]
     assert result["waveforms"] == names[:1]
 
 
