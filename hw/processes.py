@@ -22,6 +22,10 @@ _PR_SET_PDEATHSIG = 1
 _prctl: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 
 
+GROUP = """trap 'trap "" TERM; kill -TERM 0; exit 143' TERM; "$@" & wait $!"""
+"""A shell that passes SIGTERM on to all of its process group: a compiler's driver would end, and the compiler go on."""
+
+
 def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the system send this process signal `number` when the thread that started it ends; only Linux knows how."""
     if _prctl is not None:
@@ -31,10 +35,10 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
 def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run a tool in `folder` to its end: its status, and all that it printed.
 
-    If this process is killed, the tool gets SIGTERM, on which make ends its compilers.
+    If this process is killed, or stopped by an exception, the tool ends with all that it has started.
     """
-    done = subprocess.run(
-        command,
+    process = subprocess.Popen(
+        ["sh", "-c", GROUP, "sh", *command],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -42,10 +46,16 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str] | N
         stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
-        check=False,
+        process_group=0,
         preexec_fn=_end_with_parent_gently,
     )
-    return done.returncode, done.stdout
+    try:
+        printed, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+        raise
+    return process.returncode, printed
 
 
 def _end_with_parent_gently() -> None:

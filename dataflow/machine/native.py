@@ -9,7 +9,6 @@
 
 import ctypes
 import hashlib
-import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataflow.machine.numbers import COUNTED, Moment, Run, flat, header, numbers, sizes
+from hw import processes
 from hw.cache import cache_folder, keep, sealed
 from hw.compiler import cpp_compiler
 from hw.config import PRESETS, AcceleratorConfig
@@ -61,9 +61,9 @@ def make(main: Path = MAIN) -> Path:
         for name, text in sources(main).items():
             (Path(made) / name).write_bytes(text)
         command = [compiler, *FLAGS, main.name, "-o", path.name]
-        told = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
-        if told.returncode:
-            faults = [line for line in told.stderr.splitlines() if "error" in line] or told.stderr.splitlines()
+        status, told = processes.run(command, Path(made))
+        if status:
+            faults = [line for line in told.splitlines() if "error" in line] or told.splitlines()
             raise InputError(f"{compiler} cannot compile the cycle model: {''.join(faults[:1])}")
         keep(path, (Path(made) / path.name).read_bytes())
     return path

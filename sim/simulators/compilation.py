@@ -22,7 +22,8 @@ VERILATOR_FLAGS = [
     # could be optimised away: a 4 × 4 array then runs at an eighth of the speed.
     *("--vpi", "--public-depth", "1"),
     # A big design becomes several C++ files: they compile in parallel, and one huge function costs the compiler more.
-    *("--output-split", "20000"),
+    *("--output-split", "20000", "--output-split-cfuncs", "5000"),
+    *("--x-initial", "fast"),  # zeros, as the default gives without a seed, for less to compile
     # Amaranth's Verilog has both. UNOPTFLAT, a combinational loop, stays an error.
     *("-Wno-WIDTH", "-Wno-CASEINCOMPLETE"),
 ]

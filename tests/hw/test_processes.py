@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ HOLD = (
 )
 START = "import sys; from pathlib import Path; from hw.processes import run; run(sys.argv[1:], Path.cwd())"
 TOOL = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+DRIVER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 
 
 @pytest.fixture
@@ -60,14 +62,16 @@ def test_folders_of_killed_processes_go_and_those_in_use_stay(temporary):
         holder.stdout.close()
 
 
-def test_a_tool_ends_with_the_command_that_is_killed(tmp_path):
-    command = subprocess.Popen([sys.executable, "-c", START, sys.executable, "-c", TOOL], cwd=tmp_path, env=dict(os.environ))
+@pytest.mark.parametrize("tool", [[TOOL], [DRIVER, TOOL]], ids=["itself", "what it has started"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_tool_ends_with_the_command_that_is_killed(tmp_path, tool, number):
+    command = subprocess.Popen([sys.executable, "-c", START, sys.executable, "-c", *tool], cwd=tmp_path, env=dict(os.environ))
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         time.sleep(0.01)
-    tool = Path("/proc") / (tmp_path / "pid").read_text()
-    command.kill()
+    runs = Path("/proc") / (tmp_path / "pid").read_text()
+    command.send_signal(number)
     command.wait()
-    while tool.exists() and "State:\tZ" not in (tool / "status").read_text():
+    while runs.exists() and "State:\tZ" not in (runs / "status").read_text():
         time.sleep(0.01)
 
 

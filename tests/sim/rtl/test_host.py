@@ -85,7 +85,7 @@ def test_a_step_on_the_rtl_is_the_one_of_numpy(host, bus, tmp_path):
     trained = described["host"]["reads_after_backward"]["weights"]
     before = {name: tensors[name.removesuffix(NEXT)].copy() for name in trained}
 
-    counters = accelerator.run(programs["forward"])
+    counters = accelerator.run(programs["forward"], timeout=600)
     machine.run(decode(programs["forward"]))
     assert counters["cycles"] > 1000
     output = tensors[described["host"]["reads_after_forward"]["output"]]
@@ -96,7 +96,7 @@ def test_a_step_on_the_rtl_is_the_one_of_numpy(host, bus, tmp_path):
     place = tensors.described[name]
     written = slice(place["offset"], place["offset"] + place["bytes"])
     machine.memory[written] = np.frombuffer(accelerator.read(place["offset"], place["bytes"]), np.uint8)
-    accelerator.run(programs["backward"])
+    accelerator.run(programs["backward"], timeout=600)
     machine.run(decode(programs["backward"]))
     assert accelerator.read(0, len(machine.memory)) == machine.memory.tobytes()
     assert not accelerator.overflow
@@ -114,7 +114,7 @@ def test_what_goes_wrong_has_a_name(host, bus, tmp_path):
         (sync + halt + b"\0", "illegal_setting", OFFSETS["program_bytes"], 0),
     ):
         with pytest.raises(host.AcceleratorError) as stopped:
-            accelerator.run(program)
+            accelerator.run(program, timeout=600)
         told = stopped.value
         assert (told.code, told.unit, told.address, told.command) == (code, "control", address, command)
     assert str(told) == f"illegal setting: control, address {OFFSETS['program_bytes']:#x}, command 0"
@@ -122,7 +122,7 @@ def test_what_goes_wrong_has_a_name(host, bus, tmp_path):
     stuck = encode([Pass(words=1)]) + halt
     with pytest.raises(TimeoutError, match=r"has not ended within 0\.05 s; the accelerator was reset"):
         accelerator.run(stuck, timeout=0.05)
-    assert accelerator.run(sync + halt)["cycles"] < 500
+    assert accelerator.run(sync + halt, timeout=600)["cycles"] < 500
     with pytest.raises(ValueError, match="ends at byte"):
         accelerator.load(bytes(RAM_BYTES))
 
