@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   top->rst = 1;
   for (int count = 0; count < 4; ++count) tick();
   top->rst = 0;
+  tick();  // a register is between, see sat_bench.sv
   uint64_t running = 0;
   for (int time = 0; time < std::atoi(argv[1]); ++time) {
     std::ifstream script(argv[2]);

@@ -77,6 +77,7 @@ async def run_programs(dut: Any) -> None:  # noqa: ANN401
     dut.load.value = dut.dump.value = 0
     registers = Registers(dut)
     await reset(dut)
+    await FallingEdge(dut.clk)  # a register is between, see sat_bench.sv
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(SOCKET)
         listening.listen(1)
