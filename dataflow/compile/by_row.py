@@ -5,10 +5,11 @@
     memory: rows of channels       words: the first channels of row 0, 1, 2, …;  the next ones of the same rows;  …
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dataflow.compile.by_channel import Channels, given_by
+from dataflow.compile.by_channel import ChannelPass, Channels, given_by
+from dataflow.compile.dependences import Operation
 from dataflow.compile.walks import MOST_GUARDED, Step, in_words
 from hw.config import AcceleratorConfig
 from hw.errors import InputError
@@ -111,3 +112,9 @@ def _of_rows(vector: Channels, lanes: int, start: int, blocks: int) -> Walk:
     """A number of each row, a word for each block."""
     v = [Step(blocks, lanes * vector.stride)]
     return in_words(vector.base + start * vector.stride, vector.element_bytes, lanes, vector.run(lanes), v)
+
+
+def operations_of(config: AcceleratorConfig, passes: Iterable[ChannelPass | RowReduction]) -> Iterator[Operation]:
+    """Passes over channels or rows as operations of the vector unit."""
+    for one in passes:
+        yield from ((commands, one.tensors) for commands in one.operations(config))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.compile.assemble import Assembled, assemble, binary32
+from dataflow.compile.assemble import Assembled, assemble
+from dataflow.compile.by_channel import binary32
 from dataflow.compile.memory import NEXT, Tensor
 from dataflow.compile.updates import ONES, Rates
 from dataflow.ir.program import Dataflow, Product
