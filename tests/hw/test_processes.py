@@ -16,7 +16,12 @@ from hw.processes import memory_limited, run, scratch
 HOLD = (
     "import time; from hw.processes import scratch\nwith scratch() as folder:\n    print(folder, flush=True); time.sleep(600)"
 )
-START = "import sys; from pathlib import Path; from hw.processes import run; run(sys.argv[1:], Path.cwd())"
+START = """import signal, sys
+from pathlib import Path
+from hw.processes import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
+run(sys.argv[1:], Path.cwd())
+"""
 TOOL = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
 DRIVER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 
