@@ -4,6 +4,7 @@ What several fields, or several commands, must agree on is in `hw.isa.checks` an
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from hw.config import MOST_COUNT_BITS, AcceleratorConfig
@@ -172,6 +173,7 @@ def field_range(config: AcceleratorConfig, kind: type, name: str) -> Range | Non
     return bound(config) if callable(bound) else bound
 
 
+@cache
 def ranges(config: AcceleratorConfig, kind: type) -> dict[str, Range | None]:
     """Of all fields of a command, by their dotted names, in the order of their encoding."""
     return {field.name: field_range(config, *_home(kind, field.name)) for field in layout(kind)}
@@ -179,7 +181,8 @@ def ranges(config: AcceleratorConfig, kind: type) -> dict[str, Range | None]:
 
 def out_of_range(config: AcceleratorConfig, command: Any) -> Iterator[str]:  # noqa: ANN401 (a command)
     """What is wrong with a command's fields, each by itself."""
-    for name, found in ranges(config, type(command)).items():
+    kind: type = type(command)
+    for name, found in ranges(config, kind).items():
         value = _value(command, name)
         if found and not found[0] <= value <= found[1]:
             yield f"{name} must be in {found[0]}..{found[1]}, not {value}"
@@ -192,6 +195,11 @@ def _home(kind: type, name: str) -> tuple[type, str]:
 
 
 def _value(part: Any, name: str) -> int:  # noqa: ANN401
-    for step in name.split("."):
-        part = part[int(step)] if step.isdigit() else getattr(part, step)
+    for step in _way(name):
+        part = part[step] if isinstance(step, int) else getattr(part, step)
     return int(part)
+
+
+@cache
+def _way(name: str) -> tuple[int | str, ...]:
+    return tuple(int(step) if step.isdigit() else step for step in name.split("."))

@@ -29,20 +29,20 @@ def up_to_halt(commands: Sequence[Command]) -> Sequence[Command]:
 
 def check_order(commands: Iterable[Command]) -> None:
     """Raise `InputError` where a command would wait for ever: for stores that are not before it, or that may be skipped."""
-    stores: list[Store] = []
+    counted, sure = 0, True  # stores that can be waited for; whether another one can
     for number, command in enumerate(commands):
         if isinstance(command, Sync):
-            stores.clear()
+            counted, sure = 0, True
         if not isinstance(command, Load | Store):
             continue
-        counted = next((place for place, store in enumerate(stores) if store.conditional), len(stores))
         if counted < command.after <= MOST_AFTER:  # beyond that it is no field that can be
             raise InputError(
                 f"command {number}, {command.OPCODE.name}: after must be at most {counted}, the STORE.RESULTS "
                 f"since the last SYNC that are not conditional, not {command.after}"
             )
         if isinstance(command, Store) and command.sink is Sink.RESULTS:
-            stores.append(command)
+            sure &= not command.conditional
+            counted += sure
 
 
 def problems(config: AcceleratorConfig, command: Command) -> Iterator[str]:

@@ -68,7 +68,7 @@ public:
         dispatch->sequencer = &loops_->tiles;
         writers_[Sink::RESULTS]->completion.complete = [this] { complete(); };
         fast_forward_ = std::make_unique<FastForward>(clock, *dispatch);
-        clock.hurries = !run.skips;
+        clock.hurries = !run.skips;  // so that both ways are compared where programs are
         if (run.skips) clock.look = [this] { fast_forward_->look(); };
         fetch(run);
     }

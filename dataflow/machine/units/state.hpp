@@ -7,6 +7,7 @@
 //     time     is a cycle                                                           equal from now on; what is past is past
 //     toward   goes on to an end, within one item: words of a pass, rounds of a     moves on by as much in each period
 //              tile
+//              or only falls until something is freed, which `item` counts: room in a buffer
 //     row      is a place in a sequence whose rows are equal or not                 moves on over rows that are equal
 //     count    counts and decides nothing                                           moves on
 //
