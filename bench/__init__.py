@@ -5,7 +5,7 @@
     bench/engine.py    utilisation, speedup, area and clock of the compute engine; export and build
     bench/accelerator.py  random programs, faults, AXI and cycles of the whole accelerator
     bench/board.py    the accelerator on a board: its share of the device, its clock, the bitstream
-    bench/products.py  products of the five networks alone, over what bounds them; what vector work adds to a step
+    bench/products.py  products of the five networks alone, whole steps, over what bounds them; what vector work adds
     bench/machine.py  the SimPy machine: cycles it steps a second, those that it skips, and that these are right
     bench/model.py    speedups and utilisation of the five networks, and what a report costs
     bench/learning.py  steps on the RTL beside NumPy, over the bare loop of the same Verilog

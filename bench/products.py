@@ -1,4 +1,4 @@
-"""Products of whole networks, each alone on the machine, over what no accelerator of this size could beat; and what passes add.
+"""Products of whole networks alone, and whole steps, over what no accelerator of this size could beat; and what passes add.
 
 A product's *bound* is the largest of its kept multiply-accumulates over those of a cycle, and of the bytes that it must read,
 or write, at least once over those that the ports move in a cycle each way. Its commands are those of the network's step.
@@ -24,7 +24,7 @@ from dataflow.ir.program import Stage
 from dataflow.lowering.lower import lower
 from dataflow.machine.executor import execute
 from dataflow.machine.timing import Memory
-from dataflow.network import Conv
+from dataflow.network import Conv, Network
 from dataflow.tokens import MatMul
 from hw.config import PRESETS, AcceleratorConfig
 from hw.isa.bits import PassOption
@@ -75,14 +75,30 @@ def figures() -> Iterator[Figure]:
     for (name, ratio), products in made.items():
         where = f"{name}, {'dense' if ratio.is_dense else ratio}, batch {BATCH}, vcu1525"
         yield from _of_network(where, products, found, "<= 1.05" if ratio.is_dense else "<= 1.08")
+    for ratio, target in ((DENSE, "<= 1.12"), (Ratio(2, 8), "<= 1.20")):
+        yield from _whole_steps(config, ratio, target)
     for name, target in (("resnet18", "<= 15"), ("vit", "<= 12")):
         yield _vector_work(config, name, target)
 
 
+def _whole_steps(config: AcceleratorConfig, ratio: Ratio, target: str) -> Iterator[Figure]:
+    """Cycles of whole steps over the sum of their products' bounds."""
+    over = []
+    for name in track(NETWORKS, "whole steps", len(NETWORKS)):
+        network, step = _step(config, name, ratio, STEP_BATCH)
+        bounds = sum(product.bound_cycles for product in products_of(config, name, ratio, STEP_BATCH))
+        over.append(run_on_machine(network, step, config).cycles / bounds)
+    where = f"{'dense' if ratio.is_dense else ratio}, batch {STEP_BATCH}, vcu1525"
+    for name, one in zip(NETWORKS, over, strict=True):
+        yield Figure("whole step, cycles over bounds of its products", one, "ratio", f"{name}, {where}")
+    mean = sum(over) / len(over)
+    yield Figure("whole step, cycles over bounds of its products", mean, "ratio", f"mean of {len(over)}, {where}", target)
+
+
 def _vector_work(config: AcceleratorConfig, name: str, target: str) -> Figure:
     """Cycles of a step in which results of passes were completed and none of products or updates: `dataflow.analysis.exact`."""
-    network, ratio = zoo.load(name), Ratio(2, 8)
-    step = lower(network, config, batch=STEP_BATCH, ratio=ratio, sparse_stages=methods.load("bdwp").sparse_stages)
+    ratio = Ratio(2, 8)
+    network, step = _step(config, name, ratio, STEP_BATCH)
     result = run_on_machine(network, step, config)
     cycles = sum(span.end - span.start for span in result.timeline.spans if span.cause == "vector")
     where = f"{name}, {ratio}, batch {STEP_BATCH}, vcu1525, of {result.cycles:,} cycles"
@@ -112,11 +128,16 @@ def _run(config: AcceleratorConfig, commands: tuple[Command, ...]) -> tuple[int,
     return run.cycles, run.counters["read_beats"] * config.axi_data_bytes - len(encode(commands))
 
 
-def products_of(config: AcceleratorConfig, name: str, ratio: Ratio) -> list[Alone]:
-    """All products of a network's step; the views of each say its bound, and its commands are cut from the step's."""
+def _step(config: AcceleratorConfig, name: str, ratio: Ratio, batch: int) -> tuple[Network, program.Program]:
+    """A network, and its step."""
     network = zoo.load(name)
     stages = frozenset() if ratio.is_dense else methods.load("bdwp").sparse_stages
-    step = lower(network, config, batch=BATCH, ratio=ratio, sparse_stages=stages)
+    return network, lower(network, config, batch=batch, ratio=ratio, sparse_stages=stages)
+
+
+def products_of(config: AcceleratorConfig, name: str, ratio: Ratio, batch: int = BATCH) -> list[Alone]:
+    """All products of a network's step; the views of each say its bound, and its commands are cut from the step's."""
+    network, step = _step(config, name, ratio, batch)
     made = assemble(network, step, config, RATES, parts=False)
     cut = _cut((*made.forward, *made.backward))
     layers = {layer.name: layer for layer in network.layers}
