@@ -206,11 +206,8 @@ def tests_of(path: Path) -> list[Path]:
     }
     nearest = sorted(tests, key=key.__getitem__)
     late = [test for test in nearest if path.parts[0] == "hw" and COMPILER in reached(test)]
-    return [
-        *[test for test in nearest if test not in late][:MOST_FILES],
-        *late[:1],
-        *[WHOLE for test in late[1:] if test == WHOLE],
-    ]
+    quick = [test for test in nearest if test not in late]
+    return [*quick[:MOST_FILES], *(test for test in late if test in (late[0], WHOLE))]
 
 
 def play(copy: Path, mutant: Mutant) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dataflow.compile import updates
+from dataflow.compile.by_row import operations_of
 from dataflow.compile.dependences import Operation
 from dataflow.compile.emitter import Emitter, Origin
 from dataflow.compile.placement import Placement
@@ -32,9 +33,8 @@ def updates_in_place(places: Placement, emitter: Emitter, rates: Rates, names: S
                 yield from (replace(command, conditional=True) for command in commands)
     for name in filter(places.normalised.get, names):
         with emitter.of(Origin(name, Stage.WEIGHT_GRADIENT, "update")):
-            for one in places.normalised[name].running():
-                for commands in one.operations(places.config):
-                    yield from commands
+            for commands, _ in operations_of(places.config, places.normalised[name].running()):
+                yield from commands
 
 
 def _updates(places: Placement, rates: Rates, name: str) -> Iterator[Iterator[Operation]]:

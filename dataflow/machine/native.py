@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from dataflow.machine.numbers import COUNTED, Moment, Run, flat, header, numbers, sizes
 from hw import processes
@@ -57,15 +56,15 @@ def make(main: Path = MAIN) -> Path:
         return path
     compiler = cpp_compiler("the cycle model")
     print("compiling the cycle model, once ...", file=sys.stderr, flush=True)
-    with TemporaryDirectory() as made:
+    with processes.scratch() as made:
         for name, text in sources(main).items():
-            (Path(made) / name).write_bytes(text)
+            (made / name).write_bytes(text)
         command = [compiler, *FLAGS, main.name, "-o", path.name]
-        status, told = processes.run(command, Path(made))
+        status, told = processes.run(command, made)
         if status:
             faults = [line for line in told.splitlines() if "error" in line] or told.splitlines()
             raise InputError(f"{compiler} cannot compile the cycle model: {''.join(faults[:1])}")
-        keep(path, (Path(made) / path.name).read_bytes())
+        keep(path, (made / path.name).read_bytes())
     return path
 
 

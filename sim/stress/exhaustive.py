@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from hw.export.folder import to_verilog
 from hw.files import write_json
 from hw.formats import BINARY16, BINARY32
 from hw.fp.multiply import FloatMultiply
+from hw.processes import scratch
 from sim.console import log
 from sim.harness import HARNESS
 from sim.simulators.verilator import build_program
@@ -34,8 +34,8 @@ def main(result: Path) -> int:
     if done.get("verilog_hash") != digest(verilog):
         done = {"block": BLOCK, "verilog_hash": digest(verilog), "pieces": {}}
     harness = (HARNESS / "exhaustive_multiply.cpp").read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="nmtrain-") as folder, Progress(console=log) as bar:
-        program = build_program({"top.v": verilog}, harness, Path(folder))
+    with scratch() as folder, Progress(console=log) as bar:
+        program = build_program({"top.v": verilog}, harness, folder)
         left = [start for start in range(0, 65536, PIECE) if str(start) not in done["pieces"]]
         task = bar.add_task("2^32 binary16 products", total=65536 // PIECE, completed=65536 // PIECE - len(left))
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -102,9 +102,7 @@ private:
             periods = state_.periods_as(seen.before, seen.after, ALL);
         }
         if (periods) {
-            state_.move(seen.before, seen.after, periods);
-            clock_.skipped += periods * seen.cycles;
-            write_down();
+            skip(periods, seen.cycles, seen.before, seen.after);
             land(seen);
             lost_ = 0;
             begin_looking();
@@ -114,15 +112,20 @@ private:
         return periods;
     }
 
+    // So many times what happened between two states, in so many cycles.
+    void skip(Int periods, Int cycles, const Numbers& before, const Numbers& after) {
+        state_.move(before, after, periods);
+        clock_.skipped += periods * cycles;
+        write_down();
+    }
+
     // A state that was skipped to is one, too: what happens between two of them, and is skipped in between, may happen again.
     void land(Seen& seen) {
         Visit here{clock_.now + clock_.skipped, state_.values};
         for (auto before = seen.landed.rbegin(); before != seen.landed.rend(); ++before) {
             const Int periods = state_.periods(before->values, ALL);
             if (!periods) continue;
-            state_.move(before->values, here.values, periods);
-            clock_.skipped += periods * (here.time - before->time);
-            write_down();
+            skip(periods, here.time - before->time, before->values, here.values);
             here = {clock_.now + clock_.skipped, state_.values};
             break;
         }

@@ -1,13 +1,12 @@
 """The registers as SystemRDL 2.0, and from that, by the library that reads it, as IP-XACT (IEEE 1685-2014)."""
 
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 from hw.config import AcceleratorConfig
 from hw.export.packaging import VENDOR
 from hw.isa.registers import REGISTERS, Field, Register, after_reset, constants
+from hw.processes import scratch
 
 MAP = "nmtrain_registers"
 """Name of the address map."""
@@ -65,8 +64,8 @@ def register_ipxact(config: AcceleratorConfig, rdl: str) -> str:
     from peakrdl_ipxact import IPXACTExporter  # slow to import
     from systemrdl import RDLCompiler
 
-    with tempfile.TemporaryDirectory() as folder:
-        source, written = Path(folder) / "registers.rdl", Path(folder) / "registers.xml"
+    with scratch() as folder:
+        source, written = folder / "registers.rdl", folder / "registers.xml"
         source.write_text(rdl, encoding="utf-8")
         compiler = RDLCompiler()
         compiler.compile_file(str(source))
